@@ -1,0 +1,1 @@
+//! An Entity Component System whose systems run anywhere.

@@ -1,0 +1,205 @@
+//! Ad-hoc queries: what tools ask by names, answered in pages of values.
+//!
+//! A page ends at a number of rows or of bytes. Its cursor says which table and row come next; the world
+//! goes on between pages, so pages of one query may be of different ticks.
+
+use engine_component::schema::nearest;
+use engine_component::{ComponentId, Table, World};
+use engine_net::messages::Problem;
+use engine_net::messages::query::{Comparison, FieldFilter, MAX_ENTITIES, MAX_NAMES, QueryPage, QueryRequest, QueryRow};
+use engine_net::messages::value::{Blob, Components, Value};
+
+/// Rows of a page unless the request says otherwise, and at the most.
+const PAGE_ROWS: u32 = 256;
+const MAX_PAGE_ROWS: u32 = 4096;
+/// Values of a page in bytes of their rows; MessagePack with names is a few times larger.
+const PAGE_BYTES: usize = 64 << 10;
+/// Rows that are looked at for one page, at the most: a filter that nothing matches must not stop the
+/// world.
+const MAX_LOOKED_AT: usize = 200_000;
+
+/// The component of a name.
+///
+/// # Errors
+/// When there is none; the error names the nearest one.
+pub fn component(world: &World, name: &str) -> Result<ComponentId, Problem> {
+    if let Some(info) = world.registry().iter().find(|info| info.schema.name == name) {
+        return Ok(info.id);
+    }
+    let known: Vec<&str> = world.registry().iter().map(|info| info.schema.name.as_str()).collect();
+    let hint = nearest(name, known.iter().copied()).map_or_else(|| format!("there are: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+    Err(Problem::new("unknown_component", format_args!("there is no component `{name}`; {hint}")))
+}
+
+/// `physics.Velocity.x` is a field of a component, `physics.Velocity` a whole one.
+fn field(world: &World, name: &str) -> Result<(ComponentId, Option<String>), Problem> {
+    if let Ok(id) = component(world, name) {
+        return Ok((id, None));
+    }
+    if let Some((owner, field)) = name.rsplit_once('.')
+        && let Ok(id) = component(world, owner)
+    {
+        let schema = world.schema(id);
+        if schema.is_some_and(|schema| schema.fields.iter().any(|known| known.name == field)) {
+            return Ok((id, Some(field.to_owned())));
+        }
+        return Err(Problem::new("unknown_field", format_args!("`{owner}` has no field `{field}`")));
+    }
+    component(world, name).map(|id| (id, None))
+}
+
+struct Plan {
+    with: Vec<ComponentId>,
+    without: Vec<ComponentId>,
+    fields: Vec<(ComponentId, Option<String>)>,
+    filters: Vec<(ComponentId, Option<String>, FieldFilter)>,
+}
+
+impl Plan {
+    fn new(world: &World, request: &QueryRequest) -> Result<Self, Problem> {
+        let lists = [request.with.len(), request.without.len(), request.fields.len(), request.filters.len()];
+        if lists.iter().any(|count| *count > MAX_NAMES) || request.entities.len() > MAX_ENTITIES {
+            return Err(Problem::new("bad_request", format_args!("at most {MAX_NAMES} names and {MAX_ENTITIES} entities")));
+        }
+        let ids = |names: &[String]| names.iter().map(|name| component(world, name)).collect::<Result<Vec<_>, _>>();
+        let filters = request.filters.iter().map(|filter| {
+            let (id, name) = field(world, &filter.field)?;
+            Ok((id, name, filter.clone()))
+        });
+        Ok(Self {
+            with: ids(&request.with)?,
+            without: ids(&request.without)?,
+            fields: request.fields.iter().map(|name| field(world, name)).collect::<Result<_, _>>()?,
+            filters: filters.collect::<Result<_, Problem>>()?,
+        })
+    }
+
+    fn matches(&self, table: &Table) -> bool {
+        let has = |id: &ComponentId| table.components().contains(id);
+        self.with.iter().all(has) && !self.without.iter().any(has) && self.filters.iter().all(|filter| has(&filter.0))
+    }
+
+    /// The values of a row, when it passes the filters; and its bytes in the columns.
+    fn row(&self, world: &World, table: &Table, row: usize) -> Option<(QueryRow, usize)> {
+        let value = |id: ComponentId| {
+            let column = table.column(table.column_index(id)?);
+            world.schema(id)?.row_to_value(column.row(row)).ok().map(|value| (value, column.row(row).len()))
+        };
+        for (id, name, filter) in &self.filters {
+            let (whole, _) = value(*id)?;
+            let found = name.as_ref().map_or(Some(&whole), |name| whole.get(name))?;
+            if !passes(found, filter) {
+                return None;
+            }
+        }
+        let mut components = Components::new();
+        let mut bytes = 64;
+        if self.fields.is_empty() {
+            for id in table.components() {
+                let (value, length) = value(*id)?;
+                bytes += length * 2 + 64;
+                components.insert(world.registry().name(*id), value);
+            }
+        }
+        for (id, name) in self.fields.iter().filter(|(id, _)| table.components().contains(id)) {
+            let (whole, length) = value(*id)?;
+            bytes += length * 2 + 64;
+            let entry = components.entry(world.registry().name(*id)).or_insert_with(|| Value::Object(serde_json::Map::new()));
+            match (name, entry) {
+                (Some(name), Value::Object(fields)) => {
+                    fields.insert(name.clone(), whole.get(name).cloned().unwrap_or(Value::Null));
+                }
+                (_, entry) => *entry = whole,
+            }
+        }
+        Some((QueryRow { entity: table.entities()[row], components }, bytes))
+    }
+}
+
+fn passes(found: &Value, filter: &FieldFilter) -> bool {
+    use std::cmp::Ordering;
+    let order = match (found.as_f64(), filter.value.as_f64()) {
+        (Some(a), Some(b)) => a.partial_cmp(&b),
+        _ => match (found.as_str(), filter.value.as_str()) {
+            (Some(a), Some(b)) => Some(a.cmp(b)),
+            _ => (found == &filter.value).then_some(Ordering::Equal),
+        },
+    };
+    match filter.op {
+        Comparison::Equal => order == Some(Ordering::Equal),
+        Comparison::NotEqual => order != Some(Ordering::Equal),
+        Comparison::Less => order == Some(Ordering::Less),
+        Comparison::AtMost => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+        Comparison::Greater => order == Some(Ordering::Greater),
+        Comparison::AtLeast => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+    }
+}
+
+/// One page of a query's rows.
+///
+/// # Errors
+/// When a name is not known, or the cursor is not one.
+pub fn page(world: &World, tick: u64, request: &QueryRequest) -> Result<QueryPage, Problem> {
+    let plan = Plan::new(world, request)?;
+    let limit = if request.page_rows == 0 { PAGE_ROWS } else { request.page_rows.min(MAX_PAGE_ROWS) } as usize;
+    let start = request.cursor.as_ref().map_or(Ok((0, 0)), read_cursor)?;
+    if request.entities.is_empty() { scan(world, tick, &plan, limit, start) } else { Ok(pick(world, tick, &plan, request, limit, start.1)) }
+}
+
+fn scan(world: &World, tick: u64, plan: &Plan, limit: usize, start: (u64, u64)) -> Result<QueryPage, Problem> {
+    let mut page = QueryPage { tick, ..QueryPage::default() };
+    let (mut bytes, mut looked_at) = (0, 0);
+    for id in world.sorted_tables() {
+        let table = world.table(*id);
+        let archetype = table.archetype().to_bits();
+        if archetype < start.0 || !plan.matches(table) {
+            continue;
+        }
+        let first = if archetype == start.0 { start.1 as usize } else { 0 };
+        for row in first..table.len() {
+            if page.rows.len() == limit || bytes > PAGE_BYTES || looked_at == MAX_LOOKED_AT {
+                page.next = Some(cursor(archetype, row as u64));
+                return Ok(page);
+            }
+            looked_at += 1;
+            if let Some((found, length)) = plan.row(world, table, row) {
+                bytes += length;
+                page.rows.push(found);
+            }
+        }
+    }
+    Ok(page)
+}
+
+fn pick(world: &World, tick: u64, plan: &Plan, request: &QueryRequest, limit: usize, start: u64) -> QueryPage {
+    let mut page = QueryPage { tick, ..QueryPage::default() };
+    let mut bytes = 0;
+    for (index, entity) in request.entities.iter().enumerate().skip(start as usize) {
+        if page.rows.len() == limit || bytes > PAGE_BYTES {
+            page.next = Some(cursor(0, index as u64));
+            break;
+        }
+        let Some(location) = world.location(*entity) else { continue };
+        let table = world.table(location.table);
+        if plan.matches(table)
+            && let Some((found, length)) = plan.row(world, table, location.row as usize)
+        {
+            bytes += length;
+            page.rows.push(found);
+        }
+    }
+    page
+}
+
+fn cursor(archetype: u64, row: u64) -> Blob {
+    let mut bytes = archetype.to_le_bytes().to_vec();
+    bytes.extend(row.to_le_bytes());
+    Blob::from(bytes)
+}
+
+fn read_cursor(blob: &Blob) -> Result<(u64, u64), Problem> {
+    match blob.as_ref().as_chunks::<8>() {
+        ([archetype, row], []) => Ok((u64::from_le_bytes(*archetype), u64::from_le_bytes(*row))),
+        _ => Err(Problem::new("stale_cursor", "the cursor is not one of this coordinator: start again without it")),
+    }
+}

@@ -1,0 +1,378 @@
+//! Jobs at instances: who gets which, sending within bounds, asking after silent ones, moving them when an
+//! instance dies.
+
+use engine_net::descriptor::DeadlinePolicy;
+use engine_net::parcel::control::{self, Missing};
+use engine_net::parcel::WireTime;
+use engine_net::parcel::Assembler;
+use engine_net::{ChunkKind, ChunkPrefix};
+
+use super::{Coordinator, Output};
+use crate::members::shard_key;
+use crate::ship::{Shipment, needs_shared};
+
+/// A job that is assigned to an instance.
+pub(super) struct OpenJob {
+    /// The instance.
+    pub(super) member: String,
+    /// Its slot.
+    pub(super) slot: u32,
+    /// Which attempt; a job that moves gets the next one.
+    pub(super) attempt: u16,
+    /// Whether it was sent.
+    pub(super) sent: bool,
+    /// Bytes that were sent for it.
+    pub(super) bytes: u64,
+    /// When it was first sent, and when the instance was last heard of about it.
+    pub(super) sent_at: u64,
+    pub(super) heard_at: u64,
+    /// How often it was asked about since it was heard of.
+    pub(super) asked: u32,
+    /// Instances that died with it.
+    pub(super) deaths: u32,
+    /// The result, as far as it came.
+    pub(super) result: Option<Assembler>,
+}
+
+/// Chunks of a shared input carry the node instead of a job.
+pub(super) enum Piece {
+    Job(u32),
+    Shared(u32),
+}
+
+impl Coordinator {
+    fn wire_time(&self) -> WireTime {
+        let time = self.time(self.running.as_ref().map_or(0, |running| running.tick));
+        WireTime { tick: time.tick, dt: time.dt, elapsed: time.elapsed }
+    }
+
+    /// Chooses an instance for each job. Jobs for which there is none stay unassigned until one joins.
+    pub(super) fn assign_jobs(&mut self, now: u64, jobs: Vec<u32>) {
+        let Some(running) = &mut self.running else { return };
+        let Some(first) = jobs.first() else { return };
+        let node = running.run.plan().jobs[*first as usize].node;
+        let name = self.systems[running.run.plan().nodes[node].system].name().to_owned();
+        let shards: Vec<(u64, u64)> = jobs
+            .iter()
+            .map(|job| {
+                let parts = &running.run.plan().jobs[*job as usize].parts;
+                let key = parts.first().map_or(0, |part| {
+                    shard_key(&name, self.world.table(part.table).archetype().to_bits(), part.first_row)
+                });
+                (key, parts.iter().map(|part| u64::from(part.rows)).sum())
+            })
+            .collect();
+        let members = self.members.assign(&name, &shards);
+        for (job, member) in jobs.into_iter().zip(members) {
+            let Some(slot) = self.members.get(&member).map(|member| member.slot) else { continue };
+            let before = running.open.remove(&job);
+            let (attempt, deaths) = before.map_or((0, 0), |open| (open.attempt.wrapping_add(1), open.deaths));
+            let open = OpenJob {
+                member,
+                slot,
+                attempt,
+                sent: false,
+                bytes: 0,
+                sent_at: now,
+                heard_at: now,
+                asked: 0,
+                deaths,
+                result: None,
+            };
+            running.open.insert(job, open);
+        }
+    }
+
+    /// Sends queued jobs to instances that have room, in order.
+    pub(super) fn send_jobs(&mut self, now: u64) {
+        let Some(running) = &mut self.running else { return };
+        let mut kept = std::collections::VecDeque::new();
+        let mut unassigned = std::collections::BTreeMap::<usize, Vec<u32>>::new();
+        let mut full = std::collections::BTreeSet::new();
+        let queued: Vec<u32> = running.unsent.drain(..).collect();
+        for job in queued {
+            let Some(running) = &mut self.running else { return };
+            if !running.run.is_open(job) {
+                continue;
+            }
+            let node = running.run.plan().jobs[job as usize].node;
+            let Some(member) = running.open.get(&job).map(|open| open.member.clone()) else {
+                unassigned.entry(node).or_default().push(job);
+                kept.push_back(job);
+                continue;
+            };
+            let has_room = self.members.get(&member).is_some_and(|member| {
+                member.open_jobs == 0 || member.in_flight < self.settings.in_flight_bytes
+            });
+            if has_room && !full.contains(&member) {
+                self.send_job(now, job);
+            } else {
+                full.insert(member);
+                kept.push_back(job);
+            }
+        }
+        let Some(running) = &mut self.running else { return };
+        running.unsent = kept;
+        let somebody = !unassigned.is_empty() && !self.members.is_empty();
+        if somebody {
+            let mut assigned = false;
+            for jobs in unassigned.into_values() {
+                let before = self.running.as_ref().map_or(0, |running| running.open.len());
+                self.assign_jobs(now, jobs);
+                assigned |= self.running.as_ref().map_or(0, |running| running.open.len()) > before;
+            }
+            if assigned {
+                self.send_jobs(now);
+            }
+        }
+    }
+
+    /// Makes the chunks of a job or of a shared input, for the instance that the job is assigned to.
+    pub(super) fn chunks(&self, job: u32, piece: &Piece) -> Option<Vec<bytes::Bytes>> {
+        let running = self.running.as_ref()?;
+        let open = running.open.get(&job)?;
+        let plan = &running.run.plan().jobs[job as usize];
+        let node = &running.run.plan().nodes[plan.node];
+        let shipment = Shipment {
+            world: &self.world,
+            entry: &self.systems[node.system],
+            time: self.wire_time(),
+            seed: self.settings.seed,
+            sizes: self.sizes,
+        };
+        let prefix = ChunkPrefix {
+            kind: ChunkKind::Job,
+            attempt: open.attempt,
+            job,
+            epoch: self.epoch,
+            tick: running.tick,
+            chunk: 0,
+            chunks: 1,
+            instance: open.slot,
+        };
+        let nothing = Vec::new();
+        let chunks = match piece {
+            Piece::Job(_) => shipment.job(prefix, node, plan),
+            Piece::Shared(number) => {
+                let events = running.events.get(&plan.node).unwrap_or(&nothing);
+                shipment.shared(ChunkPrefix { attempt: 0, ..prefix }, *number, node, events)
+            }
+        };
+        match chunks {
+            Ok(chunks) => Some(chunks),
+            Err(error) => {
+                tracing::error!(system = self.systems[node.system].name(), %error, "a job can't be sent");
+                None
+            }
+        }
+    }
+
+    fn send_job(&mut self, now: u64, job: u32) {
+        let Some(running) = &self.running else { return };
+        let Some(open) = running.open.get(&job) else { return };
+        let node = running.run.plan().jobs[job as usize].node;
+        let system = running.run.plan().nodes[node].system;
+        let member = open.member.clone();
+        let shared = needs_shared(self.systems[system].descriptor(), &running.run.plan().nodes[node])
+            && !running.shared_sent.contains(&(node, member.clone()));
+        let mut sent = 0;
+        if shared {
+            let Some(chunks) = self.chunks(job, &Piece::Shared(node as u32)) else { return };
+            sent += self.send_chunks(job, chunks, None);
+            if let Some(running) = &mut self.running {
+                running.shared_sent.insert((node, member.clone()));
+            }
+        }
+        let Some(chunks) = self.chunks(job, &Piece::Job(job)) else { return };
+        sent += self.send_chunks(job, chunks, Some(job));
+        let Some(running) = &mut self.running else { return };
+        running.bytes += sent;
+        self.systems[system].run.bytes_out += sent;
+        if let Some(open) = running.open.get_mut(&job) {
+            (open.sent, open.bytes, open.sent_at, open.heard_at) = (true, sent, now, now);
+        }
+        if let Some(member) = self.members.get_mut(&member) {
+            member.in_flight += sent;
+            member.open_jobs += 1;
+        }
+    }
+
+    /// Sends chunks on the job's subject; the first one of a job asks for an answer when nobody is there.
+    pub(super) fn send_chunks(&mut self, job: u32, chunks: Vec<bytes::Bytes>, token: Option<u32>) -> u64 {
+        let Some(running) = &self.running else { return 0 };
+        let Some(open) = running.open.get(&job) else { return 0 };
+        let node = &running.run.plan().nodes[running.run.plan().jobs[job as usize].node];
+        let subject = self.subjects.schedule(self.systems[node.system].name(), &open.member);
+        let lane = self.members.get(&open.member).map_or(1, |member| member.lane + 1);
+        let token = token.map(|job| format!("{}.{job}.{}", running.tick, open.attempt));
+        let mut bytes = 0;
+        for (index, payload) in chunks.into_iter().enumerate() {
+            bytes += payload.len() as u64;
+            let token = token.clone().filter(|_| index == 0);
+            self.out.push_back(Output::Send { lane, subject: subject.clone(), token, kind: None, payload });
+        }
+        bytes
+    }
+
+    /// Nobody listens where a job was sent: the instance is gone, and its jobs go elsewhere at once.
+    pub fn nobody_there(&mut self, now: u64, token: &str) {
+        let numbers: Vec<u64> = token.split('.').filter_map(|number| number.parse().ok()).collect();
+        let [tick, job, attempt] = numbers[..] else { return };
+        let Some(running) = self.running.as_ref().filter(|running| running.tick == tick) else { return };
+        let open = u32::try_from(job).ok().and_then(|job| running.open.get(&job));
+        if let Some(open) = open.filter(|open| u64::from(open.attempt) == attempt) {
+            let member = open.member.clone();
+            self.lose_member(now, &member, "nobody listens on its subject");
+            self.advance(now);
+        }
+    }
+
+    /// An instance is gone: its open jobs go elsewhere.
+    pub(super) fn lose_member(&mut self, now: u64, name: &str, why: &str) {
+        if self.members.leave(name).is_none() {
+            return;
+        }
+        tracing::warn!(instance = name, why, "an instance is gone");
+        self.figures.count("lost_instances");
+        let Some(running) = &mut self.running else { return };
+        running.shared_sent.retain(|(_, member)| member != name);
+        let mut moved = std::collections::BTreeMap::<usize, Vec<u32>>::new();
+        let mut held = Vec::new();
+        for (job, open) in &mut running.open {
+            if open.member != name || !running.run.is_open(*job) {
+                continue;
+            }
+            if open.sent {
+                open.deaths += 1;
+                *self.figures.counters.entry("reassigned".into()).or_default() += 1;
+            }
+            if open.deaths >= self.settings.max_deaths {
+                held.push(*job);
+            } else {
+                moved.entry(running.run.plan().jobs[*job as usize].node).or_default().push(*job);
+            }
+        }
+        for jobs in moved.values() {
+            // Unassigned again until an instance is chosen; the attempt counts on.
+            running.unsent.extend(jobs.iter().filter(|job| !running.unsent.contains(job)).copied().collect::<Vec<_>>());
+        }
+        for job in held {
+            tracing::error!(job, "a job lost too many instances: its shard keeps its values in this tick");
+            self.figures.count("quarantined");
+            self.stage_held(job);
+        }
+        for jobs in moved.into_values() {
+            self.assign_jobs(now, jobs);
+        }
+        self.send_jobs(now);
+    }
+
+    pub(super) fn lose_all_members(&mut self, now: u64) {
+        let names: Vec<String> = self.members.iter().map(|member| member.name.clone()).collect();
+        for name in names {
+            self.lose_member(now, &name, "the connection was lost");
+        }
+    }
+
+    /// Asks after jobs that are silent, and applies deadline policies.
+    pub(super) fn look_after_jobs(&mut self, now: u64) {
+        let Some(running) = &self.running else { return };
+        let ask_after = self.settings.ask_after_ms * 1_000_000;
+        let timeout = self.settings.instance_timeout_ms * 1_000_000;
+        let mut silent = Vec::new();
+        let mut dead = Vec::new();
+        for (job, open) in running.open.iter().filter(|(job, open)| open.sent && running.run.is_open(**job)) {
+            let silence = now.saturating_sub(open.heard_at);
+            if silence > timeout {
+                dead.push(open.member.clone());
+            } else if silence > ask_after << open.asked.min(4) {
+                silent.push(*job);
+            }
+        }
+        for member in dead {
+            self.lose_member(now, &member, "it is silent");
+        }
+        for job in silent {
+            self.ask_after(job);
+        }
+        self.apply_deadlines(now);
+    }
+
+    /// Asks an instance for the result of a job: for what is missing of it, or for all.
+    fn ask_after(&mut self, job: u32) {
+        let Some(running) = &mut self.running else { return };
+        let tick = running.tick;
+        let Some(open) = running.open.get_mut(&job) else { return };
+        open.asked += 1;
+        let chunks: Vec<u16> = open.result.as_ref().map(|result| result.missing().take(control::MAX_MISSING).collect()).unwrap_or_default();
+        let missing = Missing { of: ChunkKind::Result as u8, chunks };
+        let prefix = ChunkPrefix {
+            kind: ChunkKind::Resend,
+            attempt: open.attempt,
+            job,
+            epoch: self.epoch,
+            tick,
+            chunk: 0,
+            chunks: 1,
+            instance: open.slot,
+        };
+        let payload = control::encode(&prefix, ChunkKind::Resend, &missing);
+        self.figures.count("asked_again");
+        self.send_chunks(job, vec![payload], Some(job));
+    }
+
+    fn apply_deadlines(&mut self, now: u64) {
+        let Some(running) = &self.running else { return };
+        let mut late = Vec::new();
+        for (job, open) in running.open.iter().filter(|(job, open)| open.sent && running.run.is_open(**job)) {
+            let node = running.run.plan().jobs[*job as usize].node;
+            let options = &self.systems[running.run.plan().nodes[node].system].descriptor().options;
+            let deadline = options.deadline_ms.map(|ms| u64::from(ms) * 1_000_000);
+            if deadline.is_some_and(|deadline| now.saturating_sub(open.sent_at) > deadline) {
+                late.push((*job, node, options.deadline.clone(), open.attempt, open.member.clone()));
+            }
+        }
+        for (job, node, policy, attempt, member) in late {
+            match policy {
+                DeadlinePolicy::Wait => {}
+                DeadlinePolicy::Retry { n } if u32::from(attempt) < u32::from(n) => self.retry_elsewhere(now, job, &member),
+                DeadlinePolicy::Retry { .. } => {}
+                DeadlinePolicy::Hold => {
+                    self.figures.count("held");
+                    self.stage_held(job);
+                }
+                DeadlinePolicy::Skip => self.skip_node(node),
+            }
+        }
+    }
+
+    fn retry_elsewhere(&mut self, now: u64, job: u32, from: &str) {
+        let Some(running) = &self.running else { return };
+        let node = running.run.plan().jobs[job as usize].node;
+        let name = self.systems[running.run.plan().nodes[node].system].name().to_owned();
+        if self.members.of_system(&name).filter(|member| member.name != from).count() == 0 {
+            return;
+        }
+        self.figures.count("retried");
+        let bytes = running.open.get(&job).map_or(0, |open| open.bytes);
+        if let Some(member) = self.members.get_mut(from) {
+            member.in_flight = member.in_flight.saturating_sub(bytes);
+            member.open_jobs = member.open_jobs.saturating_sub(1);
+            // The slow one gets less from now on.
+            member.speed *= 0.5;
+        }
+        self.assign_jobs(now, vec![job]);
+        if let Some(running) = &mut self.running {
+            running.unsent.push_back(job);
+        }
+    }
+
+    /// The node does not happen in this tick: nothing of it is merged.
+    fn skip_node(&mut self, node: usize) {
+        self.figures.count("skipped");
+        let Some(running) = &mut self.running else { return };
+        for job in running.run.plan().nodes[node].jobs.clone() {
+            running.run.replace(job, crate::merge::JobResult::Held);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Who computes: instances register, say that they are alive, and leave. They join between ticks.
+
+use engine_component::schema::{Fit, fit};
+use engine_net::messages::heartbeat::Heartbeat;
+use engine_net::messages::register::{Accepted, KnownComponent, Leave, LeaveReply, Leaving, Register, RegisterReply};
+use engine_net::messages::{Message, Problem, Reply};
+use engine_net::strict;
+
+use super::Coordinator;
+use crate::members::MemberState;
+use crate::schedule::Registered;
+use crate::system_entry::SystemEntry;
+
+/// Instances, at the most.
+const MAX_MEMBERS: usize = 4096;
+/// Systems, at the most.
+const MAX_SYSTEMS: usize = 1024;
+/// How often a heartbeat is expected.
+const HEARTBEAT_MS: u32 = 1000;
+/// Registrations that wait for the end of a tick, at the most.
+const MAX_JOINS: usize = 1024;
+
+impl Coordinator {
+    pub(super) fn register(&mut self, now: u64, reply: Option<&str>, payload: &[u8]) {
+        let problem = match strict::decode::<Register>(payload, Register::LIMIT) {
+            Ok(register) => match register.check() {
+                Ok(()) if self.joins.len() >= MAX_JOINS => Problem::new("overloaded", "too many registrations at once: try again"),
+                Ok(()) => {
+                    // The same instance asks again while its first request waits: the answer goes to the last.
+                    self.joins.retain(|(_, other)| other.instance != register.instance);
+                    self.joins.push((reply.map(str::to_owned), register));
+                    if self.running.is_none() {
+                        self.accept_joins(now);
+                    }
+                    return;
+                }
+                Err(problem) => problem,
+            },
+            Err(error) => Problem::new("bad_request", format_args!("the registration can't be read: {error}")),
+        };
+        self.refuse_registration(reply, problem);
+    }
+
+    fn refuse_registration(&mut self, reply: Option<&str>, problem: Problem) {
+        tracing::warn!(code = problem.code, message = problem.message, "a registration is refused");
+        self.figures.count(format!("refused.{}", problem.code));
+        self.answer::<RegisterReply>(reply, &Reply::Error(problem));
+    }
+
+    /// Takes in those who registered. Only between ticks, so that a tick has the same systems throughout.
+    pub(super) fn accept_joins(&mut self, now: u64) {
+        for (reply, register) in std::mem::take(&mut self.joins) {
+            match self.accept(now, &register) {
+                Ok(accepted) => self.answer::<RegisterReply>(reply.as_deref(), &Reply::Ok(accepted)),
+                Err(problem) => self.refuse_registration(reply.as_deref(), problem),
+            }
+        }
+    }
+
+    fn accept(&mut self, now: u64, register: &Register) -> Result<Accepted, Problem> {
+        if self.members.len() >= MAX_MEMBERS {
+            return Err(Problem::new("overloaded", format_args!("there are {MAX_MEMBERS} instances already")));
+        }
+        let mut components = Vec::new();
+        for schema in &register.schemas {
+            let stored = self.world.schema(schema.id()).cloned();
+            match stored {
+                None => {
+                    self.world.register_schema(schema.clone()).map_err(|error| Problem::new("bad_schema", error))?;
+                    components.push(KnownComponent { id: schema.id(), schema: schema.clone() });
+                }
+                Some(stored) if stored.name != schema.name => {
+                    let text = format!("`{}` has the id of `{}`: rename one of them", schema.name, stored.name);
+                    return Err(Problem::new("collision", text));
+                }
+                Some(stored) => {
+                    if let Fit::Incompatible(diff) = fit(&stored, schema) {
+                        let text = format!("`{}` is another type in this world (-) than in instance `{}` (+):\n{diff}", schema.name, register.instance);
+                        return Err(Problem::new("schema", text));
+                    }
+                    components.push(KnownComponent { id: schema.id(), schema: stored });
+                }
+            }
+        }
+        self.accept_systems(register)?;
+        self.lose_member(now, &register.instance, "it registers anew");
+        let systems = register.systems.iter().map(|system| system.name.clone()).collect();
+        let member = self.members.join(&register.instance, &register.host, register.pid, systems, self.settings.lanes, now);
+        tracing::info!(instance = member.name, slot = member.slot, systems = member.systems.join(" "), "an instance joins");
+        Ok(Accepted {
+            epoch: self.epoch,
+            slot: member.slot,
+            tick: self.tick,
+            seed: self.settings.seed,
+            dt: self.settings.dt(),
+            rows_per_shard: self.settings.rows_per_shard as u32,
+            chunk_bytes: self.settings.chunk_bytes as u32,
+            keep_ticks: 2,
+            heartbeat_ms: HEARTBEAT_MS,
+            in_flight_bytes: self.settings.in_flight_bytes,
+            components,
+        })
+    }
+
+    fn accept_systems(&mut self, register: &Register) -> Result<(), Problem> {
+        for system in &register.systems {
+            if let Some(known) = self.systems.iter().find(|entry| entry.name() == system.name) {
+                if known.descriptor() != system {
+                    let text = format!(
+                        "system `{}` is declared otherwise by instance `{}` than by the one before it: start all of them from the same build\n- {:?}\n+ {:?}",
+                        system.name, register.instance, known.descriptor(), system
+                    );
+                    return Err(Problem::new("system", text));
+                }
+                continue;
+            }
+            if self.systems.len() >= MAX_SYSTEMS {
+                return Err(Problem::new("too_many", format_args!("there are {MAX_SYSTEMS} systems already")));
+            }
+            let registered = Registered { descriptor: system.clone(), place: None };
+            let entry = SystemEntry::new(registered, None, &mut self.world).map_err(|error| Problem::new("bad_system", error))?;
+            for event in &system.reads_events {
+                self.events.add_reader(*event, &system.name);
+            }
+            // The position must not depend on who came first.
+            let place = self.systems.partition_point(|other| other.registered.place.is_some() || other.name() < entry.name());
+            self.systems.insert(place, entry);
+        }
+        Ok(())
+    }
+
+    pub(super) fn heartbeat(&mut self, now: u64, payload: &[u8]) {
+        let Ok(heartbeat) = strict::decode::<Heartbeat>(payload, Heartbeat::LIMIT) else {
+            return self.figures.count("refused.heartbeat");
+        };
+        let Some(member) = self.members.get_mut(&heartbeat.instance).filter(|member| member.slot == heartbeat.slot) else {
+            self.figures.count("refused.heartbeat");
+            if heartbeat.epoch == self.epoch || heartbeat.epoch == 0 {
+                return;
+            }
+            // It thinks that it is registered: the hello makes it do so.
+            return self.hello();
+        };
+        member.last_heard = now;
+        member.load = if heartbeat.load.is_finite() { heartbeat.load.clamp(0.0, 1.0) } else { 0.0 };
+    }
+
+    pub(super) fn leave(&mut self, now: u64, reply: Option<&str>, payload: &[u8]) {
+        let leave = match strict::decode::<Leave>(payload, Leave::LIMIT) {
+            Ok(leave) => leave,
+            Err(error) => return self.answer::<LeaveReply>(reply, &Reply::Error(Problem::new("bad_request", error))),
+        };
+        let Some(member) = self.members.get_mut(&leave.instance).filter(|member| member.slot == leave.slot) else {
+            return self.answer::<LeaveReply>(reply, &Reply::Ok(Leaving { open_jobs: 0 }));
+        };
+        member.state = MemberState::Draining;
+        let name = member.name.clone();
+        let open_jobs = self.running.as_ref().map_or(0, |running| {
+            running.open.iter().filter(|(job, open)| open.member == name && open.sent && running.run.is_open(**job)).count()
+        });
+        self.answer::<LeaveReply>(reply, &Reply::Ok(Leaving { open_jobs: open_jobs as u32 }));
+        if open_jobs == 0 {
+            self.lose_member(now, &name, "it leaves");
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The coordinator's core: a state machine without I/O.
+//!
+//! Inputs go in (messages, finished jobs, the clock), outputs come out (messages, jobs to run here). A
+//! driver connects it to threads and to NATS, a test or a simulator to whatever it likes. The world
+//! belongs to it alone.
+//!
+//! ```text
+//!            due, systems there            all nodes merged
+//!    Idle ─────────────────────▶ Running ──────────────────▶ commit ──▶ Idle
+//!     ▲ inputs, joins: applied here │ jobs out, results in
+//! ```
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `tick.rs` | begins a tick, starts and merges nodes, commits |
+//! | `jobs.rs` | sends jobs to instances, moves them when one dies |
+//! | `results.rs` | takes what instances send, or refuses it |
+//! | `membership.rs` | registrations, heartbeats, leaving |
+//! | `requests.rs` | commands, queries, status |
+
+mod jobs;
+mod membership;
+mod requests;
+mod results;
+mod tick;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine_component::{World, WorldError, WorldHash};
+use engine_net::messages::Message;
+use engine_net::messages::register::Register;
+use engine_net::parcel::ChunkSizes;
+use engine_net::subject::{Subject, Subjects};
+use engine_net::{name::NameError, strict};
+use engine_system::{JobError, System};
+
+use crate::event_queue::EventQueues;
+use crate::local::{LocalJob, LocalResult};
+use crate::members::Members;
+use crate::merge::JobResult;
+use crate::schedule::{Registered, Schedule, ScheduleError};
+use crate::settings::Settings;
+use crate::system_entry::SystemEntry;
+use crate::tick_run::TickRun;
+
+use jobs::OpenJob;
+use requests::Waiting;
+
+/// Ticks whose times are kept for the figures.
+const KEPT_TICKS: usize = 512;
+
+/// What the coordinator wants done.
+pub enum Output {
+    /// A message.
+    Send {
+        /// The connection; 0 is for everything but jobs.
+        lane: usize,
+        /// The subject.
+        subject: String,
+        /// Ask for an answer when nobody listens: the token comes back in [`Coordinator::nobody_there`].
+        token: Option<String>,
+        /// The type of a control message, for its header.
+        kind: Option<String>,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// A job for the pool of this process.
+    Run(LocalJob),
+}
+
+/// Why a coordinator can't be made, or can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum CoordinatorError {
+    /// The world refused something.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// The systems have no order.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// A name that can't stand in subjects.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A system in this process failed: its rows are half written, the world can't go on.
+    #[error("tick {tick}: {error}; the world stops, since rows may be half written")]
+    Failed {
+        /// The tick.
+        tick: u64,
+        /// What the system said.
+        error: JobError,
+    },
+    /// A setting out of its range.
+    #[error("{0}")]
+    Setting(String),
+}
+
+/// Pause, steps and speed.
+#[derive(Debug)]
+struct Sim {
+    paused: bool,
+    steps: u64,
+    speed: f64,
+    stopping: bool,
+}
+
+/// A tick that is going on.
+struct Running {
+    tick: u64,
+    started: u64,
+    run: TickRun<JobResult>,
+    /// Commands of merged jobs by job number: applied when the tick ends.
+    commands: BTreeMap<u32, Vec<u8>>,
+    /// Events that each running node reads.
+    events: BTreeMap<usize, Vec<engine_system::EventBatch>>,
+    /// Open jobs at instances.
+    open: BTreeMap<u32, OpenJob>,
+    /// Jobs that wait for room, in order.
+    unsent: VecDeque<u32>,
+    /// Shared inputs that were sent: (node, instance).
+    shared_sent: std::collections::BTreeSet<(usize, String)>,
+    /// Events for the outside.
+    emitted: Vec<(engine_component::ComponentId, engine_system::EventBatch)>,
+    bytes: u64,
+}
+
+/// Figures since the start.
+#[derive(Debug, Default)]
+struct Figures {
+    tick_ns: VecDeque<u64>,
+    commits: VecDeque<u64>,
+    bytes_per_tick: u64,
+    total_bytes: u64,
+    events_last_tick: u64,
+    counters: BTreeMap<String, u64>,
+}
+
+impl Figures {
+    fn count(&mut self, name: impl Into<String>) {
+        *self.counters.entry(name.into()).or_default() += 1;
+    }
+}
+
+/// What one committed tick was, for whoever drives the coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The tick.
+    pub tick: u64,
+    /// The hash of the world after it.
+    pub hash: WorldHash,
+    /// Nanoseconds from its start to its commit.
+    pub took_ns: u64,
+    /// Bytes that were sent and received for it.
+    pub bytes: u64,
+}
+
+/// The state machine. See the module's text.
+pub struct Coordinator {
+    settings: Settings,
+    subjects: Subjects,
+    sizes: ChunkSizes,
+    world: World,
+    systems: Vec<SystemEntry>,
+    schedule: Schedule,
+    /// Tables and systems that the schedule was built for.
+    scheduled_for: (usize, usize),
+    events: EventQueues,
+    members: Members,
+    joins: Vec<(Option<String>, Register)>,
+    epoch: u64,
+    tick: u64,
+    hash: WorldHash,
+    sim: Sim,
+    next_tick_at: u64,
+    running: Option<Running>,
+    waiting: Vec<Waiting>,
+    figures: Figures,
+    out: VecDeque<Output>,
+    commits: VecDeque<Commit>,
+    failure: Option<CoordinatorError>,
+}
+
+impl Coordinator {
+    /// A coordinator of a world, with the systems that are known from the start; those with a function run
+    /// in this process.
+    ///
+    /// # Errors
+    /// When a setting, a name or a schema is wrong.
+    pub fn new(
+        settings: Settings,
+        mut world: World,
+        systems: Vec<(Arc<dyn System>, bool)>,
+        epoch: u64,
+    ) -> Result<Self, CoordinatorError> {
+        if !(settings.rate.is_finite() && settings.rate > 0.0) {
+            return Err(CoordinatorError::Setting(format!("a rate of {} ticks a second: it has to be above 0", settings.rate)));
+        }
+        let subjects = Subjects::new(&settings.prefix, &settings.world)?;
+        let mut events = EventQueues::default();
+        let mut entries = Vec::new();
+        for (place, (system, local)) in systems.into_iter().enumerate() {
+            for schema in system.schemas() {
+                world.register_schema(schema.clone())?;
+            }
+            let registered = Registered { descriptor: system.descriptor().clone(), place: Some(place as u32) };
+            for event in &registered.descriptor.reads_events {
+                events.add_reader(*event, &registered.descriptor.name);
+            }
+            entries.push(SystemEntry::new(registered, local.then_some(system), &mut world)?);
+        }
+        let sizes = ChunkSizes { aim: settings.chunk_bytes, ..ChunkSizes::default() };
+        let hash = world.hash();
+        let sim = Sim { paused: settings.paused, steps: 0, speed: 1.0, stopping: false };
+        let mut coordinator = Self {
+            settings,
+            subjects,
+            sizes,
+            world,
+            systems: entries,
+            schedule: Schedule::default(),
+            scheduled_for: (usize::MAX, 0),
+            events,
+            members: Members::default(),
+            joins: Vec::new(),
+            epoch,
+            tick: 0,
+            hash,
+            sim,
+            next_tick_at: 0,
+            running: None,
+            waiting: Vec::new(),
+            figures: Figures::default(),
+            out: VecDeque::new(),
+            commits: VecDeque::new(),
+            failure: None,
+        };
+        coordinator.reschedule()?;
+        Ok(coordinator)
+    }
+
+    /// The world, between ticks or in one.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The world, to be changed between ticks: for plugins. None while a tick runs.
+    pub fn world_mut(&mut self) -> Option<&mut World> {
+        self.running.is_none().then_some(&mut self.world)
+    }
+
+    /// The last committed tick, and the hash of the world after it.
+    #[must_use]
+    pub fn committed(&self) -> (u64, WorldHash) {
+        (self.tick, self.hash)
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The subjects of the world.
+    #[must_use]
+    pub fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
+    /// The epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The limit of a payload that the server announced.
+    pub fn set_payload_limit(&mut self, bytes: usize) {
+        // What headers and the protocol need stays free.
+        self.sizes.limit = bytes.saturating_sub(16 << 10).clamp(4 << 10, 1 << 20);
+    }
+
+    /// The next thing to be done.
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// The next tick that was committed since the last call.
+    pub fn next_commit(&mut self) -> Option<Commit> {
+        self.commits.pop_front()
+    }
+
+    /// Why the coordinator can't go on, if it can't.
+    pub fn take_failure(&mut self) -> Option<CoordinatorError> {
+        self.failure.take()
+    }
+
+    /// Whether the last tick that was asked for is committed.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.running.is_none() && (self.sim.stopping || self.settings.ticks.is_some_and(|last| self.tick >= last))
+    }
+
+    /// No tick begins any more; the open one is finished.
+    pub fn stop(&mut self) {
+        self.sim.stopping = true;
+    }
+
+    /// Announces the epoch: whoever runs systems registers again.
+    pub fn hello(&mut self) {
+        let hello = engine_net::messages::hello::Hello {
+            epoch: self.epoch,
+            tick: self.tick,
+            protocol: engine_net::PROTOCOL,
+            coordinator: format!("pid {}", std::process::id()),
+        };
+        self.publish(self.subjects.hello(), &hello);
+    }
+
+    /// A message arrived. `now` is the driver's clock, in nanoseconds.
+    pub fn message(&mut self, now: u64, subject: &str, reply: Option<&str>, payload: Bytes) {
+        let subjects = self.subjects.clone();
+        match subjects.parse(subject) {
+            Some(Subject::Changed { epoch, instance }) => self.result_chunk(now, epoch, instance, payload),
+            Some(Subject::Register) => self.register(now, reply, &payload),
+            Some(Subject::Heartbeat) => self.heartbeat(now, &payload),
+            Some(Subject::Leave) => self.leave(now, reply, &payload),
+            Some(Subject::Query) => self.query(reply, &payload),
+            Some(Subject::Command { domain, aggregate, action }) => self.command(reply, domain, aggregate, action, &payload),
+            Some(Subject::Health { service: engine_net::subject::COORDINATOR } | Subject::Discovery { .. }) => self.status_request(now, reply),
+            _ => self.figures.count("refused.unknown_subject"),
+        }
+        self.advance(now);
+    }
+
+    /// A job in this process is done.
+    pub fn local_done(&mut self, now: u64, job: u32, result: Result<LocalResult, JobError>) {
+        let Some(running) = &mut self.running else { return };
+        match result {
+            Ok(result) => {
+                if running.run.is_open(job) {
+                    running.run.stage(job, JobResult::Local(result));
+                }
+            }
+            Err(error) => self.failure = Some(CoordinatorError::Failed { tick: running.tick, error }),
+        }
+        self.advance(now);
+    }
+
+    /// The clock went on: begins a tick when one is due, and looks after silent jobs.
+    pub fn clock(&mut self, now: u64) {
+        self.look_after_jobs(now);
+        self.advance(now);
+    }
+
+    /// When [`Self::clock`] wants to be called next.
+    #[must_use]
+    pub fn wake_at(&self, now: u64) -> u64 {
+        let soon = now + 20_000_000;
+        if self.running.is_some() || self.is_finished() { soon } else { self.next_tick_at.clamp(now, soon) }
+    }
+
+    /// The connection was lost and is back: whoever was registered registers again.
+    pub fn reconnected(&mut self, now: u64) {
+        self.lose_all_members(now);
+        self.hello();
+        self.advance(now);
+    }
+
+    fn publish<M: Message>(&mut self, subject: String, message: &M) {
+        let payload = Bytes::from(strict::encode(message));
+        self.out.push_back(Output::Send { lane: 0, subject, token: None, kind: Some(M::message_type()), payload });
+    }
+
+    fn answer<M: Message>(&mut self, reply: Option<&str>, message: &M) {
+        if let Some(reply) = reply {
+            self.publish(reply.to_owned(), message);
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! What the outside asks for: commands, queries, the status.
+
+use engine_component::commands::CommandBuffer;
+use engine_component::{ComponentId, Entity, WorldError};
+use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, SceneEntity};
+use engine_net::messages::entities::{Created, CreatedBatch, Destroyed, MAX_ENTITIES};
+use engine_net::messages::event::Events;
+use engine_net::messages::query::{QueryReply, QueryRequest};
+use engine_net::messages::status::{InstanceStatus, SimState, Status, StatusReply, SystemStatus};
+use engine_net::messages::value::{Blob, Components};
+use engine_net::messages::{Message, Problem, Reply};
+use engine_net::strict;
+use engine_system::EventBatch;
+
+use super::Coordinator;
+use crate::ask;
+use crate::members::MemberState;
+
+/// Commands that wait for the next tick, at the most.
+const MAX_WAITING: usize = 16 * 1024;
+/// Bytes of event records in one message.
+const EVENT_BYTES: usize = 512 << 10;
+
+/// A command that waits: for the tick that applies it, or for that one's commit.
+pub(super) struct Waiting {
+    reply: Option<String>,
+    state: WaitState,
+}
+
+enum WaitState {
+    /// To be applied when the next tick begins.
+    Queued(Action),
+    /// Applied: answered when the tick is committed.
+    Applied(Result<Done, Problem>),
+    /// Steps that are to be run first: answered at this tick.
+    Steps(u64),
+}
+
+impl Coordinator {
+    pub(super) fn command(&mut self, reply: Option<&str>, domain: &str, aggregate: &str, action: &str, payload: &[u8]) {
+        match self.accept_command(domain, aggregate, action, payload) {
+            Ok(Some(state)) => {
+                self.figures.count("commands");
+                self.waiting.push(Waiting { reply: reply.map(str::to_owned), state });
+            }
+            Ok(None) => {
+                self.figures.count("commands");
+                self.answer::<CommandReply>(reply, &Reply::Ok(Done { tick: self.tick, entities: Vec::new() }));
+            }
+            Err(problem) => {
+                self.figures.count(format!("refused.{}", problem.code));
+                self.answer::<CommandReply>(reply, &Reply::Error(problem));
+            }
+        }
+    }
+
+    /// Control takes effect at once, changes of the world when the next tick begins.
+    fn accept_command(&mut self, domain: &str, aggregate: &str, action: &str, payload: &[u8]) -> Result<Option<WaitState>, Problem> {
+        if domain != DOMAIN {
+            return Err(Problem::new("bad_subject", format_args!("nobody handles commands of the domain `{domain}`")));
+        }
+        let command: Command = strict::decode(payload, Command::LIMIT).map_err(|error| Problem::new("bad_request", error))?;
+        if command.action.subject() != (aggregate, action) {
+            let (is_aggregate, is_action) = command.action.subject();
+            return Err(Problem::new("bad_subject", format_args!("the command is `{is_aggregate}.{is_action}`, its subject says `{aggregate}.{action}`")));
+        }
+        match command.action {
+            Action::Pause {} => self.sim.paused = true,
+            Action::Resume {} => (self.sim.paused, self.sim.steps) = (false, 0),
+            Action::Speed { factor } if factor.is_finite() && (0.0..=1000.0).contains(&factor) => self.sim.speed = factor,
+            Action::Speed { factor } => {
+                return Err(Problem::new("bad_value", format_args!("a speed of {factor}: 0 (as fast as possible) to 1000 are allowed")));
+            }
+            Action::Step { .. } if !self.sim.paused => {
+                return Err(Problem::new("not_paused", "the world runs: pause it before you step"));
+            }
+            Action::Step { ticks } => {
+                self.sim.steps = self.sim.steps.saturating_add(ticks);
+                let open = u64::from(self.running.is_some());
+                return Ok(Some(WaitState::Steps(self.tick.saturating_add(self.sim.steps).saturating_add(open))));
+            }
+            change if self.waiting.len() >= MAX_WAITING => {
+                drop(change);
+                return Err(Problem::new("overloaded", "too many commands wait for the next tick: try again later"));
+            }
+            // A paused world has no next tick soon: an edit is applied at once.
+            change if self.sim.paused && self.running.is_none() => {
+                let done = self.apply(change);
+                self.hash = self.rehash();
+                return done.map(|done| Some(WaitState::Applied(Ok(done)))).inspect(|_| {}).and_then(|state| self.answer_paused(state));
+            }
+            change => return Ok(Some(WaitState::Queued(change))),
+        }
+        Ok(None)
+    }
+
+    fn answer_paused(&mut self, state: Option<WaitState>) -> Result<Option<WaitState>, Problem> {
+        Ok(state)
+    }
+
+    fn rehash(&mut self) -> engine_component::WorldHash {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        hash.update(&self.world.hash().0.to_le_bytes());
+        self.events.hash_into(&mut hash);
+        engine_component::WorldHash(hash.digest128())
+    }
+
+    /// Applies the commands that wait for this tick, in the order in which they came.
+    pub(super) fn apply_inputs(&mut self) {
+        for index in 0..self.waiting.len() {
+            if let WaitState::Queued(action) = &self.waiting[index].state {
+                let action = action.clone();
+                let applied = self.apply(action);
+                self.waiting[index].state = WaitState::Applied(applied);
+            }
+        }
+    }
+
+    /// Answers commands that are part of the committed tick.
+    pub(super) fn answer_waiting(&mut self) {
+        let tick = self.tick;
+        for waiting in std::mem::take(&mut self.waiting) {
+            let answer = match waiting.state {
+                WaitState::Applied(Ok(done)) => Reply::Ok(Done { tick, ..done }),
+                WaitState::Applied(Err(problem)) => {
+                    self.figures.count(format!("refused.{}", problem.code));
+                    Reply::Error(problem)
+                }
+                WaitState::Steps(until) if until <= tick => Reply::Ok(Done { tick, entities: Vec::new() }),
+                state => {
+                    self.waiting.push(Waiting { reply: waiting.reply, state });
+                    continue;
+                }
+            };
+            self.answer::<CommandReply>(waiting.reply.as_deref(), &answer);
+        }
+    }
+
+    fn apply(&mut self, action: Action) -> Result<Done, Problem> {
+        let entities = match action {
+            Action::Spawn { entities } => {
+                let scene = entities.into_iter().map(|components| SceneEntity { number: 0, components }).collect();
+                self.spawn_scene(scene)?
+            }
+            Action::SceneLoad { entities } => self.spawn_scene(entities)?,
+            Action::Despawn { entities } => self.despawn_all(&entities)?,
+            Action::Set { entity, components } => {
+                let values = self.merged_values(entity, components)?;
+                self.insert_rows(entity, &values)?
+            }
+            Action::Insert { entity, components } => {
+                let values = self.rows_of(&components)?;
+                self.insert_rows(entity, &values)?
+            }
+            Action::Remove { entity, components } => {
+                let ids = components.iter().map(|name| self.component(name)).collect::<Result<Vec<_>, _>>()?;
+                self.world.remove_raw(entity, &ids).map_err(problem)?;
+                Vec::new()
+            }
+            Action::Pause {} | Action::Resume {} | Action::Step { .. } | Action::Speed { .. } => Vec::new(),
+        };
+        Ok(Done { tick: self.tick, entities })
+    }
+
+    /// All or nothing: every value is checked before the first entity is spawned.
+    fn spawn_scene(&mut self, scene: Vec<SceneEntity>) -> Result<Vec<Entity>, Problem> {
+        let mut numbers = std::collections::BTreeMap::new();
+        for (index, entity) in scene.iter().enumerate() {
+            if entity.number != 0 && numbers.insert(entity.number, index as u32).is_some() {
+                return Err(Problem::new("bad_request", format_args!("the scene has two entities of number {}", entity.number)));
+            }
+        }
+        let mut record = CommandBuffer::default();
+        for entity in &scene {
+            let mut rows = self.rows_of(&entity.components)?;
+            for (component, row) in &mut rows {
+                if let Some(schema) = self.world.schema(*component) {
+                    number_entities(schema, row, &numbers);
+                }
+            }
+            let raw: Vec<(ComponentId, &[u8])> = rows.iter().map(|(component, row)| (*component, row.as_slice())).collect();
+            record.spawn_raw(&raw);
+        }
+        self.world.apply(record.bytes()).map(|applied| applied.spawned).map_err(problem)
+    }
+
+    fn despawn_all(&mut self, entities: &[Entity]) -> Result<Vec<Entity>, Problem> {
+        if let Some(missing) = entities.iter().find(|entity| !self.world.contains(**entity)) {
+            return Err(problem(WorldError::NoEntity(*missing)));
+        }
+        for entity in entities {
+            // One that is named twice is gone the second time.
+            let _ = self.world.despawn(*entity);
+        }
+        Ok(Vec::new())
+    }
+
+    fn insert_rows(&mut self, entity: Entity, rows: &[(ComponentId, Vec<u8>)]) -> Result<Vec<Entity>, Problem> {
+        let raw: Vec<(ComponentId, &[u8])> = rows.iter().map(|(component, row)| (*component, row.as_slice())).collect();
+        self.world.insert_raw(entity, &raw).map_err(problem)?;
+        Ok(Vec::new())
+    }
+
+    fn component(&self, name: &str) -> Result<ComponentId, Problem> {
+        ask::component(&self.world, name)
+    }
+
+    fn rows_of(&self, components: &Components) -> Result<Vec<(ComponentId, Vec<u8>)>, Problem> {
+        components
+            .iter()
+            .map(|(name, value)| {
+                let id = self.component(name)?;
+                let schema = self.world.schema(id).ok_or_else(|| problem(WorldError::UnknownComponent(id)))?;
+                let row = schema.value_to_row(value).map_err(|error| Problem::new("bad_value", error))?;
+                Ok((id, row))
+            })
+            .collect()
+    }
+
+    /// The rows of components that an entity has, with some fields replaced.
+    fn merged_values(&self, entity: Entity, components: Components) -> Result<Vec<(ComponentId, Vec<u8>)>, Problem> {
+        if !self.world.contains(entity) {
+            return Err(problem(WorldError::NoEntity(entity)));
+        }
+        let mut whole = Components::new();
+        for (name, change) in components {
+            let id = self.component(&name)?;
+            let Some(row) = self.world.get_raw(entity, id) else {
+                return Err(problem(WorldError::NoComponent { entity, component: name }));
+            };
+            let schema = self.world.schema(id).ok_or_else(|| problem(WorldError::UnknownComponent(id)))?;
+            let mut value = schema.row_to_value(row).map_err(|error| Problem::new("bad_value", error))?;
+            match (&mut value, change) {
+                (serde_json::Value::Object(fields), serde_json::Value::Object(changes)) => fields.extend(changes),
+                (value, change) => *value = change,
+            }
+            whole.insert(name, value);
+        }
+        self.rows_of(&whole)
+    }
+
+    pub(super) fn query(&mut self, reply: Option<&str>, payload: &[u8]) {
+        self.figures.count("queries");
+        let answer = strict::decode::<QueryRequest>(payload, QueryRequest::LIMIT)
+            .map_err(|error| Problem::new("bad_request", error))
+            .and_then(|request| ask::page(&self.world, self.tick, &request));
+        let answer = match answer {
+            Ok(page) => Reply::Ok(page),
+            Err(problem) => Reply::Error(problem),
+        };
+        self.answer::<QueryReply>(reply, &answer);
+    }
+
+    pub(super) fn status_request(&mut self, now: u64, reply: Option<&str>) {
+        let status = self.status(now);
+        self.answer::<StatusReply>(reply, &Reply::Ok(status));
+    }
+
+    /// How the world is.
+    #[must_use]
+    pub fn status(&self, now: u64) -> Status {
+        let mut times: Vec<u64> = self.figures.tick_ns.iter().copied().collect();
+        times.sort_unstable();
+        let at = |share: f64| times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1))).map_or(0.0, |ns| *ns as f64 / 1e6);
+        let state = match self.waits_for() {
+            _ if self.is_finished() => SimState::Stopping,
+            Some(what) => SimState::Waiting { what },
+            None if self.sim.paused => SimState::Paused,
+            None => SimState::Running,
+        };
+        let mut systems: Vec<SystemStatus> = self.systems.iter().map(|entry| self.system_status(now, entry)).collect();
+        systems.sort_by(|a, b| a.name.cmp(&b.name));
+        let in_last_second = self.figures.commits.iter().filter(|at| now.saturating_sub(**at) <= 1_000_000_000).count();
+        Status {
+            world: self.settings.world.clone(),
+            epoch: self.epoch,
+            tick: self.tick,
+            hash: self.hash,
+            entities: self.world.len() as u64,
+            tables: self.world.tables().len() as u64,
+            world_bytes: self.world.heap_bytes() as u64,
+            state,
+            rate: self.settings.rate,
+            actual_rate: in_last_second as f64,
+            speed: self.sim.speed,
+            budget_ms: self.interval() as f64 / 1e6,
+            tick_ms_p50: at(0.5),
+            tick_ms_p99: at(0.99),
+            bytes_per_tick: self.figures.bytes_per_tick,
+            events: self.figures.events_last_tick,
+            systems,
+            counters: self.figures.counters.clone(),
+            ambiguities: self.schedule.ambiguities.iter().map(|pair| (pair.first.clone(), pair.second.clone())).collect(),
+        }
+    }
+
+    fn system_status(&self, now: u64, entry: &crate::system_entry::SystemEntry) -> SystemStatus {
+        let run = &entry.last_run;
+        let instances = self.members.iter().filter(|member| member.systems.iter().any(|name| name == entry.name()));
+        SystemStatus {
+            name: entry.name().to_owned(),
+            local: entry.local.is_some(),
+            every: entry.descriptor().options.every,
+            jobs: run.jobs,
+            shards: run.jobs,
+            ms: run.took as f64 / 1e6,
+            compute_ms: run.compute as f64 / 1e6,
+            bytes_out: run.bytes_out,
+            bytes_in: run.bytes_in,
+            instances: instances
+                .map(|member| InstanceStatus {
+                    instance: member.name.clone(),
+                    slot: member.slot,
+                    host: member.host.clone(),
+                    pid: member.pid,
+                    state: if member.state == MemberState::Ready { "ready" } else { "leaving" }.into(),
+                    load: member.load,
+                    jobs: member.open_jobs,
+                    silent_ms: now.saturating_sub(member.last_heard) / 1_000_000,
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether anybody can listen: a world without a broker has no audience.
+    pub(super) fn has_audience(&self) -> bool {
+        self.epoch > 0
+    }
+
+    pub(super) fn announce_entities(&mut self, created: &[Entity], destroyed: &[Entity]) {
+        let (epoch, tick) = (self.epoch, self.tick);
+        for entities in created.chunks(MAX_ENTITIES) {
+            let mut batches = std::collections::BTreeMap::<u64, CreatedBatch>::new();
+            for entity in entities {
+                let Some(location) = self.world.location(*entity) else { continue };
+                let table = self.world.table(location.table);
+                let batch = batches
+                    .entry(table.archetype().to_bits())
+                    .or_insert_with(|| CreatedBatch { archetype: table.components().to_vec(), entities: Vec::new() });
+                batch.entities.push(*entity);
+            }
+            let message = Created { epoch, tick, batches: batches.into_values().collect() };
+            self.publish(self.subjects.entity_create(), &message);
+        }
+        for entities in destroyed.chunks(MAX_ENTITIES) {
+            self.publish(self.subjects.entity_destroy(), &Destroyed { epoch, tick, entities: entities.to_vec() });
+        }
+    }
+
+    pub(super) fn announce_events(&mut self, emitted: Vec<(ComponentId, EventBatch)>) {
+        let mut first = std::collections::BTreeMap::<ComponentId, u32>::new();
+        for (event, batch) in emitted {
+            let Some(schema) = self.world.schema(event).cloned() else { continue };
+            let number = first.entry(event).or_default();
+            if batch.is_empty() || batch.byte_len() > EVENT_BYTES {
+                *number += batch.len() as u32;
+                if !batch.is_empty() {
+                    self.figures.count("unannounced_events");
+                }
+                continue;
+            }
+            let message = Events {
+                epoch: self.epoch,
+                tick: self.tick,
+                first: *number,
+                count: batch.len() as u32,
+                records: Blob::from(batch.bytes().to_vec()),
+                schema,
+            };
+            *number += batch.len() as u32;
+            let subject = self.subjects.event(&message.schema.name);
+            self.publish(subject, &message);
+        }
+    }
+}
+
+fn problem(error: WorldError) -> Problem {
+    let code = match &error {
+        WorldError::NoEntity(_) => "unknown_entity",
+        WorldError::UnknownComponent(_) | WorldError::NoComponent { .. } => "unknown_component",
+        _ => "bad_value",
+    };
+    Problem::new(code, error)
+}
+
+/// Entities of a scene name each other by numbers of the scene: they become provisional entities.
+fn number_entities(schema: &engine_component::schema::Schema, row: &mut [u8], numbers: &std::collections::BTreeMap<u64, u32>) {
+    for offset in schema.entity_offsets() {
+        let at = offset as usize;
+        let Some(field) = row.get_mut(at..at + 8) else { continue };
+        let number = field.iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+        if let Some(index) = numbers.get(&number) {
+            field.copy_from_slice(&Entity::provisional(*index).to_bits().to_le_bytes());
+        }
+    }
+}

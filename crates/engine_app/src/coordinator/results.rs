@@ -1,0 +1,220 @@
+//! What instances send: results, requests for chunks, signs of life. Whatever does not belong to an open
+//! job, to the letter, is refused whole and counted.
+
+use bytes::Bytes;
+use engine_net::messages::rejected::{RejectReason, Rejected};
+use engine_net::parcel::control::{self, Failed, Missing};
+use engine_net::parcel::{Assembler, Limits, Progress};
+use engine_net::{ChunkKind, ChunkPrefix};
+
+use super::Coordinator;
+use super::jobs::Piece;
+use crate::merge::JobResult;
+use crate::receive::{self, Rejection};
+
+/// Bytes that a result may have beyond the columns of its job: commands, events, manifests.
+const RESULT_ALLOWANCE: usize = receive::MAX_STREAM as usize + (1 << 20);
+
+impl Coordinator {
+    pub(super) fn result_chunk(&mut self, now: u64, epoch: u64, instance: &str, payload: Bytes) {
+        let prefix = match ChunkPrefix::decode(&payload) {
+            Ok((prefix, _)) => prefix,
+            Err(error) => {
+                let nothing = ChunkPrefix { kind: ChunkKind::Result, attempt: 0, job: 0, epoch, tick: 0, chunk: 0, chunks: 1, instance: 0 };
+                return self.reject(instance, &nothing, &Rejection::new(RejectReason::Garbage, error));
+            }
+        };
+        if let Err(rejection) = self.belongs(epoch, instance, &prefix) {
+            return self.reject(instance, &prefix, &rejection);
+        }
+        self.heard_of(now, instance, prefix.job);
+        let body = payload.slice(engine_net::prefix::PREFIX_BYTES..);
+        let outcome = match prefix.kind {
+            ChunkKind::Result => self.take_chunk(now, instance, &prefix, payload),
+            ChunkKind::Missing => self.send_missing(&prefix, &body),
+            ChunkKind::Working => Ok(()),
+            ChunkKind::Failed => self.job_failed(now, instance, &prefix, &body),
+            _ => Err(Rejection::new(RejectReason::Garbage, "a kind of chunk that only the coordinator sends")),
+        };
+        if let Err(rejection) = outcome {
+            self.reject(instance, &prefix, &rejection);
+        }
+    }
+
+    /// Equality, not "newer or equal": a result counts only for the very attempt that is open.
+    fn belongs(&self, epoch: u64, instance: &str, prefix: &ChunkPrefix) -> Result<(), Rejection> {
+        let refuse = |reason, message: String| Err(Rejection::new(reason, message));
+        if epoch != self.epoch || prefix.epoch != self.epoch {
+            return refuse(RejectReason::ForeignEpoch, format!("epoch {} where {} reigns", prefix.epoch, self.epoch));
+        }
+        let known = self.members.get(instance);
+        if known.is_none_or(|member| member.slot != prefix.instance) {
+            return refuse(RejectReason::WrongInstance, format!("instance `{instance}` is not registered with slot {}", prefix.instance));
+        }
+        let Some(running) = self.running.as_ref().filter(|running| running.tick == prefix.tick) else {
+            return refuse(RejectReason::OldTick, format!("tick {} is not open", prefix.tick));
+        };
+        if prefix.kind == ChunkKind::Missing && running.run.plan().nodes.len() > prefix.job as usize && !running.open.contains_key(&prefix.job) {
+            return Ok(()); // Asks for a shared input, by its node.
+        }
+        if running.run.plan().jobs.len() <= prefix.job as usize {
+            return refuse(RejectReason::UnknownJob, format!("tick {} has no job {}", prefix.tick, prefix.job));
+        }
+        if prefix.kind == ChunkKind::Missing {
+            return Ok(());
+        }
+        if !running.run.is_open(prefix.job) {
+            return refuse(RejectReason::Claimed, format!("job {} has its result", prefix.job));
+        }
+        match running.open.get(&prefix.job) {
+            Some(open) if open.attempt == prefix.attempt && open.member == instance => Ok(()),
+            _ => refuse(RejectReason::OldAttempt, format!("attempt {} of job {} is not open at `{instance}`", prefix.attempt, prefix.job)),
+        }
+    }
+
+    fn heard_of(&mut self, now: u64, instance: &str, job: u32) {
+        if let Some(member) = self.members.get_mut(instance) {
+            member.last_heard = now;
+        }
+        let open = self.running.as_mut().and_then(|running| running.open.get_mut(&job));
+        if let Some(open) = open.filter(|open| open.member == instance) {
+            (open.heard_at, open.asked) = (now, 0);
+        }
+    }
+
+    fn take_chunk(&mut self, now: u64, instance: &str, prefix: &ChunkPrefix, payload: Bytes) -> Result<(), Rejection> {
+        let limits = Limits { chunks: u16::MAX, bytes: self.result_limit(prefix.job) };
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let Some(open) = running.open.get_mut(&prefix.job) else { return Ok(()) };
+        let assembler = match &mut open.result {
+            Some(assembler) => assembler,
+            none => none.insert(Assembler::new(prefix, limits)?),
+        };
+        let bytes = payload.len() as u64;
+        let progress = assembler.push(payload).inspect_err(|_| open.result = None)?;
+        running.bytes += bytes;
+        if progress == Progress::Duplicate {
+            self.figures.count("duplicates");
+            return Ok(());
+        }
+        if progress != Progress::Complete {
+            return Ok(());
+        }
+        let (result, sent_at, shipped) = (open.result.take(), open.sent_at, open.bytes);
+        let Some(parcel) = result.and_then(Assembler::finish) else { return Ok(()) };
+        let plan = running.run.plan().jobs[prefix.job as usize].clone();
+        let system = running.run.plan().nodes[plan.node].system;
+        let received_bytes = parcel.bytes() as u64;
+        let received = match receive::check(&self.world, self.systems[system].descriptor(), &plan, parcel) {
+            Ok(received) => received,
+            Err(rejection) => {
+                self.fail_attempt(now, instance, prefix.job);
+                return Err(rejection);
+            }
+        };
+        let rows: u64 = plan.parts.iter().map(|part| u64::from(part.rows)).sum();
+        self.note_speed(instance, rows, now.saturating_sub(sent_at), shipped);
+        self.systems[system].run.bytes_in += received_bytes;
+        if let Some(running) = &mut self.running {
+            running.run.stage(prefix.job, JobResult::Remote(received));
+        }
+        self.send_jobs(now);
+        Ok(())
+    }
+
+    /// The job is off the instance's hands: room for others, and a measurement of its speed.
+    fn note_speed(&mut self, instance: &str, rows: u64, took: u64, shipped: u64) {
+        let Some(member) = self.members.get_mut(instance) else { return };
+        member.in_flight = member.in_flight.saturating_sub(shipped);
+        member.open_jobs = member.open_jobs.saturating_sub(1);
+        let speed = rows.max(1) as f64 * 1e9 / took.max(1) as f64;
+        member.speed = if member.speed > 0.0 { member.speed * 0.9 + speed * 0.1 } else { speed };
+    }
+
+    /// A result is at most what the job could write, and some.
+    fn result_limit(&self, job: u32) -> usize {
+        let Some(running) = &self.running else { return RESULT_ALLOWANCE };
+        let plan = &running.run.plan().jobs[job as usize];
+        let columns = plan.parts.iter().chain(&plan.resources).map(|part| {
+            let table = self.world.table(part.table);
+            let stride: usize = part.columns.iter().flatten().map(|column| table.column(usize::from(*column)).stride() + 16).sum();
+            stride * part.rows as usize
+        });
+        columns.sum::<usize>() * 2 + RESULT_ALLOWANCE
+    }
+
+    /// An instance lacks chunks of a job or of a shared input.
+    fn send_missing(&mut self, prefix: &ChunkPrefix, body: &[u8]) -> Result<(), Rejection> {
+        let missing: Missing = control::decode(body).map_err(|error| Rejection::new(RejectReason::Garbage, error))?;
+        let Some(running) = &self.running else { return Ok(()) };
+        let is_shared = missing.of == ChunkKind::Shared as u8;
+        // Any job of the node that is at this instance stands for the shared input.
+        let job = if is_shared {
+            let open = running.open.iter().find(|(job, open)| {
+                open.slot == prefix.instance && running.run.plan().jobs[**job as usize].node == prefix.job as usize
+            });
+            open.map(|(job, _)| *job)
+        } else {
+            running.open.get(&prefix.job).filter(|open| open.slot == prefix.instance && open.attempt == prefix.attempt).map(|_| prefix.job)
+        };
+        let Some(job) = job else {
+            return Err(Rejection::new(RejectReason::UnknownJob, "chunks of a job that is not at this instance are asked for"));
+        };
+        let piece = if is_shared { Piece::Shared(prefix.job) } else { Piece::Job(job) };
+        let Some(chunks) = self.chunks(job, &piece) else { return Ok(()) };
+        let wanted = chunks.into_iter().enumerate().filter(|(number, _)| missing.chunks.is_empty() || missing.chunks.contains(&(*number as u16)));
+        let wanted: Vec<Bytes> = wanted.map(|(_, chunk)| chunk).collect();
+        self.figures.count("sent_again");
+        let sent = self.send_chunks(job, wanted, None);
+        if let Some(running) = &mut self.running {
+            running.bytes += sent;
+        }
+        Ok(())
+    }
+
+    /// A system failed at an instance. It would fail again elsewhere, so after a few attempts the shard
+    /// keeps its values.
+    fn job_failed(&mut self, now: u64, instance: &str, prefix: &ChunkPrefix, body: &[u8]) -> Result<(), Rejection> {
+        let failed: Failed = control::decode(body).map_err(|error| Rejection::new(RejectReason::Garbage, error))?;
+        tracing::error!(instance, job = prefix.job, reason = failed.reason, message = failed.message, "a job failed");
+        self.figures.count("failed_jobs");
+        self.fail_attempt(now, instance, prefix.job);
+        Ok(())
+    }
+
+    /// An attempt is over without a result: another one, or none in this tick.
+    fn fail_attempt(&mut self, now: u64, instance: &str, job: u32) {
+        let max = self.settings.max_deaths;
+        let Some(running) = &mut self.running else { return };
+        let Some(open) = running.open.get_mut(&job) else { return };
+        open.deaths += 1;
+        let (deaths, bytes) = (open.deaths, open.bytes);
+        if let Some(member) = self.members.get_mut(instance) {
+            member.in_flight = member.in_flight.saturating_sub(bytes);
+            member.open_jobs = member.open_jobs.saturating_sub(1);
+        }
+        if deaths >= max {
+            self.figures.count("quarantined");
+            self.stage_held(job);
+        } else {
+            self.assign_jobs(now, vec![job]);
+            if let Some(running) = &mut self.running {
+                running.unsent.push_back(job);
+            }
+        }
+    }
+
+    pub(super) fn reject(&mut self, instance: &str, prefix: &ChunkPrefix, rejection: &Rejection) {
+        self.figures.count(format!("rejected.{:?}", rejection.reason));
+        tracing::debug!(instance, job = prefix.job, message = rejection.message, "refused");
+        let message = Rejected {
+            epoch: self.epoch,
+            tick: prefix.tick,
+            job: prefix.job,
+            attempt: prefix.attempt,
+            reason: rejection.reason,
+            message: rejection.message.clone(),
+        };
+        self.publish(self.subjects.rejected(instance), &message);
+    }
+}

@@ -1,0 +1,300 @@
+//! A tick, from its beginning to its commit.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use engine_component::{ComponentId, WorldHash};
+use engine_net::messages::commit::Commit as CommitMessage;
+use engine_net::messages::tick::Tick;
+use engine_system::{EventBatch, Time};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Commit, Coordinator, CoordinatorError, KEPT_TICKS, Output, Running};
+use crate::local::{LocalJob, LocalShared};
+use crate::merge::JobResult;
+use crate::plan::TickPlan;
+use crate::schedule::{Registered, Schedule};
+use crate::settings::TimeMode;
+use crate::system_entry::RunFigures;
+use crate::tick_run::{NodeState, TickRun};
+
+const SECOND: f64 = 1e9;
+
+impl Coordinator {
+    /// Does all that can be done without waiting.
+    pub(super) fn advance(&mut self, now: u64) {
+        if self.failure.is_some() {
+            return;
+        }
+        loop {
+            if self.running.is_none() {
+                self.between_ticks(now);
+                if !self.is_due(now) || self.begin(now).is_err() {
+                    return;
+                }
+            }
+            self.run_nodes(now);
+            if self.running.as_ref().is_some_and(|running| running.run.is_done()) {
+                self.commit(now);
+            }
+            if self.running.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn between_ticks(&mut self, now: u64) {
+        self.accept_joins(now);
+        if (self.world.tables().len(), self.systems.len()) != self.scheduled_for
+            && let Err(error) = self.reschedule()
+        {
+            self.failure = Some(error);
+        }
+    }
+
+    pub(super) fn reschedule(&mut self) -> Result<(), CoordinatorError> {
+        let registered: Vec<Registered> = self.systems.iter().map(|entry| entry.registered.clone()).collect();
+        let archetypes: Vec<&[ComponentId]> =
+            self.world.sorted_tables().iter().map(|id| self.world.table(*id).components()).collect();
+        self.schedule = Schedule::build(&registered, &archetypes)?;
+        self.scheduled_for = (self.world.tables().len(), self.systems.len());
+        Ok(())
+    }
+
+    /// What the next tick waits for, besides its time.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        let expected = self.settings.expect.iter().find(|name| !self.systems.iter().any(|entry| entry.name() == name.as_str()));
+        if let Some(name) = expected {
+            return Some(format!("an instance of {name}"));
+        }
+        let nobody = self.systems.iter().find(|entry| entry.local.is_none() && self.members.of_system(entry.name()).next().is_none());
+        nobody.map(|entry| format!("an instance of {}", entry.name()))
+    }
+
+    fn is_due(&self, now: u64) -> bool {
+        if self.failure.is_some() || self.is_finished() || self.waits_for().is_some() {
+            return false;
+        }
+        if self.sim.paused { self.sim.steps > 0 } else { now >= self.next_tick_at }
+    }
+
+    /// Nanoseconds between ticks; 0 for as fast as possible.
+    pub(super) fn interval(&self) -> u64 {
+        if self.settings.time == TimeMode::Fast || self.sim.speed <= 0.0 {
+            return 0;
+        }
+        (SECOND / (self.settings.rate * self.sim.speed)) as u64
+    }
+
+    fn begin(&mut self, now: u64) -> Result<(), ()> {
+        self.apply_inputs();
+        self.between_ticks(now);
+        if self.failure.is_some() {
+            return Err(());
+        }
+        let interval = self.interval();
+        let due = self.next_tick_at;
+        self.next_tick_at = match self.settings.time {
+            TimeMode::CatchUp { max } if due > 0 => (due + interval).max(now.saturating_sub(interval * u64::from(max))),
+            // A tick that is late moves all later ones; one that is only a timer's jitter late does not.
+            _ if due > 0 && now < due + interval / 4 => due + interval,
+            _ => now + interval,
+        };
+        let tick = self.tick + 1;
+        let descriptors: Vec<_> = self.systems.iter().map(|entry| &entry.registered.descriptor).collect();
+        let plan = TickPlan::new(&self.world, &descriptors, &self.schedule, tick);
+        self.running = Some(Running {
+            tick,
+            started: now,
+            run: TickRun::new(plan),
+            commands: BTreeMap::new(),
+            events: BTreeMap::new(),
+            open: BTreeMap::new(),
+            unsent: VecDeque::new(),
+            shared_sent: BTreeSet::new(),
+            emitted: Vec::new(),
+            bytes: 0,
+        });
+        if !self.members.is_empty() {
+            let time = self.time(tick);
+            self.publish(self.subjects.tick(), &Tick { epoch: self.epoch, tick, dt: time.dt, elapsed: time.elapsed });
+        }
+        Ok(())
+    }
+
+    /// Starts and merges nodes as long as there are any.
+    fn run_nodes(&mut self, now: u64) {
+        loop {
+            let Some(running) = &mut self.running else { return };
+            if let Some(node) = running.run.start_next() {
+                self.start_node(now, node);
+                continue;
+            }
+            let complete = (0..running.run.plan().nodes.len()).find(|node| running.run.state(*node) == NodeState::Complete);
+            match complete {
+                Some(node) => self.merge_node(now, node),
+                None => break,
+            }
+        }
+        self.send_jobs(now);
+    }
+
+    fn start_node(&mut self, now: u64, node: usize) {
+        let Some(running) = &mut self.running else { return };
+        let plan = running.run.plan().nodes[node].clone();
+        let entry = &mut self.systems[plan.system];
+        entry.run = RunFigures { jobs: plan.jobs.len() as u32, started: now, ..RunFigures::default() };
+        let name = entry.name().to_owned();
+        let events: Vec<EventBatch> =
+            entry.registered.descriptor.reads_events.iter().map(|event| self.events.unread(*event, &name)).collect();
+        let Some(system) = entry.local.clone() else {
+            running.events.insert(node, events);
+            running.unsent.extend(plan.jobs.clone());
+            self.assign_jobs(now, plan.jobs.clone().collect());
+            return;
+        };
+        let time = self.time(running_tick(&self.running));
+        let entry = &self.systems[plan.system];
+        let Some(running) = &self.running else { return };
+        let world: *mut _ = &raw mut self.world;
+        // SAFETY: the world keeps its structure until all nodes are merged, which needs all jobs; the
+        // schedule keeps whoever writes what this node reads away until then.
+        #[expect(unsafe_code, reason = "jobs in this process work on the world's own memory")]
+        let shared = Arc::new(unsafe { LocalShared::new(world, entry, &plan, events) });
+        let mut jobs = Vec::with_capacity(plan.jobs.len());
+        for number in plan.jobs.clone() {
+            let job = &running.run.plan().jobs[number as usize];
+            let clock = (time, self.settings.seed);
+            // SAFETY: as above; jobs of one node have rows of their own.
+            #[expect(unsafe_code, reason = "jobs in this process work on the world's own memory")]
+            jobs.push(unsafe { LocalJob::new(&mut *world, entry, system.clone(), shared.clone(), (number, job), clock) });
+        }
+        self.out.extend(jobs.into_iter().map(Output::Run));
+    }
+
+    /// The time that systems see in a tick.
+    pub(super) fn time(&self, tick: u64) -> Time {
+        Time::at(tick, self.settings.dt())
+    }
+
+    fn merge_node(&mut self, now: u64, node: usize) {
+        let Some(running) = &mut self.running else { return };
+        let plan = running.run.plan().nodes[node].clone();
+        self.world.advance_version();
+        for (number, mut result) in running.run.take_results(node) {
+            let (commands, events) = result.take_effects();
+            self.systems[plan.system].run.compute += result.compute_ns();
+            if !commands.is_empty() {
+                running.commands.insert(number, commands);
+            }
+            for (event, mut batch) in events {
+                if let Some(info) = self.world.registry().get(event) {
+                    // What has no number yet can't be named by others in this tick.
+                    let offsets = info.schema.entity_offsets();
+                    batch.replace_entities(&offsets, |entity| if entity.is_provisional() { engine_component::Entity::NONE } else { entity });
+                }
+                running.emitted.push((event, batch.clone()));
+                self.events.append(event, batch);
+            }
+            let job = running.run.plan().jobs[number as usize].clone();
+            result.merge(&mut self.world, &job);
+        }
+        running.run.merged(node);
+        running.events.remove(&node);
+        let entry = &mut self.systems[plan.system];
+        for event in &entry.registered.descriptor.reads_events {
+            self.events.advance(*event, &entry.registered.descriptor.name);
+        }
+        for (component, tracker) in &entry.trackers {
+            self.world.clear_tracker(*component, *tracker);
+        }
+        entry.run.took = now.saturating_sub(entry.run.started);
+        entry.last_run = entry.run;
+    }
+
+    fn commit(&mut self, now: u64) {
+        let Some(mut running) = self.running.take() else { return };
+        self.world.advance_version();
+        let (mut created, mut destroyed) = (Vec::new(), Vec::new());
+        for commands in running.commands.values() {
+            match self.world.apply(commands) {
+                Ok(applied) => {
+                    created.extend(applied.spawned);
+                    destroyed.extend(applied.despawned);
+                    *self.figures.counters.entry("missed_commands".into()).or_default() += u64::from(applied.missed);
+                }
+                // Records were checked when they came.
+                Err(error) => tracing::error!(%error, "a checked record of commands is refused"),
+            }
+        }
+        self.world.run_change_hooks();
+        self.tick = running.tick;
+        self.hash = self.whole_hash();
+        let took = now.saturating_sub(running.started);
+        self.note_figures(now, took, &running);
+        if self.sim.paused {
+            self.sim.steps = self.sim.steps.saturating_sub(1);
+        }
+        self.announce(&mut running, &created, &destroyed);
+        self.answer_waiting();
+        self.commits.push_back(Commit { tick: self.tick, hash: self.hash, took_ns: took, bytes: running.bytes });
+        if self.commits.len() > KEPT_TICKS {
+            self.commits.pop_front();
+        }
+    }
+
+    /// The hash over the world and what systems have still to read.
+    fn whole_hash(&mut self) -> WorldHash {
+        let mut hash = Xxh3::new();
+        hash.update(&self.world.hash().0.to_le_bytes());
+        self.events.hash_into(&mut hash);
+        WorldHash(hash.digest128())
+    }
+
+    fn note_figures(&mut self, now: u64, took: u64, running: &Running) {
+        let figures = &mut self.figures;
+        figures.tick_ns.push_back(took);
+        figures.commits.push_back(now);
+        if figures.tick_ns.len() > KEPT_TICKS {
+            figures.tick_ns.pop_front();
+        }
+        while figures.commits.front().is_some_and(|at| now.saturating_sub(*at) > SECOND as u64) {
+            figures.commits.pop_front();
+        }
+        figures.bytes_per_tick = running.bytes;
+        figures.total_bytes += running.bytes;
+        figures.events_last_tick = running.emitted.iter().map(|(_, batch)| batch.len() as u64).sum();
+        let interval = self.interval();
+        if interval > 0 && took > interval {
+            self.figures.count("dilated");
+        }
+    }
+
+    pub(super) fn stage_held(&mut self, job: u32) {
+        if let Some(running) = &mut self.running
+            && running.run.is_open(job)
+        {
+            running.run.stage(job, JobResult::Held);
+        }
+    }
+
+    /// Tells the outside what the tick brought.
+    fn announce(&mut self, running: &mut Running, created: &[engine_component::Entity], destroyed: &[engine_component::Entity]) {
+        if !self.has_audience() {
+            return;
+        }
+        let commit = CommitMessage {
+            epoch: self.epoch,
+            tick: self.tick,
+            hash: self.hash,
+            entities: self.world.len() as u64,
+        };
+        self.publish(self.subjects.commit(), &commit);
+        self.announce_entities(created, destroyed);
+        self.announce_events(std::mem::take(&mut running.emitted));
+    }
+}
+
+fn running_tick(running: &Option<Running>) -> u64 {
+    running.as_ref().map_or(0, |running| running.tick)
+}

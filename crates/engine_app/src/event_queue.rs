@@ -1,0 +1,111 @@
+//! Events between systems: who emitted what, and how far each reader has read.
+//!
+//! A reader gets what was emitted since it last ran: by systems before it in this tick, by systems after
+//! it in the last. Writers and readers of one event type are ordered by the schedule, so what a reader
+//! gets does not depend on who was faster.
+
+use std::collections::BTreeMap;
+
+use engine_component::ComponentId;
+use engine_system::EventBatch;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Bytes of one event type that are kept for readers that did not run yet. At the bound the oldest batches
+/// go, and are counted: what is dropped is a function of the world, so it is the same everywhere.
+pub const MAX_BYTES: usize = 64 << 20;
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Batches with the number of their first event.
+    batches: std::collections::VecDeque<(u64, EventBatch)>,
+    /// The number of the next event.
+    next: u64,
+    bytes: usize,
+    dropped: u64,
+    readers: BTreeMap<String, u64>,
+}
+
+/// The queues of all event types.
+#[derive(Debug, Default)]
+pub struct EventQueues {
+    queues: BTreeMap<ComponentId, Queue>,
+}
+
+impl EventQueues {
+    /// Makes a reader known; it gets what is emitted from now on.
+    pub fn add_reader(&mut self, event: ComponentId, system: &str) {
+        let queue = self.queues.entry(event).or_default();
+        let next = queue.next;
+        queue.readers.entry(system.to_owned()).or_insert(next);
+    }
+
+    /// Appends what a job emitted. Jobs come in the order of node and shard.
+    pub fn append(&mut self, event: ComponentId, batch: EventBatch) {
+        if batch.is_empty() {
+            return;
+        }
+        let queue = self.queues.entry(event).or_default();
+        let first = queue.next;
+        queue.next += batch.len() as u64;
+        if queue.readers.is_empty() {
+            return;
+        }
+        queue.bytes += batch.byte_len();
+        queue.batches.push_back((first, batch));
+        while queue.bytes > MAX_BYTES {
+            let Some((_, oldest)) = queue.batches.pop_front() else { break };
+            queue.bytes -= oldest.byte_len();
+            queue.dropped += oldest.len() as u64;
+        }
+    }
+
+    /// Everything that a reader has not read, as one batch. Reading it is a step of its own
+    /// ([`Self::advance`]), so that a job that is sent twice gets the same.
+    #[must_use]
+    pub fn unread(&self, event: ComponentId, system: &str) -> EventBatch {
+        let mut unread = EventBatch::default();
+        if let Some(queue) = self.queues.get(&event) {
+            let from = queue.readers.get(system).copied().unwrap_or(0);
+            for (_, batch) in queue.batches.iter().filter(|(first, _)| *first >= from) {
+                unread.append(batch);
+            }
+        }
+        unread
+    }
+
+    /// A reader has read all that there is.
+    pub fn advance(&mut self, event: ComponentId, system: &str) {
+        let Some(queue) = self.queues.get_mut(&event) else { return };
+        let next = queue.next;
+        if let Some(cursor) = queue.readers.get_mut(system) {
+            *cursor = next;
+        }
+        let read_by_all = queue.readers.values().min().copied().unwrap_or(next);
+        while queue.batches.front().is_some_and(|(first, batch)| first + batch.len() as u64 <= read_by_all) {
+            if let Some((_, read)) = queue.batches.pop_front() {
+                queue.bytes -= read.byte_len();
+            }
+        }
+    }
+
+    /// Events that were emitted since the beginning, and events that were dropped at the bound.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        self.queues.values().fold((0, 0), |(all, dropped), queue| (all + queue.next, dropped + queue.dropped))
+    }
+
+    /// Feeds what readers have still to read to a hash: it is a part of the world.
+    pub fn hash_into(&self, hash: &mut Xxh3) {
+        for (event, queue) in &self.queues {
+            hash.update(&event.to_bits().to_le_bytes());
+            hash.update(&queue.next.to_le_bytes());
+            for (system, cursor) in &queue.readers {
+                hash.update(system.as_bytes());
+                hash.update(&cursor.to_le_bytes());
+            }
+            for (_, batch) in &queue.batches {
+                batch.hash_into(hash);
+            }
+        }
+    }
+}

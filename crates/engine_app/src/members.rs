@@ -1,0 +1,219 @@
+//! The members: instances that are registered, what they run, and how busy they are.
+//!
+//! A shard goes to the instance that rendezvous hashing gives it, as long as that one has not had its
+//! share: so a shard stays where it was while instances come and go, and no instance gets much more than
+//! its speed allows. Who computes what has no part in what comes out.
+
+use std::collections::BTreeMap;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What identifies an instance: a name that it made up, unique among the living.
+pub type InstanceName = String;
+
+/// Where an instance is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MemberState {
+    /// Registered; gets jobs.
+    Ready,
+    /// Said that it leaves: finishes its open jobs and gets no more.
+    Draining,
+}
+
+/// A registered instance.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its name.
+    pub name: InstanceName,
+    /// Its number in this epoch, which stands in its chunks.
+    pub slot: u32,
+    /// Where it is in its life.
+    pub state: MemberState,
+    /// The systems that it runs.
+    pub systems: Vec<String>,
+    /// The host that it runs on, as it says.
+    pub host: String,
+    /// Its process id, as it says.
+    pub pid: u32,
+    /// The connection on which its jobs go out.
+    pub lane: usize,
+    /// Bytes that were sent and not answered.
+    pub in_flight: u64,
+    /// Jobs that were sent and not answered.
+    pub open_jobs: u32,
+    /// Rows per second, a running mean; 0 when not known.
+    pub speed: f64,
+    /// When it was last heard of, in nanoseconds of the driver's clock.
+    pub last_heard: u64,
+    /// Its last heartbeat's load, 0 to 1.
+    pub load: f32,
+}
+
+/// All members, by name: the order in which everything visits them.
+#[derive(Clone, Debug, Default)]
+pub struct Members {
+    members: BTreeMap<InstanceName, Member>,
+    slots: u32,
+}
+
+impl Members {
+    /// Adds a member, or replaces the one of the same name, under a new slot.
+    pub fn join(&mut self, name: &str, host: &str, pid: u32, systems: Vec<String>, lanes: usize, now: u64) -> &Member {
+        let slot = self.slots;
+        self.slots += 1;
+        let member = Member {
+            name: name.to_owned(),
+            slot,
+            state: MemberState::Ready,
+            systems,
+            host: host.to_owned(),
+            pid,
+            lane: slot as usize % lanes.max(1),
+            in_flight: 0,
+            open_jobs: 0,
+            speed: 0.0,
+            last_heard: now,
+            load: 0.0,
+        };
+        self.members.insert(name.to_owned(), member);
+        &self.members[name]
+    }
+
+    /// Takes a member out.
+    pub fn leave(&mut self, name: &str) -> Option<Member> {
+        self.members.remove(name)
+    }
+
+    /// Takes all members out: a new epoch, or a connection that was lost.
+    pub fn clear(&mut self) {
+        self.members.clear();
+    }
+
+    /// A member by its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Member> {
+        self.members.get(name)
+    }
+
+    /// A member by its name.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Member> {
+        self.members.get_mut(name)
+    }
+
+    /// All members, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// The number of members.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there is no member.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Members that take jobs of a system.
+    pub fn of_system<'a>(&'a self, system: &'a str) -> impl Iterator<Item = &'a Member> {
+        self.iter().filter(move |member| {
+            member.state == MemberState::Ready && member.systems.iter().any(|name| name == system)
+        })
+    }
+
+    /// Which member gets each of a node's shards: (rows of the shard, member's name). Empty when no member
+    /// runs the system.
+    ///
+    /// O(shards · members). Members get shares by their speed, at most a shard more than that.
+    #[must_use]
+    pub fn assign(&self, system: &str, shards: &[(u64, u64)]) -> Vec<InstanceName> {
+        let members: Vec<&Member> = self.of_system(system).collect();
+        if members.is_empty() {
+            return Vec::new();
+        }
+        let known: f64 = members.iter().map(|member| member.speed).fold(0.0, f64::max);
+        // An instance that was not measured yet is taken for the fastest, so that it gets measured.
+        let weights: Vec<f64> =
+            members.iter().map(|member| if member.speed > 0.0 { member.speed / known } else { 1.0 }.max(0.05)).collect();
+        let total_weight: f64 = weights.iter().sum();
+        let total_rows: u64 = shards.iter().map(|shard| shard.1.max(1)).sum();
+        let mut room: Vec<f64> = weights.iter().map(|weight| total_rows as f64 * weight / total_weight).collect();
+        shards
+            .iter()
+            .map(|(key, rows)| {
+                let rows = (*rows).max(1) as f64;
+                let best = (0..members.len())
+                    .max_by(|a, b| {
+                        let fits = |index: usize| room[index] >= rows * 0.5;
+                        let score = |index: usize| rendezvous(*key, &members[index].name, weights[index]);
+                        fits(*a).cmp(&fits(*b)).then(score(*a).total_cmp(&score(*b)))
+                    })
+                    .expect("there is a member");
+                room[best] -= rows;
+                members[best].name.clone()
+            })
+            .collect()
+    }
+}
+
+/// Weighted rendezvous hashing: the member with the highest score has the shard.
+fn rendezvous(key: u64, member: &str, weight: f64) -> f64 {
+    let mut bytes = key.to_le_bytes().to_vec();
+    bytes.extend(member.as_bytes());
+    let unit = (xxh3_64(&bytes) >> 11) as f64 / (1_u64 << 53) as f64;
+    -weight / unit.max(f64::MIN_POSITIVE).ln()
+}
+
+/// The key by which a shard is kept on its instance: what it is, not when.
+#[must_use]
+pub fn shard_key(system: &str, archetype: u64, first_row: u32) -> u64 {
+    let mut bytes = system.as_bytes().to_vec();
+    bytes.extend(archetype.to_le_bytes());
+    bytes.extend(first_row.to_le_bytes());
+    xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(count: usize) -> Members {
+        let mut members = Members::default();
+        for number in 0..count {
+            members.join(&format!("i{number}"), "host", 1, vec!["s".into()], 1, 0);
+        }
+        members
+    }
+
+    fn shards(count: u32) -> Vec<(u64, u64)> {
+        (0..count).map(|index| (shard_key("s", 7, index * 64), 64)).collect()
+    }
+
+    #[test]
+    fn shares_are_even() {
+        for count in 1..6 {
+            let assigned = members(count).assign("s", &shards(30));
+            for number in 0..count {
+                let name = format!("i{number}");
+                let share = assigned.iter().filter(|member| **member == name).count();
+                assert!(share.abs_diff(30 / count) <= 1, "{share} of 30 for one of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn most_shards_stay_when_a_member_joins() {
+        let before = members(3).assign("s", &shards(60));
+        let after = members(4).assign("s", &shards(60));
+        let stayed = before.iter().zip(&after).filter(|(a, b)| a == b).count();
+        assert!(stayed >= 36, "{stayed} of 60 stayed");
+    }
+
+    #[test]
+    fn nobody_runs_it() {
+        assert!(members(2).assign("other", &shards(3)).is_empty());
+    }
+}

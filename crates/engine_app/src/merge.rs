@@ -1,0 +1,140 @@
+//! How the results of a complete node become world: whole, in the order of its jobs, and by nobody else.
+
+use engine_component::{BitRows, Column, ComponentId, StorageKind, World};
+use engine_net::parcel::{Bits, Body, Section};
+use engine_system::EventBatch;
+
+use crate::local::{LocalResult, Written, differing_rows};
+use crate::plan::{JobPlan, PartPlan};
+use crate::receive::Received;
+
+/// What a job brought back, checked.
+#[derive(Debug)]
+pub enum JobResult {
+    /// Computed in this process: Plain rows are in place.
+    Local(LocalResult),
+    /// Computed by an instance.
+    Remote(Received),
+    /// Given up, by the system's policy: the shard keeps its values.
+    Held,
+}
+
+impl JobResult {
+    /// The record of commands, and the events, taken out.
+    pub fn take_effects(&mut self) -> (Vec<u8>, Vec<(ComponentId, EventBatch)>) {
+        match self {
+            Self::Local(result) => {
+                let output = std::mem::take(&mut result.output);
+                (output.commands.into_bytes(), output.events)
+            }
+            Self::Remote(received) => (std::mem::take(&mut received.commands), std::mem::take(&mut received.events)),
+            Self::Held => (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// Nanoseconds in the system's function.
+    #[must_use]
+    pub fn compute_ns(&self) -> u64 {
+        match self {
+            Self::Local(result) => result.compute_ns,
+            Self::Remote(received) => received.compute_ns,
+            Self::Held => 0,
+        }
+    }
+
+    /// Writes the columns into the world.
+    pub fn merge(self, world: &mut World, job: &JobPlan) {
+        match self {
+            Self::Local(result) => {
+                for (part, column, written) in result.written {
+                    merge_local(world, &part, usize::from(column), written);
+                }
+            }
+            Self::Remote(received) => merge_remote(world, job, &received),
+            Self::Held => {}
+        }
+    }
+}
+
+fn merge_local(world: &mut World, part: &PartPlan, column: usize, written: Written) {
+    let version = world.version();
+    let table = world.table_mut(part.table);
+    match written {
+        Written::Plain(Some(rows)) => table.mark_rows(column, part.first_row as usize, &rows, version),
+        Written::Plain(None) => table.column_mut(column).mark_range(part.range(), version),
+        Written::Documents(rows) => {
+            for (row, bytes) in rows {
+                table.column_mut(column).set_row(part.first_row as usize + row, &bytes, version);
+            }
+        }
+    }
+}
+
+fn merge_remote(world: &mut World, job: &JobPlan, received: &Received) {
+    let version = world.version();
+    for section in received.parcel.sections() {
+        // The parcel was verified; a section that does not decode can't be in it.
+        let Ok(section) = section else { continue };
+        let part = job.parts.iter().chain(&job.resources).nth(usize::from(section.part));
+        let Some(part) = part.filter(|_| !matches!(section.body, Body::Stream(_))) else { continue };
+        let Some(Some(column)) = part.columns.get(usize::from(section.column)) else { continue };
+        let column = world.table_mut(part.table).column_mut(usize::from(*column));
+        merge_section(column, part.first_row as usize + section.first_row as usize, &section, version);
+    }
+}
+
+fn merge_section(column: &mut Column, first: usize, section: &Section<'_>, version: u64) {
+    let rows = section.rows as usize;
+    match section.body {
+        Body::Plain(bytes) => merge_range(column, first, rows, bytes, version),
+        Body::PackedPlain(bits, bytes) => {
+            let stride = column.stride();
+            for (row, value) in bits.ones().zip(bytes.chunks_exact(stride.max(1))) {
+                let at = (first + row) * stride;
+                column.bytes_mut()[at..at + stride].copy_from_slice(value);
+            }
+            mark(column, first, bits, version);
+        }
+        Body::Documents(documents) => {
+            for (row, document) in documents.iter().enumerate() {
+                if column.row(first + row) != document {
+                    column.set_row(first + row, document, version);
+                }
+            }
+        }
+        Body::PackedDocuments(bits, documents) => {
+            for (row, document) in bits.ones().zip(documents.iter()) {
+                column.set_row(first + row, document, version);
+            }
+        }
+        Body::Entities(_) | Body::Changed(_) | Body::Stream(_) => {}
+    }
+}
+
+/// Rows that came without a bitmap: those that are equal to what is there did not change.
+fn merge_range(column: &mut Column, first: usize, rows: usize, bytes: &[u8], version: u64) {
+    debug_assert_eq!(column.kind(), StorageKind::Plain);
+    let stride = column.stride();
+    let place = first * stride..(first + rows) * stride;
+    if column.is_tracked() {
+        let differ = differing_rows(&column.bytes()[place.clone()], bytes, stride);
+        column.bytes_mut()[place].copy_from_slice(bytes);
+        for row in differ.iter_ones() {
+            column.mark_range(first + row..first + row + 1, version);
+        }
+    } else {
+        column.bytes_mut()[place].copy_from_slice(bytes);
+        column.mark_range(first..first + rows, version);
+    }
+}
+
+fn mark(column: &mut Column, first: usize, bits: Bits<'_>, version: u64) {
+    match BitRows::from_bytes(bits.bytes(), bits.rows() as usize) {
+        Some(rows) if first.is_multiple_of(64) => column.mark_rows(first, &rows, version),
+        _ => {
+            for row in bits.ones() {
+                column.mark_range(first + row..first + row + 1, version);
+            }
+        }
+    }
+}

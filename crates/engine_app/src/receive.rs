@@ -1,0 +1,140 @@
+//! From an instance to the world: a result is checked whole before any of it counts.
+
+use engine_component::commands;
+use engine_component::query::ColumnAccess;
+use engine_component::{ComponentId, StorageKind, World};
+use engine_net::descriptor::SystemDescriptor;
+use engine_net::messages::rejected::RejectReason;
+use engine_net::parcel::{PartManifest, PartSource, ResultManifest};
+use engine_net::parcel::{Body, Documents};
+use engine_net::parcel::Expect;
+use engine_net::parcel::{Parcel, Refusal};
+use engine_system::EventBatch;
+
+use crate::plan::JobPlan;
+use crate::ship::job_parts;
+
+/// Bytes of commands, and of events, of one job, at the most.
+pub const MAX_STREAM: u64 = 32 << 20;
+
+/// A result that is checked: it fits its job, and may be merged.
+#[derive(Debug)]
+pub struct Received {
+    /// The columns, still in the buffers in which they came.
+    pub parcel: Parcel,
+    /// The record of commands.
+    pub commands: Vec<u8>,
+    /// A batch for each event type that the system writes.
+    pub events: Vec<(ComponentId, EventBatch)>,
+    /// Nanoseconds in the function.
+    pub compute_ns: u64,
+}
+
+/// Why a result is refused.
+#[derive(Debug)]
+pub struct Rejection {
+    /// For counters.
+    pub reason: RejectReason,
+    /// For people.
+    pub message: String,
+}
+
+impl Rejection {
+    /// A rejection.
+    pub fn new(reason: RejectReason, message: impl std::fmt::Display) -> Self {
+        Self { reason, message: message.to_string() }
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code(), &refusal)
+    }
+}
+
+/// The declared access of a column of a job's part.
+fn access(descriptor: &SystemDescriptor, part: &PartManifest, column: u16) -> Option<ColumnAccess> {
+    match part.source {
+        PartSource::Query => descriptor.queries.get(usize::from(part.number))?.columns.get(usize::from(column)).copied(),
+        PartSource::Resource => {
+            let resource = descriptor.resources.get(usize::from(part.number))?;
+            Some(ColumnAccess { component: resource.component, write: resource.write, optional: false })
+        }
+        PartSource::View => None,
+    }
+}
+
+/// Checks a whole result against its job, the system's declaration and the schemas.
+///
+/// # Errors
+/// The first thing that is wrong with it; the world has not been touched.
+pub fn check(world: &World, descriptor: &SystemDescriptor, job: &JobPlan, parcel: Parcel) -> Result<Received, Rejection> {
+    let manifest: ResultManifest = parcel.manifest()?;
+    check_streams(descriptor, &manifest)?;
+    let parts = job_parts(world, descriptor, job, false);
+    let streams = std::iter::once(manifest.commands_bytes).chain(manifest.events.iter().map(|event| event.bytes)).collect();
+    let writes = |part: &PartManifest, column: u16| access(descriptor, part, column).is_some_and(|access| access.write);
+    Expect::result(&parts, writes, streams).verify(&parcel)?;
+    check_values(world, descriptor, &parts, &parcel)?;
+    let mut streams: Vec<Vec<u8>> = vec![Vec::new(); 1 + manifest.events.len()];
+    for section in parcel.sections() {
+        let section = section?;
+        if let Body::Stream(bytes) = section.body {
+            streams[usize::from(section.part)].extend_from_slice(bytes);
+        }
+    }
+    let commands = std::mem::take(&mut streams[0]);
+    commands::check(&commands, world.registry()).map_err(|error| Rejection::new(RejectReason::BadCommand, error))?;
+    let mut events = Vec::with_capacity(manifest.events.len());
+    for (declared, bytes) in manifest.events.iter().zip(&streams[1..]) {
+        let refuse = |error: &dyn std::fmt::Display| Rejection::new(RejectReason::BadEvent, error);
+        let schema = world.schema(declared.event).ok_or_else(|| refuse(&"an event type that is not registered"))?;
+        let batch = EventBatch::from_bytes(schema, declared.count as usize, bytes).map_err(|error| refuse(&error))?;
+        events.push((declared.event, batch));
+    }
+    Ok(Received { parcel, commands, events, compute_ns: manifest.compute_ns })
+}
+
+fn check_streams(descriptor: &SystemDescriptor, manifest: &ResultManifest) -> Result<(), Rejection> {
+    if manifest.commands_bytes > 0 && !descriptor.commands {
+        let message = format!("system `{}` does not declare commands and gives some", descriptor.name);
+        return Err(Rejection::new(RejectReason::BadCommand, message));
+    }
+    for (at, event) in manifest.events.iter().enumerate() {
+        let declared = descriptor.writes_events.contains(&event.event);
+        let again = manifest.events[..at].iter().any(|other| other.event == event.event);
+        if !declared || again {
+            let message = format!("system `{}` does not declare event {}, or sends it twice", descriptor.name, event.event);
+            return Err(Rejection::new(RejectReason::BadEvent, message));
+        }
+    }
+    let bytes = manifest.events.iter().fold(manifest.commands_bytes, |sum, event| sum.saturating_add(event.bytes));
+    if bytes > MAX_STREAM {
+        return Err(Rejection::new(RejectReason::TooLarge, format!("{bytes} bytes of commands and events; {MAX_STREAM} are accepted")));
+    }
+    Ok(())
+}
+
+fn check_values(world: &World, descriptor: &SystemDescriptor, parts: &[PartManifest], parcel: &Parcel) -> Result<(), Rejection> {
+    for section in parcel.sections() {
+        let section = section?;
+        let Some(part) = parts.get(usize::from(section.part)) else { continue };
+        let Some(schema) = access(descriptor, part, section.column).and_then(|access| world.schema(access.component)) else { continue };
+        match section.body {
+            Body::Plain(bytes) | Body::PackedPlain(_, bytes) if schema.finite && schema.kind == StorageKind::Plain => {
+                let rows = bytes.len() / schema.stride().max(1);
+                schema.check_rows(bytes, rows).map_err(|error| Rejection::new(RejectReason::NotFinite, error))?;
+            }
+            Body::Documents(documents) | Body::PackedDocuments(_, documents) => check_documents(schema, documents)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_documents(schema: &engine_component::schema::Schema, documents: Documents<'_>) -> Result<(), Rejection> {
+    for document in documents.iter() {
+        schema.check_row(document).map_err(|error| Rejection::new(RejectReason::BadDocument, error))?;
+    }
+    Ok(())
+}

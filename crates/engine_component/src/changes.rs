@@ -1,0 +1,334 @@
+//! Change detection: which rows of a column changed, and since which version of the world.
+//!
+//! Every column carries one 64-bit version per block of [`BLOCK_ROWS`] rows, and one bitset per
+//! *tracker*. A tracker is somebody who wants to know what changed since it last looked: a system with
+//! `Changed<T>`, a hook, a watch. Stamps per row would double the cost of a pass that is bound by memory.
+
+use std::ops::Range;
+
+/// Rows of a block: the unit of versions and of hashing.
+pub const BLOCK_ROWS: usize = 1024;
+
+const WORD: usize = 64;
+
+/// A set of rows, one bit each. Bits past the length are zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BitRows {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl BitRows {
+    /// A set over `len` rows, all absent.
+    #[must_use]
+    pub fn new(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(WORD)], len }
+    }
+
+    /// A set over `len` rows, all present.
+    #[must_use]
+    pub fn full(len: usize) -> Self {
+        let mut rows = Self::new(len);
+        rows.set_range(0..len);
+        rows
+    }
+
+    /// A set over `len` rows from its bytes, 64-bit words little endian.
+    ///
+    /// `None` when there are not exactly the bytes of that many rows, or a bit past the end is set.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8], len: usize) -> Option<Self> {
+        if bytes.len() != len.div_ceil(WORD) * 8 {
+            return None;
+        }
+        let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let spare = words.len() * WORD - len;
+        let clean = words.last().is_none_or(|last| spare == 0 || last >> (WORD - spare) == 0);
+        clean.then_some(Self { words, len })
+    }
+
+    /// A copy of a range of rows; the range starts at a multiple of 64.
+    #[must_use]
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        debug_assert!(rows.start.is_multiple_of(WORD) && rows.end <= self.len);
+        let len = rows.len();
+        let first = rows.start / WORD;
+        let mut words = self.words[first..first + len.div_ceil(WORD)].to_vec();
+        if let Some(last) = words.last_mut() {
+            *last &= tail_mask(len);
+        }
+        Self { words, len }
+    }
+
+    /// The bits, 64 rows a word, row 0 the lowest bit of the first word.
+    #[must_use]
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The number of rows that the set is over.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the set is over no rows at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether a row is in the set. Rows past the end are not.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, row: usize) -> bool {
+        row < self.len && self.words[row / WORD] >> (row % WORD) & 1 == 1
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    /// When the row is past the end.
+    #[inline]
+    pub fn set(&mut self, row: usize) {
+        assert!(row < self.len, "row {row} of a set over {} rows", self.len);
+        self.words[row / WORD] |= 1 << (row % WORD);
+    }
+
+    /// Takes a row out. Rows past the end are not there.
+    #[inline]
+    pub fn unset(&mut self, row: usize) {
+        if row < self.len {
+            self.words[row / WORD] &= !(1 << (row % WORD));
+        }
+    }
+
+    /// Adds a range of rows.
+    ///
+    /// # Panics
+    /// When the range ends past the end.
+    pub fn set_range(&mut self, rows: Range<usize>) {
+        assert!(rows.end <= self.len, "rows {rows:?} of a set over {} rows", self.len);
+        if rows.is_empty() {
+            return;
+        }
+        let (first, last) = (rows.start / WORD, (rows.end - 1) / WORD);
+        let head = u64::MAX << (rows.start % WORD);
+        let tail = tail_mask(rows.end);
+        if first == last {
+            self.words[first] |= head & tail;
+            return;
+        }
+        self.words[first] |= head;
+        self.words[first + 1..last].fill(u64::MAX);
+        self.words[last] |= tail;
+    }
+
+    /// Adds the rows of another set, shifted by `first` rows (a multiple of 64).
+    ///
+    /// # Panics
+    /// When the other set reaches past the end.
+    pub fn add_at(&mut self, first: usize, other: &Self) {
+        assert!(first.is_multiple_of(WORD) && first + other.len <= self.len);
+        for (mine, theirs) in self.words[first / WORD..].iter_mut().zip(&other.words) {
+            *mine |= theirs;
+        }
+    }
+
+    /// Takes all rows out.
+    pub fn clear(&mut self) {
+        self.words.fill(0);
+    }
+
+    /// Takes a range of rows out; the range starts at a multiple of 64.
+    pub fn clear_range(&mut self, rows: Range<usize>) {
+        for row in rows {
+            self.unset(row);
+        }
+    }
+
+    /// Whether any row is in the set.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.words.iter().any(|word| *word != 0)
+    }
+
+    /// The number of rows in the set.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The rows in the set, in order.
+    pub fn iter_ones(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(index, word)| {
+            let mut word = *word;
+            std::iter::from_fn(move || {
+                if word == 0 {
+                    return None;
+                }
+                let bit = word.trailing_zeros() as usize;
+                word &= word - 1;
+                Some(index * WORD + bit)
+            })
+        })
+    }
+
+    /// Grows or shrinks the set; new rows are absent.
+    pub fn resize(&mut self, len: usize) {
+        self.words.resize(len.div_ceil(WORD), 0);
+        self.len = len;
+        if let Some(last) = self.words.last_mut() {
+            *last &= tail_mask(len);
+        }
+    }
+}
+
+/// Bits of the last word of a set over `len` rows.
+fn tail_mask(len: usize) -> u64 {
+    match len % WORD {
+        0 => u64::MAX,
+        bits => (1 << bits) - 1,
+    }
+}
+
+/// Versions and trackers of one column.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    blocks: Vec<u64>,
+    trackers: Vec<BitRows>,
+}
+
+impl Changes {
+    /// For a column without rows and with so many trackers.
+    pub(crate) fn new(trackers: usize) -> Self {
+        Self { blocks: Vec::new(), trackers: vec![BitRows::default(); trackers] }
+    }
+
+    pub(crate) fn add_tracker(&mut self, rows: usize) {
+        // What is there already is news to somebody who never looked.
+        self.trackers.push(BitRows::full(rows));
+    }
+
+    pub(crate) fn block_versions(&self) -> &[u64] {
+        &self.blocks
+    }
+
+    pub(crate) fn tracker(&self, tracker: usize) -> &BitRows {
+        &self.trackers[tracker]
+    }
+
+    pub(crate) fn clear_tracker(&mut self, tracker: usize) {
+        self.trackers[tracker].clear();
+    }
+
+    pub(crate) fn is_tracked(&self) -> bool {
+        !self.trackers.is_empty()
+    }
+
+    /// A row was appended; `rows` counts it.
+    #[inline]
+    pub(crate) fn pushed(&mut self, rows: usize, version: u64) {
+        if self.blocks.len() * BLOCK_ROWS < rows {
+            self.blocks.push(version);
+        } else {
+            self.blocks[(rows - 1) / BLOCK_ROWS] = version;
+        }
+        for tracker in &mut self.trackers {
+            tracker.resize(rows);
+            tracker.set(rows - 1);
+        }
+    }
+
+    /// Rows were appended; `rows` counts them.
+    pub(crate) fn extended(&mut self, from: usize, rows: usize, version: u64) {
+        self.blocks.resize(rows.div_ceil(BLOCK_ROWS), version);
+        self.touch_blocks(from..rows, version);
+        for tracker in &mut self.trackers {
+            tracker.resize(rows);
+            tracker.set_range(from..rows);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn touch(&mut self, row: usize, version: u64) {
+        self.blocks[row / BLOCK_ROWS] = version;
+        for tracker in &mut self.trackers {
+            tracker.set(row);
+        }
+    }
+
+    pub(crate) fn touch_range(&mut self, rows: Range<usize>, version: u64) {
+        self.touch_blocks(rows.clone(), version);
+        for tracker in &mut self.trackers {
+            tracker.set_range(rows.clone());
+        }
+    }
+
+    /// The rows of `dirty`, which starts at row `first` (a multiple of 64), changed.
+    pub(crate) fn touch_rows(&mut self, first: usize, dirty: &BitRows, version: u64) {
+        for (word, bits) in dirty.words().iter().enumerate() {
+            if *bits != 0 {
+                self.blocks[(first + word * WORD) / BLOCK_ROWS] = version;
+            }
+        }
+        for tracker in &mut self.trackers {
+            tracker.add_at(first, dirty);
+        }
+    }
+
+    fn touch_blocks(&mut self, rows: Range<usize>, version: u64) {
+        if !rows.is_empty() {
+            self.blocks[rows.start / BLOCK_ROWS..rows.end.div_ceil(BLOCK_ROWS)].fill(version);
+        }
+    }
+
+    /// The last of `rows` rows took the place of `row`.
+    pub(crate) fn swap_removed(&mut self, row: usize, rows: usize, version: u64) {
+        let last = rows - 1;
+        self.blocks[last / BLOCK_ROWS] = version;
+        self.blocks[row / BLOCK_ROWS] = version;
+        self.blocks.truncate(last.div_ceil(BLOCK_ROWS));
+        for tracker in &mut self.trackers {
+            if tracker.get(last) {
+                tracker.set(row);
+            } else {
+                tracker.unset(row);
+            }
+            tracker.resize(last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cross_words() {
+        let mut rows = BitRows::new(200);
+        rows.set_range(60..130);
+        assert_eq!(rows.iter_ones().collect::<Vec<_>>(), (60..130).collect::<Vec<_>>());
+        assert_eq!(rows.slice(64..128).count(), 64);
+        rows.resize(100);
+        assert_eq!(rows.count(), 40);
+    }
+
+    #[test]
+    fn stray_bits_are_refused() {
+        assert_eq!(BitRows::from_bytes(&[1, 0, 0, 0, 0, 0, 0, 0], 1).map(|rows| rows.count()), Some(1));
+        assert_eq!(BitRows::from_bytes(&[2, 0, 0, 0, 0, 0, 0, 0], 1), None);
+        assert_eq!(BitRows::from_bytes(&[1, 0, 0], 1), None);
+    }
+
+    #[test]
+    fn bits_move_with_their_rows() {
+        let mut changes = Changes::new(1);
+        changes.extended(0, 3, 1);
+        changes.clear_tracker(0);
+        changes.touch(2, 2);
+        changes.swap_removed(0, 3, 3);
+        assert_eq!(changes.tracker(0).iter_ones().collect::<Vec<_>>(), [0]);
+        assert_eq!(changes.tracker(0).len(), 2);
+    }
+}

@@ -1,0 +1,417 @@
+//! A column: the values of one component of all rows of a table, without knowing their type.
+//!
+//! Plain values stand back to back in one block that is aligned to 16 bytes, little endian, and are read
+//! in place. Documents are MessagePack, a span of one heap each. Tags have no bytes. The bytes of a
+//! column are what goes on the wire and into the log: there is no other representation.
+
+use std::ops::Range;
+
+use crate::changes::{BitRows, Changes};
+use crate::data::StorageKind;
+use crate::hash::BlockHashes;
+use crate::schema::Schema;
+
+/// Sixteen bytes, so that a vector of them aligns every Plain type.
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(16))]
+struct Lane([u8; LANE]);
+
+const LANE: usize = 16;
+
+/// Up to this size a block doubles when it is full; above, it grows by a quarter, so that a large world
+/// does not pay for room that it does not use.
+const DOUBLING_BYTES: usize = 1 << 16;
+
+/// An aligned block of bytes that grows.
+#[derive(Clone, Debug, Default)]
+pub struct AlignedBytes {
+    lanes: Vec<Lane>,
+    len: usize,
+}
+
+impl AlignedBytes {
+    /// `len` zero bytes.
+    #[must_use]
+    pub fn zeroed(len: usize) -> Self {
+        Self { lanes: vec![Lane([0; LANE]); len.div_ceil(LANE)], len }
+    }
+
+    /// The bytes; the first one is aligned to 16.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.lanes)[..self.len]
+    }
+
+    /// The bytes, to be written.
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.lanes)[..self.len]
+    }
+
+    /// The first byte. Valid for reads and writes of all bytes until the block grows or is dropped.
+    #[inline]
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.lanes.as_mut_ptr().cast()
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) {
+        let start = self.len;
+        self.grow(bytes.len());
+        self.as_mut_slice()[start..].copy_from_slice(bytes);
+    }
+
+    #[inline]
+    fn grow(&mut self, more: usize) {
+        let len = self.len + more;
+        if len > self.lanes.len() * LANE {
+            self.grow_lanes(len);
+        }
+        self.len = len;
+    }
+
+    #[cold]
+    fn grow_lanes(&mut self, len: usize) {
+        let room = self.lanes.len() * LANE;
+        let wanted = if room < DOUBLING_BYTES { room * 2 } else { room + room / 4 };
+        let lanes = len.max(wanted).max(4 * LANE).div_ceil(LANE);
+        self.lanes.reserve_exact(lanes - self.lanes.len());
+        self.lanes.resize(lanes, Lane([0; LANE]));
+    }
+
+    fn reserve(&mut self, more: usize) {
+        let lanes = (self.len + more).div_ceil(LANE);
+        if lanes > self.lanes.len() {
+            self.lanes.reserve_exact(lanes - self.lanes.len());
+            self.lanes.resize(lanes, Lane([0; LANE]));
+        }
+    }
+
+    #[inline]
+    fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    fn capacity(&self) -> usize {
+        self.lanes.capacity() * LANE
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u64,
+    len: u32,
+}
+
+impl Span {
+    fn range(self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + self.len as usize
+    }
+}
+
+/// Documents of a column: a heap of bytes, a span for each row. Replaced documents stay behind as dead
+/// bytes until half of the heap is dead; then it is written anew, in row order.
+#[derive(Clone, Debug, Default)]
+struct Documents {
+    heap: Vec<u8>,
+    spans: Vec<Span>,
+    dead: usize,
+}
+
+/// Below this a heap is not worth compacting.
+const COMPACT_BYTES: usize = 4096;
+
+impl Documents {
+    fn row(&self, row: usize) -> &[u8] {
+        &self.heap[self.spans[row].range()]
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Span {
+        let span = Span {
+            start: self.heap.len() as u64,
+            len: u32::try_from(bytes.len()).expect("documents are bounded far below 4 GiB where they enter"),
+        };
+        self.heap.extend_from_slice(bytes);
+        span
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let span = self.append(bytes);
+        self.spans.push(span);
+    }
+
+    fn set(&mut self, row: usize, bytes: &[u8]) {
+        let old = self.spans[row];
+        if old.len as usize == bytes.len() {
+            self.heap[old.range()].copy_from_slice(bytes);
+            return;
+        }
+        self.dead += old.len as usize;
+        self.spans[row] = self.append(bytes);
+        self.compact_when_worth_it();
+    }
+
+    fn swap_remove(&mut self, row: usize) {
+        self.dead += self.spans.swap_remove(row).len as usize;
+        self.compact_when_worth_it();
+    }
+
+    fn compact_when_worth_it(&mut self) {
+        if self.heap.len() < COMPACT_BYTES || self.dead * 2 < self.heap.len() {
+            return;
+        }
+        let mut heap = Vec::with_capacity(self.heap.len() - self.dead);
+        for span in &mut self.spans {
+            let start = heap.len() as u64;
+            heap.extend_from_slice(&self.heap[span.range()]);
+            span.start = start;
+        }
+        self.heap = heap;
+        self.dead = 0;
+    }
+}
+
+/// The values of one component, row by row. See the module's text.
+#[derive(Clone, Debug)]
+pub struct Column {
+    kind: StorageKind,
+    stride: usize,
+    rows: usize,
+    bytes: AlignedBytes,
+    documents: Documents,
+    pub(crate) changes: Changes,
+    pub(crate) hashes: BlockHashes,
+}
+
+impl Column {
+    /// An empty column for values of this schema.
+    #[must_use]
+    pub fn new(schema: &Schema) -> Self {
+        Self::with_trackers(schema, 0)
+    }
+
+    pub(crate) fn with_trackers(schema: &Schema, trackers: usize) -> Self {
+        Self {
+            kind: schema.kind,
+            stride: schema.stride(),
+            rows: 0,
+            bytes: AlignedBytes::default(),
+            documents: Documents::default(),
+            changes: Changes::new(trackers),
+            hashes: BlockHashes::default(),
+        }
+    }
+
+    /// How the values are stored.
+    #[must_use]
+    pub fn kind(&self) -> StorageKind {
+        self.kind
+    }
+
+    /// Bytes of a Plain value; 0 for documents and tags.
+    #[inline]
+    #[must_use]
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The number of rows.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// All values of a Plain column, back to back; nothing for documents and tags.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// The values of a Plain column, to be written. The caller marks what it changed.
+    #[inline]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes.as_mut_slice()
+    }
+
+    /// The first value of a Plain column. Valid until rows are added or removed.
+    #[inline]
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.bytes.as_mut_ptr()
+    }
+
+    /// All values as a slice.
+    ///
+    /// # Panics
+    /// When the size of `T` is not the stride of the column.
+    #[inline]
+    #[must_use]
+    pub fn as_slice<T: bytemuck::Pod>(&self) -> &[T] {
+        assert_eq!(size_of::<T>(), self.stride, "a column is read as the type that it holds");
+        bytemuck::cast_slice(self.bytes())
+    }
+
+    /// The bytes of a row: a Plain value, a document, or nothing.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[inline]
+    #[must_use]
+    pub fn row(&self, row: usize) -> &[u8] {
+        match self.kind {
+            StorageKind::Plain => &self.bytes()[row * self.stride..(row + 1) * self.stride],
+            StorageKind::Document => self.documents.row(row),
+            StorageKind::Tag => &[],
+        }
+    }
+
+    /// Replaces the value of a row.
+    ///
+    /// # Panics
+    /// When there is no such row, or the bytes are not of the stride.
+    pub fn set_row(&mut self, row: usize, bytes: &[u8], version: u64) {
+        self.write_row(row, bytes);
+        self.changes.touch(row, version);
+    }
+
+    /// As [`Self::set_row`], without marking the change.
+    pub(crate) fn write_row(&mut self, row: usize, bytes: &[u8]) {
+        match self.kind {
+            StorageKind::Plain => {
+                let stride = self.stride;
+                self.bytes.as_mut_slice()[row * stride..(row + 1) * stride].copy_from_slice(bytes);
+            }
+            StorageKind::Document => self.documents.set(row, bytes),
+            StorageKind::Tag => {}
+        }
+    }
+
+    /// Appends a row.
+    ///
+    /// # Panics
+    /// When the bytes of a Plain value are not of the stride.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8], version: u64) {
+        match self.kind {
+            StorageKind::Plain => {
+                assert_eq!(bytes.len(), self.stride, "a value of another size than the column's");
+                self.bytes.push(bytes);
+            }
+            StorageKind::Document => self.documents.push(bytes),
+            StorageKind::Tag => {}
+        }
+        self.rows += 1;
+        self.changes.pushed(self.rows, version);
+    }
+
+    /// Appends many Plain rows at once, or so many tags.
+    ///
+    /// # Panics
+    /// When the bytes are not `rows` times the stride, or the column holds documents.
+    pub fn extend(&mut self, rows: usize, bytes: &[u8], version: u64) {
+        assert!(self.kind != StorageKind::Document && bytes.len() == rows * self.stride);
+        self.bytes.push(bytes);
+        let from = self.rows;
+        self.rows += rows;
+        self.changes.extended(from, self.rows, version);
+    }
+
+    /// Removes a row; the last one takes its place.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[inline]
+    pub fn swap_remove(&mut self, row: usize, version: u64) {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        let last = self.rows - 1;
+        match self.kind {
+            StorageKind::Plain => {
+                let stride = self.stride;
+                if row != last {
+                    self.bytes.as_mut_slice().copy_within(last * stride..(last + 1) * stride, row * stride);
+                }
+                self.bytes.truncate(last * stride);
+            }
+            StorageKind::Document => self.documents.swap_remove(row),
+            StorageKind::Tag => {}
+        }
+        self.changes.swap_removed(row, self.rows, version);
+        self.rows = last;
+    }
+
+    /// Makes room for more Plain rows.
+    pub fn reserve(&mut self, rows: usize) {
+        self.bytes.reserve(rows * self.stride);
+    }
+
+    /// All rows of a range changed.
+    pub fn mark_range(&mut self, rows: Range<usize>, version: u64) {
+        self.changes.touch_range(rows, version);
+    }
+
+    /// The rows of a set, which starts at row `first` (a multiple of 64), changed.
+    pub fn mark_rows(&mut self, first: usize, dirty: &BitRows, version: u64) {
+        self.changes.touch_rows(first, dirty, version);
+    }
+
+    /// The version of each block of [`BLOCK_ROWS`](crate::BLOCK_ROWS) rows: that of the world when a row
+    /// of the block last changed.
+    #[must_use]
+    pub fn block_versions(&self) -> &[u64] {
+        self.changes.block_versions()
+    }
+
+    /// Whether somebody wants to know which rows change.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.changes.is_tracked()
+    }
+
+    /// Rows that changed since this tracker was last cleared.
+    ///
+    /// # Panics
+    /// When there is no such tracker.
+    #[must_use]
+    pub fn tracked(&self, tracker: usize) -> &BitRows {
+        self.changes.tracker(tracker)
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.documents.heap.capacity() + self.documents.spans.capacity() * size_of::<Span>()
+    }
+
+    /// # Panics
+    /// When the column contradicts itself.
+    pub fn check_invariants(&self) {
+        assert_eq!(self.bytes.len(), self.rows * self.stride);
+        assert_eq!(self.changes.block_versions().len(), self.rows.div_ceil(crate::changes::BLOCK_ROWS));
+        if self.kind == StorageKind::Document {
+            assert_eq!(self.documents.spans.len(), self.rows);
+            let live: usize = self.documents.spans.iter().map(|span| span.len as usize).sum();
+            assert_eq!(live + self.documents.dead, self.documents.heap.len());
+        }
+    }
+}

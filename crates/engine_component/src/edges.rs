@@ -1,0 +1,92 @@
+//! Edges between archetypes: where an entity goes when a set of components is added or removed.
+//!
+//! An edge is worked out once and kept: the target table, which columns are carried over, and where the
+//! given components go.
+
+use std::any::TypeId;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::ComponentId;
+use crate::entities::TableId;
+use crate::table::Table;
+
+/// What is done to an entity.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Step {
+    Insert,
+    Remove,
+}
+
+/// Which components: by the type of a bundle (in this process), or by their ids.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Given {
+    Type(TypeId),
+    Ids(SmallVec<[ComponentId; 4]>),
+}
+
+/// `None` is the table of entities that do not exist yet.
+pub(crate) type EdgeKey = (Option<TableId>, Step, Given);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    pub(crate) target: TableId,
+    /// Columns that are carried over: from, to.
+    pub(crate) carried: Vec<(u16, u16)>,
+    /// Where the given components go, in the order of the bundle (inserting only).
+    pub(crate) given: Vec<u16>,
+    /// The components that are new to the entity, or lost.
+    pub(crate) changed: Vec<ComponentId>,
+}
+
+impl Edge {
+    /// The edge from one table to another; `given` are the components in the order of the bundle.
+    pub(crate) fn between(source: Option<&Table>, target: (TableId, &Table), step: Step, given: &[ComponentId]) -> Self {
+        let (id, target) = target;
+        let held = source.map(Table::components).unwrap_or_default();
+        let place = |component: &ComponentId| {
+            target.column_index(*component).and_then(|index| u16::try_from(index).ok())
+        };
+        let replaced = |component: &ComponentId| step == Step::Insert && given.contains(component);
+        let carried = held
+            .iter()
+            .enumerate()
+            .filter(|(_, component)| !replaced(component))
+            .filter_map(|(from, component)| Some((u16::try_from(from).ok()?, place(component)?)))
+            .collect();
+        let changed = match step {
+            Step::Insert => given.iter().filter(|component| !held.contains(component)).copied().collect(),
+            Step::Remove => given.iter().filter(|component| held.contains(component)).copied().collect(),
+        };
+        let given = given.iter().filter_map(place).collect();
+        Self { target: id, carried, given, changed }
+    }
+}
+
+/// All edges that were worked out. Their number is bounded by the archetypes and the sets that the code
+/// inserts and removes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Edges {
+    edges: Vec<Edge>,
+    by_key: FxHashMap<EdgeKey, u32>,
+}
+
+impl Edges {
+    #[inline]
+    pub(crate) fn find(&self, key: &EdgeKey) -> Option<usize> {
+        self.by_key.get(key).map(|index| *index as usize)
+    }
+
+    pub(crate) fn add(&mut self, key: EdgeKey, edge: Edge) -> usize {
+        let index = self.edges.len();
+        self.edges.push(edge);
+        self.by_key.insert(key, u32::try_from(index).expect("fewer edges than 2^32"));
+        index
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> &Edge {
+        &self.edges[index]
+    }
+}

@@ -1,0 +1,49 @@
+//! The world of Engine: entities, columns, tables, queries, schemas and the world hash.
+//!
+//! Nothing in here does I/O, knows a clock or starts a thread; it builds for `wasm32-unknown-unknown`.
+
+mod bundle;
+mod changes;
+mod column;
+pub mod commands;
+mod data;
+mod edges;
+mod entities;
+mod entity;
+mod error;
+mod hash;
+mod hooks;
+mod id;
+pub mod msgpack;
+pub mod name;
+pub mod query;
+mod registry;
+pub mod schema;
+mod structure;
+mod table;
+mod world;
+
+pub use bundle::Bundle;
+pub use changes::{BLOCK_ROWS, BitRows};
+pub use column::{AlignedBytes, Column};
+pub use data::{
+    Component, Data, DecodeError, DocumentStorage, Event, Plain, PlainStorage, Ref, Storage, StorageKind, Tag, TagStorage,
+};
+pub use engine_component_derive::{Component, Event, Plain};
+pub use entities::{Location, TableId};
+pub use entity::Entity;
+pub use error::WorldError;
+pub use hash::WorldHash;
+pub use hooks::{Hook, On};
+pub use id::{ArchetypeId, ComponentId};
+pub use registry::{ComponentInfo, Registry};
+pub use schema::{PlainField, Schema};
+pub use structure::RawComponent;
+pub use table::Table;
+pub use world::{World, WorldSettings};
+
+pub use bytemuck;
+
+// The derives name this crate by its own name, also inside of it.
+#[allow(unused_extern_crates, reason = "used by what the derives write")]
+extern crate self as engine_component;

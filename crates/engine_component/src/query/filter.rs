@@ -1,0 +1,186 @@
+//! Which rows a query matches: `With`, `Without`, `Changed`, `Or`, and tuples, which mean all of them.
+
+use std::marker::PhantomData;
+
+use super::descriptor::Filter;
+use super::part::Source;
+use crate::changes::BitRows;
+use crate::data::Component;
+
+/// Rows of entities that have the component.
+#[derive(Debug)]
+pub struct With<T>(PhantomData<T>);
+
+/// Rows of entities that do not have the component.
+#[derive(Debug)]
+pub struct Without<T>(PhantomData<T>);
+
+/// Rows whose component was added or changed since the system last ran. What the system wrote itself does
+/// not count.
+#[derive(Debug)]
+pub struct Changed<T>(PhantomData<T>);
+
+/// Rows that at least one filter of a tuple matches.
+#[derive(Debug)]
+pub struct Or<T>(PhantomData<T>);
+
+/// A filter.
+pub trait QueryFilter {
+    /// The filter, applied to a part.
+    type Fetch<'a>: Copy;
+
+    /// The filter without its types.
+    fn describe() -> Filter;
+
+    /// Applies the filter to a part.
+    fn fetch<'a, S: Source<'a>>(source: &S) -> Self::Fetch<'a>;
+
+    /// Whether a row of the part matches.
+    fn matches(fetch: &Self::Fetch<'_>, row: usize) -> bool;
+}
+
+/// A filter that matches all rows of an archetype, or none.
+pub trait ArchetypeFilter: QueryFilter {}
+
+impl<T: Component> QueryFilter for With<T> {
+    type Fetch<'a> = bool;
+
+    fn describe() -> Filter {
+        Filter::With(T::ID)
+    }
+
+    #[inline]
+    fn fetch<'a, S: Source<'a>>(source: &S) -> bool {
+        source.archetype().contains(&T::ID)
+    }
+
+    #[inline]
+    fn matches(fetch: &bool, _row: usize) -> bool {
+        *fetch
+    }
+}
+impl<T: Component> ArchetypeFilter for With<T> {}
+
+impl<T: Component> QueryFilter for Without<T> {
+    type Fetch<'a> = bool;
+
+    fn describe() -> Filter {
+        Filter::Without(T::ID)
+    }
+
+    #[inline]
+    fn fetch<'a, S: Source<'a>>(source: &S) -> bool {
+        !source.archetype().contains(&T::ID)
+    }
+
+    #[inline]
+    fn matches(fetch: &bool, _row: usize) -> bool {
+        *fetch
+    }
+}
+impl<T: Component> ArchetypeFilter for Without<T> {}
+
+/// The changed rows of a part.
+#[derive(Clone, Copy, Debug)]
+pub enum ChangedRows<'a> {
+    /// The component is not there.
+    None,
+    /// Nobody keeps track: all rows.
+    All,
+    /// These.
+    Some(&'a BitRows),
+}
+
+impl<T: Component> QueryFilter for Changed<T> {
+    type Fetch<'a> = ChangedRows<'a>;
+
+    fn describe() -> Filter {
+        Filter::Changed(T::ID)
+    }
+
+    #[inline]
+    fn fetch<'a, S: Source<'a>>(source: &S) -> ChangedRows<'a> {
+        match source.changed(T::ID) {
+            Some(rows) => ChangedRows::Some(rows),
+            None if source.archetype().contains(&T::ID) => ChangedRows::All,
+            None => ChangedRows::None,
+        }
+    }
+
+    #[inline]
+    fn matches(fetch: &ChangedRows<'_>, row: usize) -> bool {
+        match fetch {
+            ChangedRows::None => false,
+            ChangedRows::All => true,
+            ChangedRows::Some(rows) => rows.get(row),
+        }
+    }
+}
+
+macro_rules! tuple {
+    ($($name:ident $index:tt),*) => {
+        impl<$($name: QueryFilter),*> QueryFilter for ($($name,)*) {
+            type Fetch<'a> = ($($name::Fetch<'a>,)*);
+
+            fn describe() -> Filter {
+                Filter::All(vec![$($name::describe()),*])
+            }
+
+            #[inline]
+            #[allow(clippy::unused_unit, reason = "the empty tuple")]
+            fn fetch<'a, Src: Source<'a>>(_source: &Src) -> Self::Fetch<'a> {
+                ($($name::fetch(_source),)*)
+            }
+
+            #[inline]
+            fn matches(_fetch: &Self::Fetch<'_>, _row: usize) -> bool {
+                true $(&& $name::matches(&_fetch.$index, _row))*
+            }
+        }
+        impl<$($name: ArchetypeFilter),*> ArchetypeFilter for ($($name,)*) {}
+    };
+}
+
+macro_rules! or {
+    ($($name:ident $index:tt),*) => {
+        impl<$($name: QueryFilter),*> QueryFilter for Or<($($name,)*)> {
+            type Fetch<'a> = ($($name::Fetch<'a>,)*);
+
+            fn describe() -> Filter {
+                Filter::Any(vec![$($name::describe()),*])
+            }
+
+            #[inline]
+            fn fetch<'a, Src: Source<'a>>(source: &Src) -> Self::Fetch<'a> {
+                ($($name::fetch(source),)*)
+            }
+
+            #[inline]
+            fn matches(fetch: &Self::Fetch<'_>, row: usize) -> bool {
+                false $(|| $name::matches(&fetch.$index, row))*
+            }
+        }
+        impl<$($name: ArchetypeFilter),*> ArchetypeFilter for Or<($($name,)*)> {}
+    };
+}
+
+macro_rules! up_to_twelve {
+    ($make:ident) => {
+        $make!(A 0);
+        $make!(A 0, B 1);
+        $make!(A 0, B 1, C 2);
+        $make!(A 0, B 1, C 2, D 3);
+        $make!(A 0, B 1, C 2, D 3, E 4);
+        $make!(A 0, B 1, C 2, D 3, E 4, F 5);
+        $make!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+        $make!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+        $make!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
+        $make!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
+        $make!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
+        $make!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
+    };
+}
+
+tuple!();
+up_to_twelve!(tuple);
+up_to_twelve!(or);

@@ -1,0 +1,34 @@
+//! Queries: which rows a system wants, and typed access to them.
+//!
+//! A query is declared by types, described by a [`QueryDescriptor`] that travels, and run over [`Part`]s:
+//! runs of rows of one table. A part lies in the world's own memory (a system in the coordinator's
+//! process) or in the buffers of an instance (a system elsewhere); the query can't tell.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `descriptor.rs` | what a query reads, writes and filters, for whoever was not compiled with it |
+//! | `part.rs` | rows that a query runs over |
+//! | `data.rs` | `Entity`, `&T`, `&mut T`, `Option<…>` and tuples as items |
+//! | `filter.rs` | `With`, `Without`, `Changed`, `Or` |
+//! | `documents.rs` | documents, decoded when they are looked at |
+//! | `slices.rs` | whole columns as slices |
+//! | `cursor.rs` | the query itself: rows, access by entity |
+//! | `world_query.rs` | queries on a world, outside of systems |
+
+mod cursor;
+mod data;
+mod descriptor;
+mod documents;
+mod filter;
+mod part;
+mod slices;
+mod world_query;
+
+pub use cursor::{Query, QueryIter};
+pub use data::{FetchStorage, QueryData, ReadOnlyQueryData};
+pub use descriptor::{ColumnAccess, Filter, QueryDescriptor, QueryError, describe};
+pub use documents::{Cells, DocumentColumn};
+pub use filter::{ArchetypeFilter, Changed, Or, QueryFilter, With, Without};
+pub use part::{ColumnView, Part, PartColumn, Source};
+pub use slices::SliceData;
+pub use world_query::QueryState;

@@ -1,0 +1,355 @@
+//! Structural changes: spawn, despawn, insert, remove.
+//!
+//! Each moves whole rows between tables: appended at the target's end, swap-removed from the source. A
+//! refused change leaves the world as it was.
+
+use std::any::TypeId;
+
+use crate::bundle::Bundle;
+use crate::column::Column;
+use crate::edges::{Edge, EdgeKey, Given, Step};
+use crate::entities::{Location, TableId};
+use crate::error::WorldError;
+use crate::hooks::On;
+use crate::registry::ComponentInfo;
+use crate::world::World;
+use crate::{ComponentId, Entity};
+
+impl ComponentInfo {
+    /// Plain values have exactly the bytes of their schema, tags none.
+    pub(crate) fn check_length(&self, bytes: &[u8]) -> Result<(), WorldError> {
+        use crate::data::StorageKind;
+        if self.schema.kind == StorageKind::Document || bytes.len() == self.schema.stride() {
+            return Ok(());
+        }
+        Err(WorldError::BadValue {
+            component: self.schema.name.clone(),
+            reason: format!("{} bytes instead of {}", bytes.len(), self.schema.stride()),
+        })
+    }
+}
+
+/// A component by its id, and its bytes.
+pub type RawComponent<'a> = (ComponentId, &'a [u8]);
+
+impl World {
+    /// Spawns an entity.
+    ///
+    /// # Panics
+    /// When a component type disagrees with one that is registered under its name, or is given twice: both
+    /// are mistakes of the program.
+    pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
+        let edge = self.bundle_edge::<B>(None, Step::Insert).unwrap_or_else(|error| panic!("spawn: {error}"));
+        let entity = self.entities.allocate();
+        self.append_bundle(entity, edge, bundle);
+        self.run_add_hooks(edge, entity);
+        entity
+    }
+
+    /// Spawns an entity for each bundle; looks the table up once. The entities follow one another.
+    ///
+    /// # Panics
+    /// As [`Self::spawn`].
+    pub fn spawn_batch<B: Bundle>(&mut self, bundles: impl IntoIterator<Item = B>) -> Vec<Entity> {
+        let edge = self.bundle_edge::<B>(None, Step::Insert).unwrap_or_else(|error| panic!("spawn_batch: {error}"));
+        let bundles = bundles.into_iter();
+        let (sure, _) = bundles.size_hint();
+        let target = self.edges.get(edge).target;
+        self.tables[target.index()].reserve(sure);
+        let mut spawned = Vec::with_capacity(sure);
+        for bundle in bundles {
+            let entity = self.entities.allocate();
+            self.append_bundle(entity, edge, bundle);
+            spawned.push(entity);
+        }
+        if !self.hooks.is_empty() {
+            for entity in &spawned {
+                self.run_add_hooks(edge, *entity);
+            }
+        }
+        spawned
+    }
+
+    /// Spawns `rows` entities from whole columns of Plain components and tags: the fastest way in. The
+    /// entities follow one another; the first is returned.
+    ///
+    /// # Errors
+    /// When a component is not known, is a document, is given twice, or its bytes are not `rows` values.
+    pub fn spawn_columns(&mut self, rows: usize, columns: &[RawComponent<'_>]) -> Result<Entity, WorldError> {
+        for (component, bytes) in columns {
+            let info = self.registry.require(*component)?;
+            let fits = bytes.len() == rows * info.schema.stride() && info.schema.kind != crate::data::StorageKind::Document;
+            if !fits {
+                return Err(WorldError::BadValue {
+                    component: info.schema.name.clone(),
+                    reason: format!("{} bytes for {rows} rows of {}", bytes.len(), info.schema.stride()),
+                });
+            }
+        }
+        let edge = self.raw_edge(None, Step::Insert, columns.iter().map(|column| column.0))?;
+        let Edge { target, given, .. } = self.edges.get(edge).clone();
+        let table = &mut self.tables[target.index()];
+        let from = table.entities.len();
+        table.entities.reserve(rows);
+        for row in from..from + rows {
+            let entity = self.entities.allocate();
+            table.entities.push(entity);
+            self.entities.set(entity, Location { table: target, row: row as u32 });
+        }
+        table.entity_changes.extended(from, from + rows, self.version);
+        for (place, (_, bytes)) in given.iter().zip(columns) {
+            table.columns[usize::from(*place)].extend(rows, bytes, self.version);
+        }
+        let first = Entity::from_bits(self.entities.next() - rows as u64);
+        for number in 0..rows as u64 {
+            self.run_add_hooks(edge, Entity::from_bits(first.to_bits() + number));
+        }
+        Ok(first)
+    }
+
+    /// Spawns an entity from bytes that the schemas' checks have accepted.
+    ///
+    /// # Errors
+    /// When a component is not known, is given twice, or its bytes are of another length.
+    pub fn spawn_raw(&mut self, components: &[RawComponent<'_>]) -> Result<Entity, WorldError> {
+        self.check_raw(components)?;
+        let edge = self.raw_edge(None, Step::Insert, components.iter().map(|component| component.0))?;
+        let entity = self.entities.allocate();
+        self.append_raw(entity, edge, components);
+        self.run_add_hooks(edge, entity);
+        Ok(entity)
+    }
+
+    /// As [`Self::spawn_raw`], for an entity that has its number already.
+    pub(crate) fn spawn_allocated(&mut self, entity: Entity, components: &[RawComponent<'_>]) -> Result<(), WorldError> {
+        self.check_raw(components)?;
+        let edge = self.raw_edge(None, Step::Insert, components.iter().map(|component| component.0))?;
+        self.append_raw(entity, edge, components);
+        self.run_add_hooks(edge, entity);
+        Ok(())
+    }
+
+    /// Removes an entity.
+    ///
+    /// # Errors
+    /// When there is no such entity.
+    pub fn despawn(&mut self, entity: Entity) -> Result<(), WorldError> {
+        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        if !self.hooks.is_empty() {
+            for component in self.table(location.table).components().to_vec() {
+                self.run_hooks(component, On::Remove, entity);
+            }
+        }
+        // A hook may have moved it.
+        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        let moved = self.tables[location.table.index()].swap_remove(location.row as usize, self.version);
+        self.entities.remove(entity);
+        if let Some(moved) = moved {
+            self.entities.set(moved, location);
+        }
+        Ok(())
+    }
+
+    /// Gives an entity components; those that it has are replaced.
+    ///
+    /// # Errors
+    /// When there is no such entity, or a component type disagrees with a registered one.
+    pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), WorldError> {
+        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        let edge = self.bundle_edge::<B>(Some(location.table), Step::Insert)?;
+        let Edge { target, carried, given, .. } = self.edges.get(edge);
+        let (row, version) = (location.row as usize, self.version);
+        if *target == location.table {
+            let table = &mut self.tables[target.index()];
+            bundle.write(&mut |at, bytes| table.columns[usize::from(given[at])].set_row(row, bytes, version));
+            return Ok(());
+        }
+        let [source, table] = pair(&mut self.tables, location.table, *target);
+        carry(&source.columns, &mut table.columns, carried, row, version);
+        bundle.write(&mut |at, bytes| table.columns[usize::from(given[at])].push(bytes, version));
+        self.moved(entity, location, edge);
+        self.run_add_hooks(edge, entity);
+        Ok(())
+    }
+
+    /// As [`Self::insert`], from bytes that the schemas' checks have accepted.
+    ///
+    /// # Errors
+    /// When there is no such entity, a component is not known, is given twice, or its bytes are of another
+    /// length.
+    pub fn insert_raw(&mut self, entity: Entity, components: &[RawComponent<'_>]) -> Result<(), WorldError> {
+        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        self.check_raw(components)?;
+        let edge = self.raw_edge(Some(location.table), Step::Insert, components.iter().map(|component| component.0))?;
+        let Edge { target, carried, given, .. } = self.edges.get(edge);
+        let (row, version) = (location.row as usize, self.version);
+        if *target == location.table {
+            let table = &mut self.tables[target.index()];
+            for (place, (_, bytes)) in given.iter().zip(components) {
+                table.columns[usize::from(*place)].set_row(row, bytes, version);
+            }
+            return Ok(());
+        }
+        let [source, table] = pair(&mut self.tables, location.table, *target);
+        carry(&source.columns, &mut table.columns, carried, row, version);
+        for (place, (_, bytes)) in given.iter().zip(components) {
+            table.columns[usize::from(*place)].push(bytes, version);
+        }
+        self.moved(entity, location, edge);
+        self.run_add_hooks(edge, entity);
+        Ok(())
+    }
+
+    /// Takes components from an entity; those that it does not have are passed over.
+    ///
+    /// # Errors
+    /// When there is no such entity.
+    pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<(), WorldError> {
+        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        let edge = self.bundle_edge::<B>(Some(location.table), Step::Remove)?;
+        self.remove_along(entity, location, edge);
+        Ok(())
+    }
+
+    /// As [`Self::remove`], by ids.
+    ///
+    /// # Errors
+    /// When there is no such entity, or a component is not known.
+    pub fn remove_raw(&mut self, entity: Entity, components: &[ComponentId]) -> Result<(), WorldError> {
+        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        let edge = self.raw_edge(Some(location.table), Step::Remove, components.iter().copied())?;
+        self.remove_along(entity, location, edge);
+        Ok(())
+    }
+
+    fn remove_along(&mut self, entity: Entity, location: Location, edge: usize) {
+        if self.edges.get(edge).target == location.table {
+            return;
+        }
+        if !self.hooks.is_empty() {
+            for component in self.edges.get(edge).changed.clone() {
+                self.run_hooks(component, On::Remove, entity);
+            }
+            if self.entities.get(entity) != Some(location) {
+                return; // A hook took it elsewhere: what it decided stands.
+            }
+        }
+        let Edge { target, carried, .. } = self.edges.get(edge);
+        let [source, table] = pair(&mut self.tables, location.table, *target);
+        carry(&source.columns, &mut table.columns, carried, location.row as usize, self.version);
+        self.moved(entity, location, edge);
+    }
+
+    /// The target's columns have their row: completes the move of the entity.
+    #[inline]
+    fn moved(&mut self, entity: Entity, from: Location, edge: usize) {
+        let target = self.edges.get(edge).target;
+        let displaced = self.tables[from.table.index()].swap_remove(from.row as usize, self.version);
+        if let Some(displaced) = displaced {
+            self.entities.set(displaced, from);
+        }
+        self.placed(entity, target);
+    }
+
+    #[inline]
+    fn placed(&mut self, entity: Entity, target: TableId) {
+        let table = &mut self.tables[target.index()];
+        let row = u32::try_from(table.entities.len()).expect("fewer rows than 2^32");
+        table.push_entity(entity, self.version);
+        self.entities.set(entity, Location { table: target, row });
+    }
+
+    #[inline]
+    fn append_bundle<B: Bundle>(&mut self, entity: Entity, edge: usize, bundle: B) {
+        let Edge { target, given, .. } = self.edges.get(edge);
+        let (target, version) = (*target, self.version);
+        let table = &mut self.tables[target.index()];
+        bundle.write(&mut |at, bytes| table.columns[usize::from(given[at])].push(bytes, version));
+        self.placed(entity, target);
+    }
+
+    fn append_raw(&mut self, entity: Entity, edge: usize, components: &[RawComponent<'_>]) {
+        let Edge { target, given, .. } = self.edges.get(edge);
+        let (target, version) = (*target, self.version);
+        let table = &mut self.tables[target.index()];
+        for (place, (_, bytes)) in given.iter().zip(components) {
+            table.columns[usize::from(*place)].push(bytes, version);
+        }
+        self.placed(entity, target);
+    }
+
+    fn run_add_hooks(&mut self, edge: usize, entity: Entity) {
+        if !self.hooks.is_empty() {
+            for component in self.edges.get(edge).changed.clone() {
+                self.run_hooks(component, On::Add, entity);
+            }
+        }
+    }
+
+    fn check_raw(&self, components: &[RawComponent<'_>]) -> Result<(), WorldError> {
+        for (component, bytes) in components {
+            self.registry.require(*component)?.check_length(bytes)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn bundle_edge<B: Bundle>(&mut self, from: Option<TableId>, step: Step) -> Result<usize, WorldError> {
+        let key: EdgeKey = (from, step, Given::Type(TypeId::of::<B>()));
+        if let Some(edge) = self.edges.find(&key) {
+            return Ok(edge);
+        }
+        B::register(&mut self.registry)?;
+        let mut ids = Vec::with_capacity(B::COUNT);
+        B::ids(&mut ids);
+        self.make_edge(key, &ids)
+    }
+
+    fn raw_edge(
+        &mut self,
+        from: Option<TableId>,
+        step: Step,
+        ids: impl Iterator<Item = ComponentId>,
+    ) -> Result<usize, WorldError> {
+        let ids: smallvec::SmallVec<[ComponentId; 4]> = ids.collect();
+        let key: EdgeKey = (from, step, Given::Ids(ids.clone()));
+        if let Some(edge) = self.edges.find(&key) {
+            return Ok(edge);
+        }
+        self.make_edge(key, &ids)
+    }
+
+    #[cold]
+    fn make_edge(&mut self, key: EdgeKey, given: &[ComponentId]) -> Result<usize, WorldError> {
+        for (at, component) in given.iter().enumerate() {
+            self.registry.require(*component)?;
+            if given[..at].contains(component) {
+                return Err(WorldError::Twice(self.registry.name(*component)));
+            }
+        }
+        let (from, step, _) = key;
+        let held = from.map(|id| self.table(id).components().to_vec()).unwrap_or_default();
+        let mut components: Vec<ComponentId> = match step {
+            Step::Insert => held.iter().chain(given).copied().collect(),
+            Step::Remove => held.iter().filter(|component| !given.contains(component)).copied().collect(),
+        };
+        components.sort_unstable();
+        components.dedup();
+        let target = self.table_of(&components)?;
+        let edge = Edge::between(from.map(|id| self.table(id)), (target, self.table(target)), step, given);
+        Ok(self.edges.add(key, edge))
+    }
+}
+
+/// Appends the carried values of a row to the target's columns.
+#[inline]
+fn carry(source: &[Column], target: &mut [Column], carried: &[(u16, u16)], row: usize, version: u64) {
+    for (from, to) in carried {
+        target[usize::from(*to)].push(source[usize::from(*from)].row(row), version);
+    }
+}
+
+#[inline]
+fn pair(tables: &mut [crate::Table], a: TableId, b: TableId) -> [&mut crate::Table; 2] {
+    tables.get_disjoint_mut([a.index(), b.index()]).expect("two tables of this world, and not the same")
+}

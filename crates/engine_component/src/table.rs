@@ -1,0 +1,162 @@
+//! A table: all entities of one archetype, one column per component, in a defined order of rows.
+
+use std::sync::Arc;
+
+use crate::changes::{BitRows, Changes};
+use crate::column::Column;
+use crate::hash::BlockHashes;
+use crate::{ArchetypeId, ComponentId, Entity};
+
+/// The rows of one archetype. Rows are appended at the end, and removed by moving the last row into the
+/// gap; that order is part of every format.
+#[derive(Clone, Debug)]
+pub struct Table {
+    archetype: ArchetypeId,
+    components: Arc<[ComponentId]>,
+    pub(crate) entities: Vec<Entity>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) entity_changes: Changes,
+    pub(crate) entity_hashes: BlockHashes,
+}
+
+impl Table {
+    pub(crate) fn new(components: Arc<[ComponentId]>, columns: Vec<Column>) -> Self {
+        Self {
+            archetype: ArchetypeId::of(&components),
+            components,
+            entities: Vec::new(),
+            columns,
+            entity_changes: Changes::default(),
+            entity_hashes: BlockHashes::default(),
+        }
+    }
+
+    /// The archetype's id.
+    #[must_use]
+    pub fn archetype(&self) -> ArchetypeId {
+        self.archetype
+    }
+
+    /// The components of the archetype, sorted by id.
+    #[inline]
+    #[must_use]
+    pub fn components(&self) -> &[ComponentId] {
+        &self.components
+    }
+
+    /// The entities, row by row.
+    #[inline]
+    #[must_use]
+    pub fn entities(&self) -> &[Entity] {
+        &self.entities
+    }
+
+    /// The number of rows.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entities.len()
+    }
+
+    /// Whether there are no rows.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entities.is_empty()
+    }
+
+    /// Where the column of a component is.
+    #[inline]
+    #[must_use]
+    pub fn column_index(&self, component: ComponentId) -> Option<usize> {
+        // Archetypes are small: a scan beats a search.
+        self.components.iter().position(|id| *id == component)
+    }
+
+    /// A column by its index.
+    ///
+    /// # Panics
+    /// When there is no such column.
+    #[inline]
+    #[must_use]
+    pub fn column(&self, index: usize) -> &Column {
+        &self.columns[index]
+    }
+
+    /// A column by its index, to be written. The caller marks what it changed.
+    ///
+    /// # Panics
+    /// When there is no such column.
+    #[inline]
+    pub fn column_mut(&mut self, index: usize) -> &mut Column {
+        &mut self.columns[index]
+    }
+
+    /// All columns, in the order of their components.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// All columns, to be written.
+    pub fn columns_mut(&mut self) -> &mut [Column] {
+        &mut self.columns
+    }
+
+    /// All rows of a column changed.
+    #[inline]
+    pub fn mark_all_changed(&mut self, column: usize, version: u64) {
+        let rows = self.entities.len();
+        self.columns[column].changes.touch_range(0..rows, version);
+    }
+
+    /// Some rows of a column changed: those of `dirty`, which starts at row `first` (a multiple of 64).
+    pub fn mark_rows(&mut self, column: usize, first: usize, dirty: &BitRows, version: u64) {
+        self.columns[column].mark_rows(first, dirty, version);
+    }
+
+    #[inline]
+    pub(crate) fn push_entity(&mut self, entity: Entity, version: u64) {
+        self.entities.push(entity);
+        self.entity_changes.pushed(self.entities.len(), version);
+    }
+
+    /// Removes a row of every column; the entity that took its place, if any.
+    pub(crate) fn swap_remove(&mut self, row: usize, version: u64) -> Option<Entity> {
+        for column in &mut self.columns {
+            column.swap_remove(row, version);
+        }
+        self.swap_remove_entity(row, version)
+    }
+
+    pub(crate) fn swap_remove_entity(&mut self, row: usize, version: u64) -> Option<Entity> {
+        self.entity_changes.swap_removed(row, self.entities.len(), version);
+        self.entities.swap_remove(row);
+        self.entities.get(row).copied()
+    }
+
+    /// Makes room for more rows.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.entities.reserve_exact(rows);
+        for column in &mut self.columns {
+            column.reserve(rows);
+        }
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.entities.capacity() * size_of::<Entity>() + self.columns.iter().map(Column::heap_bytes).sum::<usize>()
+    }
+
+    /// # Panics
+    /// When the table contradicts itself.
+    pub fn check_invariants(&self) {
+        assert!(self.components.is_sorted_by(|a, b| a < b));
+        assert_eq!(self.components.len(), self.columns.len());
+        for column in &self.columns {
+            assert_eq!(column.len(), self.entities.len());
+            column.check_invariants();
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The world: tables of entities, the types that they are made of, and what changed in them.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::commands::CommandBuffer;
+use crate::column::Column;
+use crate::data::{Component, Plain, Ref, Storage};
+use crate::edges::Edges;
+use crate::entities::{Entities, Location, TableId};
+use crate::error::WorldError;
+use crate::hash::{WorldHash, hash_block};
+use crate::hooks::{Hook, Hooks, MAX_DEPTH, On};
+use crate::registry::{ComponentInfo, Registry};
+use crate::schema::Schema;
+use crate::table::Table;
+use crate::{ArchetypeId, ComponentId, Entity};
+
+/// What is fixed for the life of a world, because the world hash depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorldSettings {
+    /// Rows of a shard: a multiple of 64.
+    pub rows_per_shard: usize,
+}
+
+impl Default for WorldSettings {
+    fn default() -> Self {
+        Self { rows_per_shard: 4096 }
+    }
+}
+
+impl WorldSettings {
+    /// # Errors
+    /// When `rows_per_shard` is not a multiple of 64 from 64 to 2^20.
+    pub fn check(&self) -> Result<(), WorldError> {
+        if self.rows_per_shard.is_multiple_of(64) && (64..=1 << 20).contains(&self.rows_per_shard) {
+            return Ok(());
+        }
+        Err(WorldError::BadSetting(format!(
+            "rows_per_shard is {}: it has to be a multiple of 64 from 64 to 1048576",
+            self.rows_per_shard
+        )))
+    }
+}
+
+/// All entities and their components.
+///
+/// ```
+/// use engine_component::{Component, World};
+///
+/// #[derive(Component, Clone, Copy, PartialEq, Debug)]
+/// #[repr(C)]
+/// #[component(name = "doc.Position")]
+/// struct Position { x: f32, y: f32 }
+///
+/// let mut world = World::default();
+/// let entity = world.spawn((Position { x: 1.0, y: 2.0 },));
+/// world.get_mut::<Position>(entity).unwrap().x = 3.0;
+/// assert_eq!(*world.get::<Position>(entity).unwrap(), Position { x: 3.0, y: 2.0 });
+/// world.despawn(entity).unwrap();
+/// assert!(!world.contains(entity));
+/// ```
+#[derive(Debug, Default)]
+pub struct World {
+    settings: WorldSettings,
+    pub(crate) registry: Registry,
+    pub(crate) tables: Vec<Table>,
+    /// Table ids in the order of their archetypes' ids.
+    sorted: Vec<TableId>,
+    by_archetype: FxHashMap<ArchetypeId, TableId>,
+    pub(crate) entities: Entities,
+    pub(crate) edges: Edges,
+    pub(crate) hooks: Hooks,
+    pub(crate) version: u64,
+}
+
+impl World {
+    /// An empty world.
+    ///
+    /// # Errors
+    /// When a setting is out of its range.
+    pub fn new(settings: WorldSettings) -> Result<Self, WorldError> {
+        settings.check()?;
+        Ok(Self { settings, ..Self::default() })
+    }
+
+    /// The settings that the world was made with.
+    #[must_use]
+    pub fn settings(&self) -> WorldSettings {
+        self.settings
+    }
+
+    /// Makes a component type known. Spawning does it too.
+    ///
+    /// # Errors
+    /// As [`Registry::register`].
+    pub fn register<T: crate::data::Data>(&mut self) -> Result<ComponentId, WorldError> {
+        self.registry.register(T::schema())
+    }
+
+    /// Makes a component type known by its schema alone.
+    ///
+    /// # Errors
+    /// As [`Registry::register`].
+    pub fn register_schema(&mut self, schema: Schema) -> Result<ComponentId, WorldError> {
+        self.registry.register(schema)
+    }
+
+    /// The component types that are known.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The schema of a component.
+    #[must_use]
+    pub fn schema(&self, component: ComponentId) -> Option<&Schema> {
+        self.registry.get(component).map(|info| &info.schema)
+    }
+
+    /// The number of living entities.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entities.len()
+    }
+
+    /// Whether no entity lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the entity lives.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, entity: Entity) -> bool {
+        self.entities.get(entity).is_some()
+    }
+
+    /// Where the entity is.
+    #[inline]
+    #[must_use]
+    pub fn location(&self, entity: Entity) -> Option<Location> {
+        self.entities.get(entity)
+    }
+
+    /// The number that the next entity gets.
+    #[must_use]
+    pub fn next_entity(&self) -> u64 {
+        self.entities.next()
+    }
+
+    /// All tables, in the order of their creation.
+    #[must_use]
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// All tables, to be written. The caller marks what it changed.
+    pub fn tables_mut(&mut self) -> &mut [Table] {
+        &mut self.tables
+    }
+
+    /// One table.
+    ///
+    /// # Panics
+    /// When it is of another world.
+    #[must_use]
+    pub fn table(&self, id: TableId) -> &Table {
+        &self.tables[id.index()]
+    }
+
+    /// One table, to be written.
+    ///
+    /// # Panics
+    /// When it is of another world.
+    pub fn table_mut(&mut self, id: TableId) -> &mut Table {
+        &mut self.tables[id.index()]
+    }
+
+    /// The ids of all tables in the order of their archetypes' ids: the order in which everything visits
+    /// them, since it does not depend on how the world came about.
+    #[must_use]
+    pub fn sorted_tables(&self) -> &[TableId] {
+        &self.sorted
+    }
+
+    /// The current version, with which changes are marked.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Begins a new version: whoever remembers the old one can tell what changes from now on.
+    pub fn advance_version(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    /// The component of an entity; a document is decoded. `None` when there is no such entity, it has no
+    /// such component, or the document is not of that type.
+    #[inline]
+    #[must_use]
+    pub fn get<T: Component>(&self, entity: Entity) -> Option<Ref<'_, T>> {
+        let location = self.entities.get(entity)?;
+        let table = &self.tables[location.table.index()];
+        let column = table.column(table.column_index(T::ID)?);
+        T::Storage::view(column.row(location.row as usize)).ok()
+    }
+
+    /// The Plain component of an entity, to be written; it counts as changed.
+    #[inline]
+    pub fn get_mut<T: Component + Plain>(&mut self, entity: Entity) -> Option<&mut T> {
+        let location = self.entities.get(entity)?;
+        let table = &mut self.tables[location.table.index()];
+        let index = table.column_index(T::ID)?;
+        let column = &mut table.columns[index];
+        let row = location.row as usize;
+        column.changes.touch(row, self.version);
+        bytemuck::cast_slice_mut(column.bytes_mut()).get_mut(row)
+    }
+
+    /// Replaces a component that the entity has.
+    ///
+    /// # Errors
+    /// When there is no such entity, or it has no such component.
+    pub fn set<T: Component>(&mut self, entity: Entity, value: &T) -> Result<(), WorldError> {
+        T::Storage::with_bytes(value, |bytes| self.set_raw(entity, T::ID, bytes))
+    }
+
+    /// As [`Self::set`], from bytes that the schema's check has accepted.
+    ///
+    /// # Errors
+    /// When there is no such entity, it has no such component, or the bytes are of another length.
+    pub fn set_raw(&mut self, entity: Entity, component: ComponentId, bytes: &[u8]) -> Result<(), WorldError> {
+        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        self.registry.require(component)?.check_length(bytes)?;
+        let table = &mut self.tables[location.table.index()];
+        let Some(index) = table.column_index(component) else {
+            return Err(WorldError::NoComponent { entity, component: self.registry.name(component) });
+        };
+        table.columns[index].set_row(location.row as usize, bytes, self.version);
+        Ok(())
+    }
+
+    /// The bytes of a component of an entity.
+    #[must_use]
+    pub fn get_raw(&self, entity: Entity, component: ComponentId) -> Option<&[u8]> {
+        let location = self.entities.get(entity)?;
+        let table = &self.tables[location.table.index()];
+        Some(table.column(table.column_index(component)?).row(location.row as usize))
+    }
+
+    /// The table of a set of components (sorted, without duplicates), made when there is none.
+    pub(crate) fn table_of(&mut self, components: &[ComponentId]) -> Result<TableId, WorldError> {
+        let archetype = ArchetypeId::of(components);
+        if let Some(id) = self.by_archetype.get(&archetype) {
+            if self.tables[id.index()].components() != components {
+                return Err(WorldError::ArchetypeCollision);
+            }
+            return Ok(*id);
+        }
+        let infos: Result<Vec<&ComponentInfo>, _> =
+            components.iter().map(|component| self.registry.require(*component)).collect();
+        let columns =
+            infos?.into_iter().map(|info| Column::with_trackers(&info.schema, info.trackers)).collect();
+        let id = TableId(u32::try_from(self.tables.len()).expect("fewer archetypes than 2^32"));
+        self.tables.push(Table::new(Arc::from(components), columns));
+        self.by_archetype.insert(archetype, id);
+        let place = self.sorted.partition_point(|other| self.tables[other.index()].archetype() < archetype);
+        self.sorted.insert(place, id);
+        Ok(id)
+    }
+
+    /// Begins to track the rows of a component that change; all rows that are there count as changed.
+    /// The tracker's number among those of the component.
+    ///
+    /// # Errors
+    /// When no such component is registered.
+    pub fn track(&mut self, component: ComponentId) -> Result<usize, WorldError> {
+        self.registry.require(component)?;
+        let info = self.registry.get_mut(component).ok_or(WorldError::UnknownComponent(component))?;
+        let tracker = info.trackers;
+        info.trackers += 1;
+        for table in &mut self.tables {
+            if let Some(index) = table.column_index(component) {
+                let column = &mut table.columns[index];
+                column.changes.add_tracker(column.len());
+            }
+        }
+        Ok(tracker)
+    }
+
+    /// Forgets what a tracker has seen, in all tables.
+    pub fn clear_tracker(&mut self, component: ComponentId, tracker: usize) {
+        for table in &mut self.tables {
+            if let Some(index) = table.column_index(component) {
+                table.columns[index].changes.clear_tracker(tracker);
+            }
+        }
+    }
+
+    /// Adds a hook.
+    ///
+    /// # Errors
+    /// As [`Self::register`].
+    pub fn observe<T: Component>(
+        &mut self,
+        on: On,
+        hook: impl Fn(&World, Entity, &mut CommandBuffer) + Send + Sync + 'static,
+    ) -> Result<(), WorldError> {
+        let component = self.register::<T>()?;
+        if on == On::Change && !self.hooks.changed.iter().any(|(known, _)| *known == component) {
+            let tracker = self.track(component)?;
+            self.hooks.changed.push((component, tracker));
+        }
+        self.hooks.add(component, on, Arc::new(hook) as Arc<Hook>);
+        Ok(())
+    }
+
+    /// Runs the hooks of all rows that changed since the last call, in the order of table and row.
+    pub fn run_change_hooks(&mut self) {
+        for (component, tracker) in self.hooks.changed.clone() {
+            let mut changed = Vec::new();
+            for id in &self.sorted {
+                let table = &self.tables[id.index()];
+                if let Some(index) = table.column_index(component) {
+                    changed.extend(table.column(index).tracked(tracker).iter_ones().map(|row| table.entities[row]));
+                }
+            }
+            self.clear_tracker(component, tracker);
+            for entity in changed {
+                self.run_hooks(component, On::Change, entity);
+            }
+        }
+    }
+
+    pub(crate) fn run_hooks(&mut self, component: ComponentId, on: On, entity: Entity) {
+        let hooks = self.hooks.of(component, on);
+        if hooks.is_empty() || self.hooks.depth == MAX_DEPTH {
+            return;
+        }
+        let mut commands = CommandBuffer::default();
+        for hook in hooks {
+            hook(self, entity, &mut commands);
+        }
+        self.hooks.depth += 1;
+        // The buffer is our own, so it decodes; entities that are gone are skipped.
+        let _ = self.apply(commands.bytes());
+        self.hooks.depth -= 1;
+    }
+
+    /// The hash of all entities and components. Pays for the blocks that changed since the last call.
+    pub fn hash(&mut self) -> WorldHash {
+        let mut root = Xxh3::new();
+        for id in &self.sorted {
+            let table = &mut self.tables[id.index()];
+            if table.is_empty() {
+                continue;
+            }
+            hash_table(&self.registry, table, &mut root);
+        }
+        root.update(&self.entities.next().to_le_bytes());
+        self.version += 1;
+        WorldHash(root.digest128())
+    }
+
+    /// Bytes on the heap: columns, entities and the entity index.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.tables.iter().map(Table::heap_bytes).sum::<usize>() + self.entities.heap_bytes()
+    }
+
+    /// # Panics
+    /// When the world contradicts itself.
+    pub fn check_invariants(&self) {
+        let mut rows = 0;
+        for (index, table) in self.tables.iter().enumerate() {
+            table.check_invariants();
+            rows += table.len();
+            for (row, entity) in table.entities().iter().enumerate() {
+                let location = self.entities.get(*entity).expect("a row's entity is in the index");
+                assert_eq!((location.table.index(), location.row as usize), (index, row));
+            }
+        }
+        assert_eq!(rows, self.entities.len());
+    }
+}
+
+fn hash_table(registry: &Registry, table: &mut Table, root: &mut Xxh3) {
+    root.update(&table.archetype().to_bits().to_le_bytes());
+    root.update(&(table.entities.len() as u64).to_le_bytes());
+    let components: smallvec::SmallVec<[ComponentId; 16]> = table.components().into();
+    let entities: &[u8] = bytemuck::cast_slice(&table.entities);
+    table.entity_hashes.update(table.entity_changes.block_versions(), root, |block| {
+        let bytes = crate::changes::BLOCK_ROWS * size_of::<Entity>();
+        let end = ((block + 1) * bytes).min(entities.len());
+        xxhash_rust::xxh3::xxh3_128(&entities[block * bytes..end])
+    });
+    for (column, component) in table.columns.iter_mut().zip(components) {
+        let lanes = registry.get(component).map(|info| info.float_lanes.as_slice()).unwrap_or_default();
+        let mut hashes = std::mem::take(&mut column.hashes);
+        hashes.update(column.changes.block_versions(), root, |block| hash_block(column, block, lanes));
+        column.hashes = hashes;
+    }
+}

@@ -1,0 +1,105 @@
+//! The options in `#[component(…)]` and `#[event(…)]`.
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::meta::ParseNestedMeta;
+use syn::parse::ParseStream;
+use syn::{Attribute, Error, LitInt, LitStr, Result, Token};
+
+/// Options of a type.
+#[derive(Default)]
+pub(crate) struct TypeOptions {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) document: bool,
+    pub(crate) version: u32,
+    pub(crate) finite: bool,
+}
+
+impl TypeOptions {
+    pub(crate) fn read(attributes: &[Attribute], word: &str) -> Result<Self> {
+        let mut options = Self { version: 1, ..Self::default() };
+        let mut seen = Vec::new();
+        each(attributes, word, &mut seen, |meta, option| {
+            match option {
+                "name" => options.name = Some(name(&meta.value()?.parse()?)?),
+                "document" => options.document = true,
+                "finite" => options.finite = true,
+                "version" => options.version = meta.value()?.parse::<LitInt>()?.base10_parse()?,
+                _ => return Err(meta.error(format!("unknown option: use `name = \"…\"`, `document`, `finite` or `version = …` in #[{word}(…)]"))),
+            }
+            Ok(())
+        })?;
+        Ok(options)
+    }
+}
+
+/// Options of a field.
+#[derive(Default)]
+pub(crate) struct FieldOptions {
+    pub(crate) default: Option<TokenStream>,
+    pub(crate) was: Option<LitStr>,
+}
+
+impl FieldOptions {
+    pub(crate) fn read(attributes: &[Attribute], word: &str) -> Result<Self> {
+        let mut options = Self::default();
+        let mut seen = Vec::new();
+        each(attributes, word, &mut seen, |meta, option| {
+            match option {
+                "default" => options.default = Some(meta.value()?.call(until_comma)?),
+                "was" => options.was = Some(field_name(&meta.value()?.parse()?)?),
+                _ => return Err(meta.error(format!("unknown option: use `default = …` or `was = \"…\"` in #[{word}(…)] on a field"))),
+            }
+            Ok(())
+        })?;
+        Ok(options)
+    }
+}
+
+fn each(
+    attributes: &[Attribute],
+    word: &str,
+    seen: &mut Vec<String>,
+    mut read: impl FnMut(&ParseNestedMeta<'_>, &str) -> Result<()>,
+) -> Result<()> {
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(word)) {
+        attribute.parse_nested_meta(|meta| {
+            let option = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+            if seen.contains(&option) {
+                return Err(meta.error(format!("`{option}` is given twice")));
+            }
+            read(&meta, &option)?;
+            seen.push(option);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// An expression as its tokens, up to the next option.
+fn until_comma(input: ParseStream<'_>) -> Result<TokenStream> {
+    let mut tokens = TokenStream::new();
+    while !input.is_empty() && !input.peek(Token![,]) {
+        tokens.extend([input.parse::<TokenTree>()?]);
+    }
+    if tokens.is_empty() { Err(input.error("a value is expected")) } else { Ok(tokens) }
+}
+
+/// The grammar of `engine_component::name`, which this crate cannot depend on.
+fn name(name: &LitStr) -> Result<LitStr> {
+    let text = name.value();
+    if text.len() <= 128 && text.split('.').all(is_token) {
+        return Ok(name.clone());
+    }
+    Err(Error::new(
+        name.span(),
+        format!("`{text}` is no name: use tokens of A-Z a-z 0-9 _ with single dots between them, 128 bytes at the most, as in \"physics.Velocity\""),
+    ))
+}
+
+fn field_name(name: &LitStr) -> Result<LitStr> {
+    if is_token(&name.value()) { Ok(name.clone()) } else { Err(Error::new(name.span(), "the former name of the field is expected: A-Z a-z 0-9 _")) }
+}
+
+pub(crate) fn is_token(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

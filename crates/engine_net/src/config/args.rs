@@ -1,0 +1,121 @@
+//! The settings of a connection as flags; the same type holds what a file or the environment says.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Secret, ServerUrls};
+
+/// Flags for the connection to NATS, to be flattened into a program's own arguments.
+///
+/// `clap` doesn't read the environment here: the file comes below it, see
+/// [`resolve`](ConnectionArgs::resolve).
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// Configuration file, TOML [env: ENGINE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// World, part of every subject [env: ENGINE_WORLD] [default: main]
+    #[arg(long, value_name = "NAME")]
+    pub world: Option<String>,
+    /// First token of every subject [env: ENGINE_PREFIX] [default: engine]
+    #[arg(long, value_name = "NAME")]
+    pub prefix: Option<String>,
+    /// Servers, separated by commas [env: NATS_URL] [default: nats://127.0.0.1:4222]
+    #[arg(long, value_name = "URL")]
+    pub nats_url: Option<ServerUrls>,
+    /// User [env: NATS_USER]
+    #[arg(long, value_name = "NAME")]
+    pub nats_user: Option<String>,
+    /// Password; others see flags, so prefer the variable [env: NATS_PASSWORD]
+    #[arg(long, value_name = "PASSWORD")]
+    pub nats_password: Option<Secret>,
+    /// Token; others see flags, so prefer the variable [env: NATS_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub nats_token: Option<Secret>,
+    /// Credentials file [env: NATS_CREDS]
+    #[arg(long, value_name = "FILE")]
+    pub nats_creds: Option<PathBuf>,
+    /// File with the seed of an nkey; or, from the variable, the seed itself [env: NATS_NKEY]
+    #[arg(long, value_name = "FILE")]
+    pub nats_nkey: Option<Secret>,
+    /// Refuse servers without TLS [env: NATS_TLS]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub nats_tls: Option<bool>,
+    /// TLS before the server's greeting [env: NATS_TLS_FIRST]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub nats_tls_first: Option<bool>,
+    /// Certificate authorities, instead of the system's [env: NATS_TLS_CA]
+    #[arg(long, value_name = "FILE")]
+    pub nats_tls_ca: Option<PathBuf>,
+    /// Client certificate [env: NATS_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub nats_tls_cert: Option<PathBuf>,
+    /// Key of the client certificate [env: NATS_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub nats_tls_key: Option<PathBuf>,
+    /// Prefix of reply subjects [env: NATS_INBOX] [default: _INBOX]
+    #[arg(long, value_name = "SUBJECT")]
+    pub nats_inbox: Option<String>,
+    /// A dead server is noticed after three of these [env: NATS_PING_MS] [default: 500]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..))]
+    pub nats_ping_ms: Option<u64>,
+    /// How long one attempt to connect may take [env: NATS_CONNECT_MS] [default: 5000]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..))]
+    pub nats_connect_ms: Option<u64>,
+    /// Wait for a server that isn't there yet [env: NATS_WAIT] [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub nats_wait: Option<bool>,
+    /// The longest pause between attempts to reconnect [env: NATS_RECONNECT_MS] [default: 500]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub nats_reconnect_ms: Option<u64>,
+    /// Give up after so many attempts to reconnect [env: NATS_MAX_RECONNECTS] [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub nats_max_reconnects: Option<u64>,
+}
+
+/// A setting's key in a file, and its variable. The flag follows: `[nats] url` is `--nats-url`.
+pub(super) struct Setting {
+    /// In the table `[nats]`, else at the top of the file.
+    pub(super) nats: bool,
+    pub(super) key: &'static str,
+    pub(super) variable: &'static str,
+}
+
+impl Setting {
+    pub(super) fn flag(&self) -> String {
+        format!("--{}{}", if self.nats { "nats-" } else { "" }, self.key.replace('_', "-"))
+    }
+}
+
+const fn top(key: &'static str, variable: &'static str) -> Setting {
+    Setting { nats: false, key, variable }
+}
+
+const fn nats(key: &'static str, variable: &'static str) -> Setting {
+    Setting { nats: true, key, variable }
+}
+
+/// Every setting that a file and the environment may give; a test holds it beside the flags.
+pub(super) const SETTINGS: [Setting; 19] = [
+    top("world", "ENGINE_WORLD"),
+    top("prefix", "ENGINE_PREFIX"),
+    nats("url", "NATS_URL"),
+    nats("user", "NATS_USER"),
+    nats("password", "NATS_PASSWORD"),
+    nats("token", "NATS_TOKEN"),
+    nats("creds", "NATS_CREDS"),
+    nats("nkey", "NATS_NKEY"),
+    nats("tls", "NATS_TLS"),
+    nats("tls_first", "NATS_TLS_FIRST"),
+    nats("tls_ca", "NATS_TLS_CA"),
+    nats("tls_cert", "NATS_TLS_CERT"),
+    nats("tls_key", "NATS_TLS_KEY"),
+    nats("inbox", "NATS_INBOX"),
+    nats("ping_ms", "NATS_PING_MS"),
+    nats("connect_ms", "NATS_CONNECT_MS"),
+    nats("wait", "NATS_WAIT"),
+    nats("reconnect_ms", "NATS_RECONNECT_MS"),
+    nats("max_reconnects", "NATS_MAX_RECONNECTS"),
+];

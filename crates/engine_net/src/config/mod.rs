@@ -1,0 +1,164 @@
+//! What a connection to NATS needs to know, and where it comes from.
+//!
+//! Defaults < file (TOML) < environment < flags. The three layers are one type, [`ConnectionArgs`], so that
+//! a setting is declared once; [`ConnectionConfig`] is what they amount to, checked and complete.
+//! Secrets are [`Secret`]s and never appear in `Debug` output or in an error.
+//!
+//! ```toml
+//! world = "arena"
+//! [nats]
+//! url = "nats://10.0.0.1:4222"
+//! user = "coordinator"
+//! ```
+
+mod args;
+mod error;
+mod layers;
+mod secret;
+
+use std::{path::PathBuf, time::Duration};
+
+pub use args::ConnectionArgs;
+pub use error::ConfigError;
+pub use layers::{ConfigFile, check_keys, environment};
+pub use secret::{Secret, ServerUrls};
+
+/// Who one is, for the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nobody in particular.
+    #[default]
+    None,
+    /// A user of the server's configuration.
+    UserPassword {
+        /// Its name.
+        user: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// A token that all clients share.
+    Token(Secret),
+    /// A file with a user JWT and its seed, as `nsc` writes it.
+    File(PathBuf),
+    /// The seed (`SU…`) of a user nkey, or the path of a file that holds it.
+    Nkey(Secret),
+}
+
+/// Encryption of the connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Don't talk to a server without it.
+    pub required: bool,
+    /// Shake hands before the server's greeting; the server needs `handshake_first`.
+    pub first: bool,
+    /// Authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate, if the server asks for one.
+    pub cert: Option<PathBuf>,
+    /// The key of that certificate.
+    pub key: Option<PathBuf>,
+}
+
+/// Where the servers are, who one is there, and how patient one is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionConfig {
+    /// Servers of one cluster; any of them will do. Without credentials: those are in `credentials`.
+    pub urls: Vec<String>,
+    /// Who one is.
+    pub credentials: Credentials,
+    /// Encryption.
+    pub tls: Tls,
+    /// First token of every subject.
+    pub prefix: String,
+    /// Second token of every subject.
+    pub world: String,
+    /// Replies arrive below `<inbox_prefix>.<name of the connection>`: private where the server's
+    /// permissions say so.
+    pub inbox_prefix: String,
+    /// A frozen server or a cut network is noticed after three of these.
+    pub ping_interval: Duration,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+    /// Whether to wait for a server that isn't there yet, instead of failing.
+    pub wait_for_server: bool,
+    /// The longest pause between two attempts to connect.
+    pub reconnect_max_delay: Duration,
+    /// Attempts to reconnect before a connection is given up; `None` never gives up.
+    pub max_reconnects: Option<usize>,
+    /// Messages that wait in one subscription before more are dropped (and a slow consumer reported).
+    pub subscription_capacity: usize,
+    /// Messages that wait to be written before `publish` refuses more.
+    pub publish_capacity: usize,
+    /// Bytes that wait to be written before `publish` refuses more.
+    pub publish_bytes: usize,
+    /// Events that wait for the program before subscriptions are no longer read.
+    pub event_capacity: usize,
+    /// Bytes of messages that the program may hold before subscriptions are no longer read.
+    pub event_bytes: usize,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            urls: vec!["nats://127.0.0.1:4222".into()],
+            credentials: Credentials::None,
+            tls: Tls::default(),
+            prefix: "engine".into(),
+            world: "main".into(),
+            inbox_prefix: "_INBOX".into(),
+            ping_interval: Duration::from_millis(500),
+            connect_timeout: Duration::from_secs(5),
+            wait_for_server: false,
+            reconnect_max_delay: Duration::from_millis(500),
+            max_reconnects: None,
+            subscription_capacity: 8192,
+            publish_capacity: 16 * 1024,
+            publish_bytes: 64 << 20,
+            event_capacity: 64 * 1024,
+            event_bytes: 256 << 20,
+        }
+    }
+}
+
+impl ConnectionConfig {
+    /// A configuration for one server, everything else as by default.
+    #[must_use]
+    pub fn new(url: impl Into<String>, credentials: Credentials) -> Self {
+        Self { urls: vec![url.into()], credentials, ..Self::default() }
+    }
+
+    /// The servers, for people.
+    #[must_use]
+    pub fn servers(&self) -> String {
+        self.urls.join(", ")
+    }
+
+    /// The environment that makes another process connect as this one does.
+    ///
+    /// It holds secrets: hand it to a child, never to a log.
+    #[must_use]
+    pub fn to_environment(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("NATS_URL", self.urls.join(",")),
+            ("ENGINE_PREFIX", self.prefix.clone()),
+            ("ENGINE_WORLD", self.world.clone()),
+            ("NATS_INBOX", self.inbox_prefix.clone()),
+            ("NATS_PING_MS", self.ping_interval.as_millis().to_string()),
+            ("NATS_TLS", self.tls.required.to_string()),
+            ("NATS_TLS_FIRST", self.tls.first.to_string()),
+        ];
+        match &self.credentials {
+            Credentials::None => {}
+            Credentials::UserPassword { user, password } => {
+                variables.push(("NATS_USER", user.clone()));
+                variables.push(("NATS_PASSWORD", password.expose().to_owned()));
+            }
+            Credentials::Token(token) => variables.push(("NATS_TOKEN", token.expose().to_owned())),
+            Credentials::File(path) => variables.push(("NATS_CREDS", path.display().to_string())),
+            Credentials::Nkey(seed) => variables.push(("NATS_NKEY", seed.expose().to_owned())),
+        }
+        let files = [("NATS_TLS_CA", &self.tls.ca), ("NATS_TLS_CERT", &self.tls.cert), ("NATS_TLS_KEY", &self.tls.key)];
+        variables.extend(files.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.display().to_string()))));
+        variables
+    }
+}

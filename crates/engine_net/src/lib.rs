@@ -1,0 +1,37 @@
+//! The wire of Engine: subjects, messages and chunks; and, with the feature `client`, the NATS client.
+//!
+//! The pure half knows bytes and names only: no clock, no thread, no socket; it builds for
+//! `wasm32-unknown-unknown`. Whatever it decodes comes from outside: every length is checked before it
+//! is used, nothing is allocated because a message says so, and nothing panics.
+//!
+//! * [`subject`]: which subject carries what.
+//! * [`messages`]: the control messages, MessagePack maps, and their versions.
+//! * [`parcel`]: jobs, shared inputs and results, that travel as numbered chunks.
+//! * [`descriptor`]: how a system declares itself.
+//!
+//! `docs/protocol.md` describes the same for other languages.
+
+pub mod descriptor;
+pub mod messages;
+pub mod name;
+pub mod parcel;
+pub mod prefix;
+pub mod strict;
+pub mod subject;
+
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "client")]
+pub mod config;
+#[cfg(feature = "client")]
+pub mod io;
+#[cfg(feature = "client")]
+pub mod server;
+
+pub use prefix::{ChunkKind, ChunkPrefix};
+pub use subject::{Subject, Subjects};
+
+/// The version of the protocol: of the subjects, the chunk prefix and the meaning of the messages.
+///
+/// A coordinator refuses instances of another one. Fields that are added to messages don't change it.
+pub const PROTOCOL: u32 = 1;

@@ -1,0 +1,429 @@
+//! The subjects of a world, built and parsed.
+//!
+//! Every subject starts with `<prefix>.<world>.`; both are settings. One kind of message per subject, and
+//! whoever may publish or subscribe to it can be said with one permission. Jobs go to one instance on one
+//! subject, because two subjects are two orders of arrival.
+
+use crate::name::{self, NameError};
+
+/// The prefix that is used when none is set.
+pub const DEFAULT_PREFIX: &str = "engine";
+
+/// Builds the subjects of one world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subjects {
+    root: String,
+    world: usize,
+}
+
+/// A parsed subject: which message a payload holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject<'a> {
+    /// `coord.hello`: a new epoch, register again.
+    Hello,
+    /// `coord.tick`: a tick starts.
+    Tick,
+    /// `coord.commit`: a tick is committed.
+    Commit,
+    /// `system.register`: a request of an instance that wants to join.
+    Register,
+    /// `system.heartbeat`: load of an instance.
+    Heartbeat,
+    /// `system.leave`: a request of an instance that wants to go.
+    Leave,
+    /// `system.schedule.<system>.<instance>`: chunks of jobs and shared inputs.
+    Schedule {
+        /// The system that is to run.
+        system: &'a str,
+        /// The instance that is to run it.
+        instance: &'a str,
+    },
+    /// `component.changed.<epoch>.<instance>`: chunks of results.
+    Changed {
+        /// The epoch that the result belongs to.
+        epoch: u64,
+        /// The instance that computed it.
+        instance: &'a str,
+    },
+    /// `system.rejected.<instance>`: why a result was refused.
+    Rejected {
+        /// The instance whose result it was.
+        instance: &'a str,
+    },
+    /// `entity.create`: entities appeared.
+    EntityCreate,
+    /// `entity.destroy`: entities are gone.
+    EntityDestroy,
+    /// `query.request`: an ad-hoc query.
+    Query,
+    /// `watch.request`: open, change or close a live query.
+    WatchRequest,
+    /// `watch.frame.<id>`: a frame of a live query.
+    WatchFrame {
+        /// The watch.
+        id: &'a str,
+    },
+    /// `watch.ack.<id>`: a frame arrived.
+    WatchAck {
+        /// The watch.
+        id: &'a str,
+    },
+    /// `command.<domain>.<aggregate>.<action>`: change the world, or how it runs.
+    Command {
+        /// Whose word it is: `world` for the engine's own commands.
+        domain: &'a str,
+        /// What it acts on.
+        aggregate: &'a str,
+        /// What is to be done.
+        action: &'a str,
+    },
+    /// `event.<name>`: events of a type, after the commit of their tick.
+    Event {
+        /// The declared name of the event type; it may hold dots.
+        name: &'a str,
+    },
+    /// `health.<service>`: how a service is.
+    Health {
+        /// The service; the coordinator's is `coordinator`.
+        service: &'a str,
+    },
+    /// `discovery.<service>`: who offers a service.
+    Discovery {
+        /// The service.
+        service: &'a str,
+    },
+}
+
+/// The service name of the coordinator in `health.*` and `discovery.*`.
+pub const COORDINATOR: &str = "coordinator";
+
+impl Subjects {
+    /// The subjects of a world under a prefix.
+    pub fn new(prefix: &str, world: &str) -> Result<Self, NameError> {
+        name::dotted("subject prefix", prefix)?;
+        name::token("world", world)?;
+        Ok(Self { root: format!("{prefix}.{world}"), world: prefix.len() + 1 })
+    }
+
+    /// What all subjects of the world start with, without the last dot.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The name of the world.
+    #[must_use]
+    pub fn world(&self) -> &str {
+        &self.root[self.world..]
+    }
+
+    /// Everything of this world: for tools that listen in.
+    #[must_use]
+    pub fn everything(&self) -> String {
+        self.of(">")
+    }
+
+    /// See [`Subject::Hello`].
+    #[must_use]
+    pub fn hello(&self) -> String {
+        self.of("coord.hello")
+    }
+
+    /// See [`Subject::Tick`].
+    #[must_use]
+    pub fn tick(&self) -> String {
+        self.of("coord.tick")
+    }
+
+    /// See [`Subject::Commit`].
+    #[must_use]
+    pub fn commit(&self) -> String {
+        self.of("coord.commit")
+    }
+
+    /// See [`Subject::Register`].
+    #[must_use]
+    pub fn register(&self) -> String {
+        self.of("system.register")
+    }
+
+    /// See [`Subject::Heartbeat`].
+    #[must_use]
+    pub fn heartbeat(&self) -> String {
+        self.of("system.heartbeat")
+    }
+
+    /// See [`Subject::Leave`].
+    #[must_use]
+    pub fn leave(&self) -> String {
+        self.of("system.leave")
+    }
+
+    /// See [`Subject::Schedule`]. Both names were checked when they entered.
+    #[must_use]
+    pub fn schedule(&self, system: &str, instance: &str) -> String {
+        debug_assert!(name::is_token(system) && name::is_token(instance));
+        self.of(&format!("system.schedule.{system}.{instance}"))
+    }
+
+    /// The jobs of all systems of an instance: what an instance subscribes to.
+    #[must_use]
+    pub fn schedule_of(&self, instance: &str) -> String {
+        debug_assert!(name::is_token(instance));
+        self.of(&format!("system.schedule.*.{instance}"))
+    }
+
+    /// See [`Subject::Changed`].
+    #[must_use]
+    pub fn changed(&self, epoch: u64, instance: &str) -> String {
+        debug_assert!(name::is_token(instance));
+        self.of(&format!("component.changed.{epoch}.{instance}"))
+    }
+
+    /// The results of one epoch: what a coordinator subscribes to, so that it never receives older ones.
+    #[must_use]
+    pub fn changed_in(&self, epoch: u64) -> String {
+        self.of(&format!("component.changed.{epoch}.*"))
+    }
+
+    /// See [`Subject::Rejected`].
+    #[must_use]
+    pub fn rejected(&self, instance: &str) -> String {
+        debug_assert!(name::is_token(instance));
+        self.of(&format!("system.rejected.{instance}"))
+    }
+
+    /// See [`Subject::EntityCreate`].
+    #[must_use]
+    pub fn entity_create(&self) -> String {
+        self.of("entity.create")
+    }
+
+    /// See [`Subject::EntityDestroy`].
+    #[must_use]
+    pub fn entity_destroy(&self) -> String {
+        self.of("entity.destroy")
+    }
+
+    /// See [`Subject::Query`].
+    #[must_use]
+    pub fn query(&self) -> String {
+        self.of("query.request")
+    }
+
+    /// See [`Subject::WatchRequest`].
+    #[must_use]
+    pub fn watch(&self) -> String {
+        self.of("watch.request")
+    }
+
+    /// See [`Subject::WatchFrame`].
+    #[must_use]
+    pub fn watch_frame(&self, id: &str) -> String {
+        debug_assert!(name::is_token(id));
+        self.of(&format!("watch.frame.{id}"))
+    }
+
+    /// See [`Subject::WatchAck`].
+    #[must_use]
+    pub fn watch_ack(&self, id: &str) -> String {
+        debug_assert!(name::is_token(id));
+        self.of(&format!("watch.ack.{id}"))
+    }
+
+    /// The acknowledgements of all watches.
+    #[must_use]
+    pub fn watch_acks(&self) -> String {
+        self.of("watch.ack.*")
+    }
+
+    /// See [`Subject::Command`].
+    #[must_use]
+    pub fn command(&self, domain: &str, aggregate: &str, action: &str) -> String {
+        debug_assert!([domain, aggregate, action].into_iter().all(name::is_token));
+        self.of(&format!("command.{domain}.{aggregate}.{action}"))
+    }
+
+    /// All commands of a domain.
+    #[must_use]
+    pub fn commands_of(&self, domain: &str) -> String {
+        debug_assert!(name::is_token(domain));
+        self.of(&format!("command.{domain}.*.*"))
+    }
+
+    /// See [`Subject::Event`].
+    #[must_use]
+    pub fn event(&self, name: &str) -> String {
+        debug_assert!(name::is_dotted(name));
+        self.of(&format!("event.{name}"))
+    }
+
+    /// See [`Subject::Health`].
+    #[must_use]
+    pub fn health(&self, service: &str) -> String {
+        debug_assert!(name::is_token(service));
+        self.of(&format!("health.{service}"))
+    }
+
+    /// See [`Subject::Discovery`].
+    #[must_use]
+    pub fn discovery(&self, service: &str) -> String {
+        debug_assert!(name::is_token(service));
+        self.of(&format!("discovery.{service}"))
+    }
+
+    /// Where the coordinator answers with a [`Status`](crate::messages::status::Status).
+    #[must_use]
+    pub fn status(&self) -> String {
+        self.health(COORDINATOR)
+    }
+
+    /// What a subject carries; `None` when it is not one of this world.
+    #[must_use]
+    pub fn parse<'a>(&self, subject: &'a str) -> Option<Subject<'a>> {
+        let rest = subject.strip_prefix(self.root.as_str())?.strip_prefix('.')?;
+        if !name::is_dotted_of_any_length(rest) {
+            return None;
+        }
+        let (family, rest) = rest.split_once('.')?;
+        match family {
+            "coord" => coord(rest),
+            "system" => system(rest),
+            "component" => changed(rest),
+            "entity" => entity(rest),
+            "query" => (rest == "request").then_some(Subject::Query),
+            "watch" => watch(rest),
+            "command" => command(rest),
+            "event" => Some(Subject::Event { name: rest }),
+            "health" => one(rest).map(|service| Subject::Health { service }),
+            "discovery" => one(rest).map(|service| Subject::Discovery { service }),
+            _ => None,
+        }
+    }
+
+    fn of(&self, rest: &str) -> String {
+        format!("{}.{rest}", self.root)
+    }
+}
+
+fn coord(rest: &str) -> Option<Subject<'_>> {
+    match rest {
+        "hello" => Some(Subject::Hello),
+        "tick" => Some(Subject::Tick),
+        "commit" => Some(Subject::Commit),
+        _ => None,
+    }
+}
+
+fn system(rest: &str) -> Option<Subject<'_>> {
+    let mut tokens = rest.split('.');
+    let subject = match (tokens.next()?, tokens.next(), tokens.next()) {
+        ("register", None, None) => Subject::Register,
+        ("heartbeat", None, None) => Subject::Heartbeat,
+        ("leave", None, None) => Subject::Leave,
+        ("rejected", Some(instance), None) => Subject::Rejected { instance },
+        ("schedule", Some(system), Some(instance)) => Subject::Schedule { system, instance },
+        _ => return None,
+    };
+    tokens.next().is_none().then_some(subject)
+}
+
+fn changed(rest: &str) -> Option<Subject<'_>> {
+    let (epoch, instance) = rest.strip_prefix("changed.")?.split_once('.')?;
+    Some(Subject::Changed { epoch: number(epoch)?, instance: one(instance)? })
+}
+
+fn entity(rest: &str) -> Option<Subject<'_>> {
+    match rest {
+        "create" => Some(Subject::EntityCreate),
+        "destroy" => Some(Subject::EntityDestroy),
+        _ => None,
+    }
+}
+
+fn watch(rest: &str) -> Option<Subject<'_>> {
+    match rest.split_once('.') {
+        None => (rest == "request").then_some(Subject::WatchRequest),
+        Some(("frame", id)) => Some(Subject::WatchFrame { id: one(id)? }),
+        Some(("ack", id)) => Some(Subject::WatchAck { id: one(id)? }),
+        Some(_) => None,
+    }
+}
+
+fn command(rest: &str) -> Option<Subject<'_>> {
+    let (domain, rest) = rest.split_once('.')?;
+    let (aggregate, action) = rest.split_once('.')?;
+    Some(Subject::Command { domain, aggregate, action: one(action)? })
+}
+
+fn one(token: &str) -> Option<&str> {
+    name::is_token(token).then_some(token)
+}
+
+/// A number in its only spelling: two subjects are never the same place.
+fn number(text: &str) -> Option<u64> {
+    let number: u64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subjects() -> Subjects {
+        Subjects::new("acme.engine", "arena").unwrap()
+    }
+
+    #[test]
+    fn every_subject_is_parsed_back() {
+        let s = subjects();
+        let command = Subject::Command { domain: "world", aggregate: "entity", action: "spawn" };
+        for (built, parsed) in [
+            (s.hello(), Subject::Hello),
+            (s.tick(), Subject::Tick),
+            (s.commit(), Subject::Commit),
+            (s.register(), Subject::Register),
+            (s.heartbeat(), Subject::Heartbeat),
+            (s.leave(), Subject::Leave),
+            (s.schedule("steer", "steer-1"), Subject::Schedule { system: "steer", instance: "steer-1" }),
+            (s.changed(7, "steer-1"), Subject::Changed { epoch: 7, instance: "steer-1" }),
+            (s.rejected("steer-1"), Subject::Rejected { instance: "steer-1" }),
+            (s.entity_create(), Subject::EntityCreate),
+            (s.entity_destroy(), Subject::EntityDestroy),
+            (s.query(), Subject::Query),
+            (s.watch(), Subject::WatchRequest),
+            (s.watch_frame("w1"), Subject::WatchFrame { id: "w1" }),
+            (s.watch_ack("w1"), Subject::WatchAck { id: "w1" }),
+            (s.command("world", "entity", "spawn"), command),
+            (s.event("arena.Damage"), Subject::Event { name: "arena.Damage" }),
+            (s.status(), Subject::Health { service: "coordinator" }),
+            (s.discovery("coordinator"), Subject::Discovery { service: "coordinator" }),
+        ] {
+            assert_eq!(s.parse(&built), Some(parsed), "{built}");
+            assert!(built.starts_with("acme.engine.arena."));
+        }
+        assert_eq!(s.world(), "arena");
+    }
+
+    #[test]
+    fn foreign_and_malformed_subjects_are_nothing() {
+        let s = subjects();
+        for bad in [
+            "engine.arena.coord.hello",
+            "acme.engine.arena2.coord.hello",
+            "acme.engine.arena.coord",
+            "acme.engine.arena.system.schedule.steer",
+            "acme.engine.arena.system.schedule.steer.i.x",
+            "acme.engine.arena.component.changed.07.i",
+            "acme.engine.arena.component.changed.-1.i",
+            "acme.engine.arena.component.changed.99999999999999999999999.i",
+            "acme.engine.arena.system.rejected.*",
+            "acme.engine.arena.event.>",
+            "acme.engine.arena.",
+        ] {
+            assert_eq!(s.parse(bad), None, "{bad}");
+        }
+        assert!(Subjects::new("engine", "a.b").is_err());
+        assert!(Subjects::new("engine.*", "a").is_err());
+    }
+}

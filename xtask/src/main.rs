@@ -1,0 +1,72 @@
+//! `cargo xtask`: everything that is done to this repository, in one place and the same everywhere.
+//!
+//! What the continuous integration runs is `cargo xtask test`, and nothing else: whoever has that green at
+//! home has it green there.
+
+mod bench;
+mod command;
+mod demo;
+mod miri;
+mod report;
+mod steps;
+mod tidy;
+mod tools;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tests, demonstrates and measures Engine.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that has to pass before a change is merged.
+    Test {
+        /// Only this step; may be given more than once.
+        #[arg(long, value_name = "STEP")]
+        only: Vec<String>,
+        /// Says which steps there are.
+        #[arg(long)]
+        list: bool,
+    },
+    /// The arena on several processes; the same as `cargo demo`.
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Given on to `arena demo`; try `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Measures Engine against its floors and its peers.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Given on to the bench program: case names, `--json FILE`, `--quick`, `--list`; try `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Test { list: true, .. } => {
+            steps::list();
+            Ok(())
+        }
+        Task::Test { only, .. } => steps::run(&only),
+        Task::Demo { arguments } => demo::run(&arguments),
+        Task::Bench { arguments } => bench::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\n{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
