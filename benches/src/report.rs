@@ -9,9 +9,14 @@ use crate::measure::Samples;
 
 /// One line while the others are still being measured.
 pub(crate) fn progress(result: &CaseResult) -> String {
-    let best = result.others().map(|(_, samples)| samples.median()).fold(f64::INFINITY, f64::min);
+    let best = result
+        .others()
+        .map(|(_, samples)| samples.median())
+        .fold(f64::INFINITY, f64::min);
     match result.ours() {
-        Some(ours) if best.is_finite() => format!("{}: {:.2} of the best", result.name, ours.median() / best),
+        Some(ours) if best.is_finite() => {
+            format!("{}: {:.2} of the best", result.name, ours.median() / best)
+        }
         _ => format!("{}: done", result.name),
     }
 }
@@ -19,18 +24,27 @@ pub(crate) fn progress(result: &CaseResult) -> String {
 /// A line for each contender, our own first; the ratio is our cost over theirs.
 pub(crate) fn table(results: &[CaseResult]) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "\n{:26} {:>26} {:>12} {:9} {:>7} {:>10}", "case", "who", "median", "unit", "spread", "ours ÷ it");
+    let _ = writeln!(
+        text,
+        "\n{:26} {:>26} {:>12} {:9} {:>7} {:>10}",
+        "case", "who", "median", "unit", "spread", "ours ÷ it"
+    );
     for result in results {
         let ours = result.ours().map(Samples::median);
         for (index, (name, samples)) in result.costs.iter().enumerate() {
             let case = if index == 0 { result.name } else { "" };
             let ratio = match ours {
-                Some(ours) if *name != crate::case::OURS => format!("{:.2}", ours / samples.median()),
+                Some(ours) if *name != crate::case::OURS => {
+                    format!("{:.2}", ours / samples.median())
+                }
                 _ => String::new(),
             };
             let spread = format!("±{:.0} %", samples.spread() * 100.0);
             let (median, unit) = (figure(samples.median()), result.unit.symbol());
-            let _ = writeln!(text, "{case:26} {name:>26} {median:>12} {unit:9} {spread:>7} {ratio:>10}");
+            let _ = writeln!(
+                text,
+                "{case:26} {name:>26} {median:>12} {unit:9} {spread:>7} {ratio:>10}"
+            );
         }
     }
     text
@@ -38,7 +52,15 @@ pub(crate) fn table(results: &[CaseResult]) -> String {
 
 /// Three digits that count.
 fn figure(value: f64) -> String {
-    let digits = if value >= 100.0 { 0 } else if value >= 10.0 { 1 } else if value >= 1.0 { 2 } else { 3 };
+    let digits = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else if value >= 1.0 {
+        2
+    } else {
+        3
+    };
     format!("{value:.digits$}")
 }
 
@@ -69,8 +91,15 @@ mod tests {
     use crate::case::Unit;
 
     fn result() -> CaseResult {
-        let costs = vec![("engine", Samples::new(vec![3.0])), ("peer", Samples::new(vec![2.0]))];
-        CaseResult { name: "a/case", unit: Unit::Microseconds, costs }
+        let costs = vec![
+            ("engine", Samples::new(vec![3.0])),
+            ("peer", Samples::new(vec![2.0])),
+        ];
+        CaseResult {
+            name: "a/case",
+            unit: Unit::Microseconds,
+            costs,
+        }
     }
 
     #[test]

@@ -22,7 +22,13 @@ pub(crate) fn cases() -> Vec<Case> {
     [
         simple_insert::cases(),
         simple_iter::cases(),
-        vec![fragmented_iter::case(), heavy_compute::case(), add_remove::case(), random_access::case(), schedule::case()],
+        vec![
+            fragmented_iter::case(),
+            heavy_compute::case(),
+            add_remove::case(),
+            random_access::case(),
+            schedule::case(),
+        ],
     ]
     .into_iter()
     .flatten()

@@ -3,8 +3,11 @@
 //! [`Coordinator`](coordinator::Coordinator) is a state machine that owns the world; the drivers connect
 //! it to threads and to NATS; [`App`] is how users write a program that can be run in every topology.
 
+mod app;
 pub mod ask;
 pub mod coordinator;
+pub mod dev;
+pub mod driver;
 pub mod event_queue;
 pub mod local;
 pub mod members;
@@ -12,8 +15,14 @@ pub mod merge;
 pub mod plan;
 pub mod pool;
 pub mod receive;
+mod roles;
 pub mod schedule;
 pub mod settings;
 pub mod ship;
 pub mod system_entry;
 pub mod tick_run;
+
+pub use app::{App, AppOption, Outcome, Plugin, Result, Start};
+pub use driver::Stop;
+pub use roles::{WorldArgs, epoch_of_now, start_log};
+pub use settings::{Settings, TimeMode};

@@ -131,8 +131,11 @@ fn resource_parts(world: &World, system: &SystemDescriptor, write: bool) -> Vec<
     let resources = system.resources.iter().enumerate().filter(|(_, resource)| resource.write == write);
     resources
         .filter_map(|(index, resource)| {
+            // A resource is the component on an entity that has nothing else.
             let query = crate::schedule::resource_query(resource.component, resource.write);
-            let mut part = parts_of(world, index as u16, &query).into_iter().next()?;
+            let mut part = parts_of(world, index as u16, &query)
+                .into_iter()
+                .find(|part| world.table(part.table).components() == [resource.component])?;
             part.rows = 1;
             Some(part)
         })

@@ -46,6 +46,34 @@ impl World {
         entity
     }
 
+    /// Sets a resource: a component on an entity of its own, of which a world has one.
+    ///
+    /// # Panics
+    /// When the type disagrees with one that is registered under its name.
+    pub fn insert_resource<R: crate::data::Component>(&mut self, resource: R) -> Entity {
+        let holder = self.resource_entity(R::ID);
+        match holder {
+            Some(entity) => {
+                let set = self.set(entity, &resource);
+                debug_assert!(set.is_ok(), "the entity was just found");
+                entity
+            }
+            None => self.spawn((resource,)),
+        }
+    }
+
+    /// A resource's value.
+    #[must_use]
+    pub fn resource<R: crate::data::Component>(&self) -> Option<crate::data::Ref<'_, R>> {
+        self.get(self.resource_entity(R::ID)?)
+    }
+
+    /// The entity that holds a resource: the first one with nothing but that component.
+    fn resource_entity(&self, resource: ComponentId) -> Option<Entity> {
+        let table = self.tables.iter().find(|table| table.components() == [resource])?;
+        table.entities.first().copied()
+    }
+
     /// Spawns an entity for each bundle; looks the table up once. The entities follow one another.
     ///
     /// # Panics

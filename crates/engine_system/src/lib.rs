@@ -39,6 +39,7 @@
 //! assert_eq!(system.descriptor().queries[0].columns.len(), 2);
 //! ```
 
+pub mod instance;
 mod declaration;
 mod events;
 mod function;

@@ -78,6 +78,8 @@ pub(crate) fn respawn(
 /// Keeps the score: no query, so it is one job a tick, and may write a resource.
 pub(crate) fn score(mut score: ResMut<Score>, fallen: EventReader<Fallen>) {
     for event in fallen.iter() {
-        score.felled[event.to_team as usize % score.felled.len()] += 1;
+        if let Some(felled) = score.felled.get_mut(event.to_team as usize) {
+            *felled += 1;
+        }
     }
 }

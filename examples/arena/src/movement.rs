@@ -21,7 +21,7 @@ pub(crate) struct Seen {
 
 /// All fighters by place. Built once per tick and process, however many shards the process has.
 pub(crate) struct Crowd {
-    grid: Grid,
+    grid: Grid<Vec2>,
     seen: Vec<Seen>,
 }
 
@@ -32,15 +32,16 @@ impl Crowd {
     pub(crate) fn of(fighters: &Fighters<'_>) -> Self {
         let seen: Vec<Seen> =
             fighters.iter().map(|(entity, place, team)| Seen { entity, at: place.at, team: team.number }).collect();
-        Self { grid: Grid::new(SIGHT, seen.iter().map(|seen| seen.at)), seen }
+        let places = seen.iter().enumerate().map(|(index, seen)| (seen.at, index as u32));
+        Self { grid: Grid::build(SIGHT, places), seen }
     }
 
     /// The nearest fighter of another team within `reach`; of two that are equally near, the older one.
     pub(crate) fn nearest_enemy(&self, at: Vec2, team: u32, reach: f32) -> Option<(Seen, f32)> {
         let mut nearest: Option<(Seen, f32)> = None;
-        self.grid.for_each_within(at, reach, |index| {
-            let seen = self.seen[index];
-            let distance = seen.at.distance_squared(at);
+        self.grid.for_each_near(at, reach, |near| {
+            let seen = self.seen[near.payload as usize];
+            let distance = near.distance_squared;
             let closer = nearest.is_none_or(|(best, least)| (distance, seen.entity) < (least, best.entity));
             if seen.team != team && closer {
                 nearest = Some((seen, distance));

@@ -36,7 +36,7 @@ pub(super) struct OpenJob {
 
 /// Chunks of a shared input carry the node instead of a job.
 pub(super) enum Piece {
-    Job(u32),
+    Job,
     Shared(u32),
 }
 
@@ -152,7 +152,7 @@ impl Coordinator {
         };
         let nothing = Vec::new();
         let chunks = match piece {
-            Piece::Job(_) => shipment.job(prefix, node, plan),
+            Piece::Job => shipment.job(prefix, node, plan),
             Piece::Shared(number) => {
                 let events = running.events.get(&plan.node).unwrap_or(&nothing);
                 shipment.shared(ChunkPrefix { attempt: 0, ..prefix }, *number, node, events)
@@ -183,7 +183,7 @@ impl Coordinator {
                 running.shared_sent.insert((node, member.clone()));
             }
         }
-        let Some(chunks) = self.chunks(job, &Piece::Job(job)) else { return };
+        let Some(chunks) = self.chunks(job, &Piece::Job) else { return };
         sent += self.send_chunks(job, chunks, Some(job));
         let Some(running) = &mut self.running else { return };
         running.bytes += sent;

@@ -178,7 +178,11 @@ pub struct Coordinator {
     out: VecDeque<Output>,
     commits: VecDeque<Commit>,
     failure: Option<CoordinatorError>,
+    updates: Vec<Update>,
 }
+
+/// What a plugin does with the world before each tick.
+pub type Update = Box<dyn FnMut(&mut World, engine_system::Time) + Send>;
 
 impl Coordinator {
     /// A coordinator of a world, with the systems that are known from the start; those with a function run
@@ -233,9 +237,15 @@ impl Coordinator {
             out: VecDeque::new(),
             commits: VecDeque::new(),
             failure: None,
+            updates: Vec::new(),
         };
         coordinator.reschedule()?;
         Ok(coordinator)
+    }
+
+    /// Adds something to be done with the world before each tick.
+    pub fn on_update(&mut self, update: Update) {
+        self.updates.push(update);
     }
 
     /// The world, between ticks or in one.

@@ -160,7 +160,7 @@ impl Coordinator {
         let Some(job) = job else {
             return Err(Rejection::new(RejectReason::UnknownJob, "chunks of a job that is not at this instance are asked for"));
         };
-        let piece = if is_shared { Piece::Shared(prefix.job) } else { Piece::Job(job) };
+        let piece = if is_shared { Piece::Shared(prefix.job) } else { Piece::Job };
         let Some(chunks) = self.chunks(job, &piece) else { return Ok(()) };
         let wanted = chunks.into_iter().enumerate().filter(|(number, _)| missing.chunks.is_empty() || missing.chunks.contains(&(*number as u16)));
         let wanted: Vec<Bytes> = wanted.map(|(_, chunk)| chunk).collect();

@@ -88,6 +88,10 @@ impl Coordinator {
 
     fn begin(&mut self, now: u64) -> Result<(), ()> {
         self.apply_inputs();
+        let time = self.time(self.tick + 1);
+        for update in &mut self.updates {
+            update(&mut self.world, time);
+        }
         self.between_ticks(now);
         if self.failure.is_some() {
             return Err(());
@@ -100,7 +104,7 @@ impl Coordinator {
             _ if due > 0 && now < due + interval / 4 => due + interval,
             _ => now + interval,
         };
-        let tick = self.tick + 1;
+        let tick = time.tick;
         let descriptors: Vec<_> = self.systems.iter().map(|entry| &entry.registered.descriptor).collect();
         let plan = TickPlan::new(&self.world, &descriptors, &self.schedule, tick);
         self.running = Some(Running {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use engine_net::Subjects;
 use engine_net::client::{self, Connection};
 use engine_net::config::ConnectionConfig;
+use engine_net::messages::Message;
 use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN};
 use engine_net::messages::status::{Status, StatusReply};
-use engine_net::messages::Message;
 use tokio::sync::mpsc;
 
 const POLL: Duration = Duration::from_millis(200);
@@ -61,7 +61,8 @@ impl Link {
 }
 
 async fn send(connection: &Connection, subject: String, command: &Command) -> Result<(), String> {
-    let answer = connection.client.request(subject, command.encode().into()).await.map_err(|error| error.to_string())?;
+    let answer =
+        connection.client.request(subject, command.encode().into()).await.map_err(|error| error.to_string())?;
     let reply = CommandReply::decode(&answer.payload).map_err(|error| error.to_string())?;
     reply.into_result().map(|_| ()).map_err(|problem| problem.to_string())
 }

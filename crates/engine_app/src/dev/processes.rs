@@ -58,7 +58,11 @@ pub(super) struct Ended {
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ended ({})", self.name, self.how)?;
-        if self.tail.is_empty() { f.write_str(" without a word") } else { write!(f, "; it wrote:\n{}", indented(&self.tail)) }
+        if self.tail.is_empty() {
+            f.write_str(" without a word")
+        } else {
+            write!(f, "; it wrote:\n{}", indented(&self.tail))
+        }
     }
 }
 
@@ -200,7 +204,8 @@ mod tests {
 
     #[test]
     fn who_ended_is_named_with_its_last_words() {
-        let mut ended = Ended { name: "steer-1".into(), system: None, how: "exit status: 1".into(), tail: "a\nb".into() };
+        let mut ended =
+            Ended { name: "steer-1".into(), system: None, how: "exit status: 1".into(), tail: "a\nb".into() };
         assert_eq!(ended.to_string(), "steer-1 ended (exit status: 1); it wrote:\n    a\n    b");
         ended.tail.clear();
         assert_eq!(ended.to_string(), "steer-1 ended (exit status: 1) without a word");

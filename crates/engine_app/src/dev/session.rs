@@ -80,8 +80,7 @@ struct Session<'s, 'a> {
 impl<'s, 'a> Session<'s, 'a> {
     fn new(args: &'a DevArgs, plan: &'a DevPlan, link: Link, processes: &'s mut Processes<'a>) -> Self {
         let selected = if plan.systems.contains(&plan.heaviest) { &plan.heaviest } else { &plan.systems[0] };
-        let board =
-            Board { app: plan.app.clone(), seed: args.seed, selected: selected.clone(), ..Board::default() };
+        let board = Board { app: plan.app.clone(), seed: args.seed, selected: selected.clone(), ..Board::default() };
         let lines = Lines::new(io::stdout());
         Self { args, plan, board, link, processes, lines, screen: None, progress: Instant::now(), over: false }
     }
@@ -99,7 +98,11 @@ impl<'s, 'a> Session<'s, 'a> {
         } else {
             let crew: Vec<_> = crew.iter().map(|(system, count)| format!("{system} x{count}")).collect();
             let logs = self.processes.logs().display();
-            self.lines.say(&format!("{}: nats-server, coordinator, {}; logs in {logs}", self.plan.app, crew.join(", ")))?;
+            self.lines.say(&format!(
+                "{}: nats-server, coordinator, {}; logs in {logs}",
+                self.plan.app,
+                crew.join(", ")
+            ))?;
         }
         Ok(())
     }

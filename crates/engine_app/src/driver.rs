@@ -1,0 +1,200 @@
+//! Connects a coordinator to the clock, to a pool of threads and, if there is one, to NATS.
+//!
+//! One thread runs the tick: it alone touches the coordinator. Bytes are moved by the I/O thread, jobs in
+//! this process by the pool, of which this thread is one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, never, select};
+use engine_net::client::ConnectError;
+use engine_net::config::ConnectionConfig;
+use engine_net::io::{Io, IoEvent, Lane, Outgoing, PublishError};
+
+use crate::coordinator::{Commit, Coordinator, CoordinatorError, Output};
+use crate::pool::Pool;
+
+/// Why a coordinator's run ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The coordinator can't go on.
+    #[error(transparent)]
+    Coordinator(#[from] CoordinatorError),
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server did not accept something.
+    #[error("{what}: {reason}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What came of it.
+        reason: String,
+    },
+}
+
+/// Asks a run to end after its open tick.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How long a coordinator waits for what it asks of the server at its start and end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The connection side of a run.
+struct Link {
+    io: Io,
+    events: Receiver<IoEvent>,
+    lanes: usize,
+}
+
+impl Link {
+    fn open(coordinator: &mut Coordinator, config: &ConnectionConfig) -> Result<Self, RunError> {
+        let lanes = coordinator.settings().lanes.clamp(1, 16);
+        let (io, events) = Io::start(config, "coordinator", lanes as u8 + 1)?;
+        let handle = io.handle();
+        coordinator.set_payload_limit(handle.max_payload(Lane(0)));
+        let subjects = coordinator.subjects().clone();
+        let in_epoch = subjects.changed_in(coordinator.epoch());
+        let plain = [in_epoch, subjects.register(), subjects.heartbeat(), subjects.leave(), subjects.status()];
+        let queued = [subjects.query(), format!("{}.command.>", subjects.root()), subjects.discovery("coordinator")];
+        for (subject, queue) in plain.into_iter().map(|subject| (subject, None)).chain(queued.into_iter().map(|subject| (subject, Some("coordinator")))) {
+            handle
+                .subscribe_blocking(Lane(0), subject, queue, PATIENCE)
+                .map_err(|error| RunError::Io { what: "subscribing", reason: error.to_string() })?;
+        }
+        Ok(Self { io, events, lanes })
+    }
+
+    /// Hands a message to the I/O thread; waits while too much is on its way.
+    fn send(&self, lane: usize, subject: String, token: Option<String>, kind: Option<String>, payload: bytes::Bytes) {
+        let lane = Lane(lane.min(self.lanes) as u8);
+        let handle = self.io.handle();
+        let mut message = Outgoing::new(subject, payload);
+        if let Some(token) = token {
+            message = message.reply(handle.reply_subject(lane, &token));
+        }
+        if let Some(kind) = kind {
+            let mut headers = engine_net::io::HeaderMap::new();
+            headers.insert("msg-type", kind.as_str());
+            message = message.headers(headers);
+        }
+        loop {
+            match handle.publish(lane, message.clone()) {
+                Ok(()) => return,
+                Err(PublishError::Full { .. }) => std::thread::yield_now(),
+                Err(error) => {
+                    tracing::warn!(%error, "a message is not sent");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Runs a coordinator until its last tick, or until it is asked to stop; `on_commit` sees every tick.
+///
+/// With a connection it stays after the last tick and answers until it is asked to stop, when `linger`.
+///
+/// # Errors
+/// When a system in this process fails, or there is no connection.
+pub fn run(
+    coordinator: &mut Coordinator,
+    connection: Option<&ConnectionConfig>,
+    linger: bool,
+    stop: &Stop,
+    mut on_commit: impl FnMut(&Commit, &Coordinator),
+) -> Result<(), RunError> {
+    let started = Instant::now();
+    let clock = || started.elapsed().as_nanos() as u64 + 1;
+    let link = connection.map(|config| Link::open(coordinator, config)).transpose()?;
+    let pool = Pool::new(coordinator.settings().threads);
+    let nothing = never();
+    if link.is_some() {
+        coordinator.hello();
+    }
+    coordinator.clock(clock());
+    loop {
+        while let Some(output) = coordinator.next_output() {
+            match output {
+                Output::Run(job) => pool.start(job),
+                Output::Send { lane, subject, token, kind, payload } => {
+                    if let Some(link) = &link {
+                        link.send(lane, subject, token, kind, payload);
+                    }
+                }
+            }
+        }
+        while let Some(commit) = coordinator.next_commit() {
+            on_commit(&commit, coordinator);
+        }
+        if let Some(failure) = coordinator.take_failure() {
+            return Err(failure.into());
+        }
+        if stop.is_asked() {
+            coordinator.stop();
+        }
+        if coordinator.is_finished() && (!linger || link.is_none() || stop.is_asked()) {
+            break;
+        }
+        let worked = pool.work();
+        let now = clock();
+        let wait = if worked { Duration::ZERO } else { Duration::from_nanos(coordinator.wake_at(now).saturating_sub(now)) };
+        let events = link.as_ref().map_or(&nothing, |link| &link.events);
+        select! {
+            recv(pool.done()) -> done => if let Ok((job, result)) = done {
+                coordinator.local_done(clock(), job, result);
+                while let Ok((job, result)) = pool.done().try_recv() {
+                    coordinator.local_done(clock(), job, result);
+                }
+            },
+            recv(events) -> event => match event {
+                Ok(event) => handle_event(coordinator, clock(), event),
+                Err(_) => return Err(RunError::Io { what: "the connection", reason: "the I/O thread has ended".into() }),
+            },
+            default(wait) => coordinator.clock(clock()),
+        }
+    }
+    if let Some(link) = link {
+        // What was committed last is with the server before we go.
+        let _ = link.io.handle().fence_blocking(Lane(0), PATIENCE);
+        let _ = link.io.close(PATIENCE);
+    }
+    Ok(())
+}
+
+fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {
+    match event {
+        IoEvent::Message(message) => {
+            let reply = message.reply.as_ref().map(|reply| reply.as_str());
+            coordinator.message(now, message.subject.as_str(), reply, message.payload.clone());
+        }
+        IoEvent::NoResponders { reply, .. } => {
+            // The token is the last three tokens of the reply subject.
+            let mut from = reply.len();
+            for _ in 0..3 {
+                from = reply[..from].rfind('.').unwrap_or(0);
+            }
+            coordinator.nobody_there(now, reply[from..].trim_start_matches('.'));
+        }
+        IoEvent::Reconnected { lane, .. } if lane == Lane(0) => coordinator.reconnected(now),
+        IoEvent::Reconnected { .. } | IoEvent::Disconnected { .. } | IoEvent::SlowConsumer { .. } => {
+            tracing::warn!(?event, "the connection is disturbed");
+        }
+        IoEvent::Trouble { text, .. } => tracing::warn!(text, "the server complains"),
+        other => tracing::debug!(?other, "event"),
+    }
+}

@@ -1,0 +1,278 @@
+//! The roles of an app's program: everything inside, `coordinator`, `system NAME…`, `dev`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use engine_net::config::ConnectionArgs;
+use engine_system::instance::{InstanceOptions, run_instance};
+
+use crate::app::{App, Outcome, Result};
+use crate::dev::{DevArgs, DevPlan};
+use crate::driver::{self, Stop};
+use crate::settings::{Settings, TimeMode};
+
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = false, after_help = "Without a role everything runs in this process, without a broker.")]
+struct Cli {
+    #[command(subcommand)]
+    role: Option<Role>,
+    #[command(flatten)]
+    world: WorldArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Own the world and its tick; systems are run by other processes, over NATS
+    Coordinator {
+        #[command(flatten)]
+        world: WorldArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        /// Run these systems in the coordinator's own process; may be given several times
+        #[arg(long, value_name = "NAME")]
+        local: Vec<String>,
+        /// End after the last tick of --ticks, instead of answering until stopped
+        #[arg(long)]
+        exit: bool,
+    },
+    /// Run systems for a coordinator; any number of these processes may be started
+    System {
+        /// The systems
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// The name of this instance; made up when not given
+        #[arg(long, value_name = "NAME")]
+        instance: Option<String>,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+    /// Start a private nats-server, a coordinator and every system as processes; Ctrl-C ends them all
+    #[command(visible_alias = "demo")]
+    Dev {
+        #[command(flatten)]
+        dev: DevArgs,
+        /// Run everything in this process instead, without a broker
+        #[arg(long)]
+        in_process: bool,
+    },
+}
+
+/// What a world runs by.
+#[derive(Clone, Debug, Args)]
+pub struct WorldArgs {
+    /// The seed of all random numbers
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Ticks a second
+    #[arg(long, value_name = "HZ", default_value_t = 60.0)]
+    pub rate: f64,
+    /// When the rate can't be held: `dilate` (simulated time falls behind), `catch-up`, or `fast` (no pauses at all)
+    #[arg(long, value_name = "MODE", default_value = "dilate", value_parser = time_mode)]
+    pub time: TimeMode,
+    /// End after this tick
+    #[arg(long, value_name = "N")]
+    pub ticks: Option<u64>,
+    /// Threads for systems in this process; 0 is as many as there are cores
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Rows of a shard, a multiple of 64; another number makes another world hash
+    #[arg(long, value_name = "ROWS", default_value_t = 4096)]
+    pub rows_per_shard: usize,
+    /// Bytes of a chunk on the wire
+    #[arg(long, value_name = "BYTES", default_value_t = engine_net::parcel::DEFAULT_CHUNK_BYTES)]
+    pub chunk_bytes: usize,
+    /// Start paused
+    #[arg(long)]
+    pub paused: bool,
+    /// A system that has to be there before the first tick; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub expect: Vec<String>,
+}
+
+fn time_mode(text: &str) -> std::result::Result<TimeMode, String> {
+    match text {
+        "dilate" => Ok(TimeMode::Dilate),
+        "catch-up" => Ok(TimeMode::CatchUp { max: 10 }),
+        "fast" => Ok(TimeMode::Fast),
+        _ => Err("there are `dilate`, `catch-up` and `fast`".into()),
+    }
+}
+
+impl WorldArgs {
+    /// The settings, for a world of this name.
+    #[must_use]
+    pub fn settings(&self, prefix: &str, world: &str) -> Settings {
+        Settings {
+            world: world.to_owned(),
+            prefix: prefix.to_owned(),
+            seed: self.seed,
+            rate: self.rate,
+            time: self.time,
+            ticks: self.ticks,
+            threads: self.threads,
+            rows_per_shard: self.rows_per_shard,
+            chunk_bytes: self.chunk_bytes,
+            paused: self.paused,
+            expect: self.expect.clone(),
+            ..Settings::default()
+        }
+    }
+}
+
+/// Reads the command line of an app and runs its role.
+pub(crate) fn main(app: App) -> Result {
+    let command = app.options.iter().fold(Cli::command().bin_name(app.name.clone()).about(app.about.clone()), with_option);
+    let matches = command.get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let options = app.option_values(&given_options(&app, &matches));
+    match cli.role {
+        None => in_process(app, &cli.world, &options, false),
+        Some(Role::Coordinator { world, connection, local, exit }) => {
+            start_log();
+            coordinator(app, &world, &connection, &local, exit, &options)
+        }
+        Some(Role::System { names, instance, connection }) => {
+            start_log();
+            system(app, &names, instance, &connection)
+        }
+        Some(Role::Dev { dev, in_process: true }) => {
+            let world = WorldArgs { seed: dev.seed, rate: dev.rate.unwrap_or(60.0), ticks: dev.ticks, ..cli.world };
+            let mut options = options;
+            options.extend(dev.set.iter().cloned());
+            in_process(app, &world, &options, dev.json)
+        }
+        Some(Role::Dev { dev, in_process: false }) => {
+            let systems = app.system_names();
+            let heaviest = systems.first().cloned().context("the app has no systems")?;
+            let plan = DevPlan { app: app.name.clone(), systems, heaviest, options: options.into_iter().collect() };
+            crate::dev::run(&dev, &plan)
+        }
+    }
+}
+
+fn with_option(command: Command, option: &crate::app::AppOption) -> Command {
+    let arg = Arg::new(option.name).long(option.name).global(true).value_name("VALUE").default_value(option.default).help(option.help);
+    command.arg(arg)
+}
+
+fn given_options(app: &App, matches: &ArgMatches) -> Vec<(String, String)> {
+    let value = |name: &str| {
+        let deepest = matches.subcommand().map_or(matches, |(_, deeper)| deeper);
+        deepest.get_one::<String>(name).or_else(|| matches.get_one::<String>(name)).cloned()
+    };
+    app.options.iter().filter_map(|option| Some((option.name.to_owned(), value(option.name)?))).collect()
+}
+
+/// Warnings to standard error; `RUST_LOG` says otherwise.
+pub fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    // A program that has a subscriber already keeps it.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Ctrl-C and SIGTERM end a run after its open tick; a second one ends it at once.
+fn stop_on_signals() -> Result<Stop> {
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("engine-signals".into()).spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+            for round in 0..2 {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if round == 1 {
+                    std::process::exit(130);
+                }
+                asked.ask();
+            }
+        });
+    })?;
+    Ok(stop)
+}
+
+fn in_process(app: App, world: &WorldArgs, options: &BTreeMap<String, String>, json: bool) -> Result {
+    let stop = stop_on_signals()?;
+    let started = std::time::Instant::now();
+    let mut next_line = std::time::Duration::from_secs(1);
+    let outcome = app.run_in_process(world.settings("engine", "main"), options, &stop, |commit, coordinator| {
+        if started.elapsed() >= next_line {
+            next_line += std::time::Duration::from_secs(1);
+            println!(
+                "tick {:>7}  {:>8} entities  {:>7.2} ms  hash {}",
+                commit.tick,
+                coordinator.world().len(),
+                commit.took_ns as f64 / 1e6,
+                commit.hash
+            );
+        }
+    })?;
+    print_outcome(&outcome, world.seed, json);
+    Ok(())
+}
+
+fn print_outcome(outcome: &Outcome, seed: u64, json: bool) {
+    let mut times = outcome.tick_ms.clone();
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or(0.0);
+    let (p50, p99) = (at(0.5), at(0.99));
+    println!(
+        "{} ticks in this process; {} entities; a tick took {p50:.2} ms (99 in 100 below {p99:.2} ms); hash {}",
+        outcome.tick, outcome.entities, outcome.hash
+    );
+    if json {
+        let object = serde_json::json!({
+            "ticks": outcome.tick, "seed": seed, "entities": outcome.entities, "hash": outcome.hash.to_string(),
+            "processes": 1, "tick_ms": {"p50": p50, "p99": p99}, "bytes_per_tick": 0, "rejected": 0, "reassigned": 0,
+        });
+        println!("{object}");
+    }
+}
+
+/// An epoch for a coordinator without a log: later starts have higher ones.
+#[must_use]
+pub fn epoch_of_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}
+
+fn coordinator(
+    app: App,
+    world: &WorldArgs,
+    connection: &ConnectionArgs,
+    local: &[String],
+    exit: bool,
+    options: &BTreeMap<String, String>,
+) -> Result {
+    let config = connection.resolve()?;
+    let names = app.system_names();
+    if let Some(unknown) = local.iter().find(|name| !names.contains(name)) {
+        bail!("--local {unknown}: there is no such system; there are: {}", names.join(", "));
+    }
+    let settings = world.settings(&config.prefix, &config.world);
+    let (mut coordinator, shutdown) = app.into_coordinator(settings, options, |name| local.iter().any(|one| one == name), epoch_of_now())?;
+    let stop = stop_on_signals()?;
+    println!("coordinator of world `{}`: {} entities; waiting for systems: {}", config.world, coordinator.world().len(), names.join(", "));
+    driver::run(&mut coordinator, Some(&config), !exit, &stop, |_, _| {})?;
+    for look in shutdown {
+        look(coordinator.world());
+    }
+    let (tick, hash) = coordinator.committed();
+    println!("tick {tick}, hash {hash}");
+    Ok(())
+}
+
+fn system(app: App, names: &[String], instance: Option<String>, connection: &ConnectionArgs) -> Result {
+    let config = connection.resolve()?;
+    let known = app.system_names();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        bail!("there is no system `{unknown}`; there are: {}", known.join(", "));
+    }
+    let systems = app.into_systems()?.into_iter().filter(|system| names.contains(&system.descriptor().name)).collect();
+    run_instance(&config, systems, InstanceOptions { name: instance, ..InstanceOptions::default() })?;
+    Ok(())
+}
