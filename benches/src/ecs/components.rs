@@ -15,6 +15,7 @@ pub(crate) const WIDE_BYTES: usize = 100;
 macro_rules! components {
     ($($name:ident($value:ty) = $declared:tt;)*) => {
         /// As Engine's components.
+        #[allow(dead_code, reason = "of some components only the presence counts")]
         pub(crate) mod ours {
             $(
                 #[derive(engine_component::Component, Clone, Copy)]
@@ -28,6 +29,7 @@ macro_rules! components {
 
         /// As components of the peers.
         #[cfg(feature = "peers")]
+        #[allow(dead_code, reason = "of some components only the presence counts")]
         pub(crate) mod theirs {
             $(
                 #[derive(bevy_ecs::component::Component, Clone, Copy)]

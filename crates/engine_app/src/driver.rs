@@ -44,6 +44,12 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// The flag that is set when somebody asks.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+
     /// Whether somebody asked.
     #[must_use]
     pub fn is_asked(&self) -> bool {

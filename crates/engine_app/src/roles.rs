@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use engine_net::config::ConnectionArgs;
-use engine_system::instance::{InstanceOptions, run_instance};
+use engine_system::runner::{InstanceOptions, run_instance};
 
 use crate::app::{App, Outcome, Result};
 use crate::dev::{DevArgs, DevPlan};
@@ -273,6 +273,7 @@ fn system(app: App, names: &[String], instance: Option<String>, connection: &Con
         bail!("there is no system `{unknown}`; there are: {}", known.join(", "));
     }
     let systems = app.into_systems()?.into_iter().filter(|system| names.contains(&system.descriptor().name)).collect();
-    run_instance(&config, systems, InstanceOptions { name: instance, ..InstanceOptions::default() })?;
+    let stop = stop_on_signals()?;
+    run_instance(&config, systems, InstanceOptions { name: instance, stop: stop.flag() })?;
     Ok(())
 }

@@ -39,7 +39,7 @@
 //! assert_eq!(system.descriptor().queries[0].columns.len(), 2);
 //! ```
 
-pub mod instance;
+pub mod runner;
 mod declaration;
 mod events;
 mod function;

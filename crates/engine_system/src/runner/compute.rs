@@ -1,0 +1,223 @@
+//! Running jobs: from a complete job to the chunks of its result.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+use engine_component::BitRows;
+use engine_component::query::PartColumn;
+use engine_net::parcel::{
+    ChunkSizes, ColumnData, EventManifest, Failed, JobManifest, OutColumn, Parcel, ParcelWriter, PartSource, ResultManifest, SharedManifest, control,
+};
+use engine_net::{ChunkKind, ChunkPrefix};
+
+use super::input::{self, OwnedPart, SharedInput};
+use crate::view::SharedRows;
+use crate::{EventBatch, JobInput, System, Time};
+
+/// A complete job.
+pub(super) struct Work {
+    pub(super) system: Arc<dyn System>,
+    pub(super) prefix: ChunkPrefix,
+    pub(super) manifest: JobManifest,
+    pub(super) parcel: Parcel,
+    /// What all jobs of the node read alike, when the system reads any of it.
+    pub(super) shared: Option<Arc<Parcel>>,
+    pub(super) sizes: ChunkSizes,
+    pub(super) arrived: Instant,
+}
+
+/// A job that was run: the chunks of its result, or of its failure.
+pub(super) struct Computed {
+    pub(super) prefix: ChunkPrefix,
+    pub(super) chunks: Vec<Bytes>,
+    pub(super) compute_ns: u64,
+}
+
+/// Runs jobs until there are no more senders. Jobs of one node that follow one another share what is built
+/// from their views.
+pub(super) fn work(take: &Receiver<Work>, give: &Sender<Computed>) {
+    let mut next = take.recv().ok();
+    while let Some(first) = next.take() {
+        let node = node_of(&first);
+        match SharedInput::of(&first) {
+            Err(message) => {
+                let _ = give.send(failed(&first.prefix, "refused", &message));
+                next = take.recv().ok();
+            }
+            Ok(shared) => {
+                let views = shared.views(first.system.descriptor().views.len());
+                let mut current = Some(first);
+                while let Some(job) = current.take() {
+                    if give.send(run(job, &shared, &views)).is_err() {
+                        return;
+                    }
+                    match take.recv() {
+                        Ok(job) if node_of(&job) == node => current = Some(job),
+                        other => next = other.ok(),
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn node_of(work: &Work) -> (u64, u64, u32) {
+    (work.prefix.epoch, work.prefix.tick, work.manifest.node)
+}
+
+impl SharedInput {
+    fn of(work: &Work) -> Result<Self, String> {
+        let Some(parcel) = &work.shared else { return Ok(Self { parts: Vec::new(), events: Vec::new() }) };
+        let manifest: SharedManifest = parcel.manifest().map_err(|error| error.to_string())?;
+        let parts = input::parts(work.system.as_ref(), parcel, &manifest.parts, &manifest.events)?;
+        let events = input::events(work.system.as_ref(), parcel, &manifest.events)?;
+        Ok(Self { parts, events })
+    }
+}
+
+fn failed(prefix: &ChunkPrefix, reason: &str, message: &str) -> Computed {
+    let body = Failed { reason: reason.to_owned(), message: message.to_owned() };
+    Computed { prefix: *prefix, chunks: vec![control::encode(prefix, ChunkKind::Failed, &body)], compute_ns: 0 }
+}
+
+fn run(work: Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Computed {
+    let prefix = work.prefix;
+    match compute(&work, shared, views) {
+        Ok(computed) => computed,
+        Err((reason, message)) => failed(&prefix, reason, &message),
+    }
+}
+
+/// What a job changed in a column.
+enum Change {
+    Plain(BitRows),
+    Documents(Vec<(usize, Vec<u8>)>),
+}
+
+type Refusal = (&'static str, String);
+
+fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Result<Computed, Refusal> {
+    let system = work.system.as_ref();
+    let descriptor = system.descriptor();
+    let mut parts = input::parts(system, &work.parcel, &work.manifest.parts, &[]).map_err(|error| ("refused", error))?;
+    let before: Vec<Vec<Option<Vec<u8>>>> = parts.iter().map(|part| copies(system, part)).collect();
+    let wire = work.manifest.time;
+    let mut job = JobInput::new(Time { tick: wire.tick, dt: wire.dt, elapsed: wire.elapsed }, work.manifest.seed);
+    job.queries = descriptor.queries.iter().map(|_| Vec::new()).collect();
+    let mut places = Vec::with_capacity(parts.len());
+    for part in &mut parts {
+        let (source, number) = (part.source, usize::from(part.number));
+        let rows = part.part(|slot| writes(system, source, number, slot));
+        let list = if source == PartSource::Query { &mut job.queries[number] } else { &mut job.resources };
+        places.push((source, number, list.len()));
+        list.push(rows);
+    }
+    job.views = views.iter().collect();
+    job.resources.extend(shared.parts.iter().filter(|part| part.source == PartSource::Resource).map(OwnedPart::read));
+    job.events = shared.events.iter().map(EventBatch::as_slice).collect();
+    let started = Instant::now();
+    let output = system.run(&job).map_err(|error| ("error", error.to_string()))?;
+    let compute_ns = started.elapsed().as_nanos() as u64;
+    let documents: Vec<Vec<Option<Vec<(usize, Vec<u8>)>>>> = places
+        .iter()
+        .map(|(source, number, index)| {
+            let part = if *source == PartSource::Query { &job.queries[*number][*index] } else { &job.resources[*index] };
+            part.columns.iter().map(|column| if let PartColumn::Document(documents) = column { Some(documents.changes()) } else { None }).collect()
+        })
+        .collect();
+    drop(job);
+    let manifest = ResultManifest {
+        compute_ns,
+        wait_ns: started.duration_since(work.arrived).as_nanos() as u64,
+        commands_bytes: output.commands.bytes().len() as u64,
+        events: output
+            .events
+            .iter()
+            .map(|(event, batch)| EventManifest { event: *event, count: batch.len() as u32, bytes: batch.byte_len() as u64 })
+            .collect(),
+    };
+    let refuse = |error: engine_net::parcel::WriteError| ("refused", error.to_string());
+    let prefix = ChunkPrefix { kind: ChunkKind::Result, ..work.prefix };
+    let mut writer = ParcelWriter::new(prefix, work.sizes, &manifest).map_err(refuse)?;
+    for (index, ((part, before), documents)) in parts.iter().zip(&before).zip(documents).enumerate() {
+        write_part(&mut writer, index as u16, part, before, documents).map_err(refuse)?;
+    }
+    writer.stream(0, 0, output.commands.bytes()).map_err(refuse)?;
+    for (stream, (_, batch)) in output.events.iter().enumerate() {
+        writer.stream(stream as u16 + 1, 0, batch.bytes()).map_err(refuse)?;
+    }
+    Ok(Computed { prefix: work.prefix, chunks: writer.finish().map_err(refuse)?, compute_ns })
+}
+
+fn writes(system: &dyn System, source: PartSource, number: usize, slot: usize) -> bool {
+    let descriptor = system.descriptor();
+    match source {
+        PartSource::Query => descriptor.queries[number].columns[slot].write,
+        PartSource::Resource => descriptor.resources[number].write,
+        PartSource::View => false,
+    }
+}
+
+/// Copies of the Plain columns that the job may write, to tell afterwards which rows differ.
+fn copies(system: &dyn System, part: &OwnedPart) -> Vec<Option<Vec<u8>>> {
+    let copy = |(slot, column): (usize, &Option<engine_component::Column>)| {
+        let column = column.as_ref().filter(|column| column.stride() > 0)?;
+        writes(system, part.source, usize::from(part.number), slot).then(|| column.bytes().to_vec())
+    };
+    part.columns.iter().enumerate().map(copy).collect()
+}
+
+fn write_part(
+    writer: &mut ParcelWriter,
+    number: u16,
+    part: &OwnedPart,
+    before: &[Option<Vec<u8>>],
+    documents: Vec<Option<Vec<(usize, Vec<u8>)>>>,
+) -> Result<(), engine_net::parcel::WriteError> {
+    let mut changes: Vec<(u16, Change)> = Vec::new();
+    for (slot, (column, documents)) in part.columns.iter().zip(documents).enumerate() {
+        let Some(column) = column else { continue };
+        if let Some(before) = &before[slot]
+            && before.as_slice() != column.bytes()
+        {
+            changes.push((slot as u16, Change::Plain(differing_rows(before, column.bytes(), column.stride()))));
+        }
+        if let Some(rows) = documents.filter(|rows| !rows.is_empty()) {
+            changes.push((slot as u16, Change::Documents(rows)));
+        }
+    }
+    let held: Vec<(u16, Vec<Vec<u8>>, BitRows)> = changes
+        .iter()
+        .filter_map(|(slot, change)| {
+            let Change::Documents(rows) = change else { return None };
+            let (mut all, mut dirty) = (vec![Vec::new(); part.rows()], BitRows::new(part.rows()));
+            for (row, bytes) in rows {
+                all[*row].clone_from(bytes);
+                dirty.set(*row);
+            }
+            Some((*slot, all, dirty))
+        })
+        .collect();
+    let mut columns: Vec<OutColumn<'_>> = Vec::new();
+    for (slot, change) in &changes {
+        if let (Change::Plain(dirty), Some(column)) = (change, &part.columns[usize::from(*slot)]) {
+            let data = ColumnData::DirtyPlain { bytes: column.bytes(), stride: column.stride(), dirty };
+            columns.push(OutColumn { column: *slot, data });
+        }
+    }
+    columns.extend(held.iter().map(|(slot, rows, dirty)| OutColumn { column: *slot, data: ColumnData::DirtyDocuments { rows, dirty } }));
+    if columns.is_empty() { Ok(()) } else { writer.part(number, part.rows(), &columns) }
+}
+
+/// Rows whose bytes differ.
+fn differing_rows(before: &[u8], now: &[u8], stride: usize) -> BitRows {
+    let mut rows = BitRows::new(now.len() / stride);
+    for (row, (old, new)) in before.chunks_exact(stride).zip(now.chunks_exact(stride)).enumerate() {
+        if old != new {
+            rows.set(row);
+        }
+    }
+    rows
+}
