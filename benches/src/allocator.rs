@@ -1,10 +1,7 @@
 //! The allocator of the benches: mimalloc, as in the programs that are measured, with a count of live
 //! bytes that can be switched on.
 
-#![expect(
-    unsafe_code,
-    reason = "an allocator is unsafe to implement; this one only passes on and counts"
-)]
+#![expect(unsafe_code, reason = "an allocator is unsafe to implement; this one only passes on and counts")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering::Relaxed};

@@ -66,26 +66,16 @@ impl Case {
     pub(crate) fn measure(&self, effort: Effort) -> Result<CaseResult> {
         let mut contenders = (self.contenders)()?;
         let costs = measure::take_turns(&mut contenders, effort, self.unit.scale())?;
-        Ok(CaseResult {
-            name: self.name,
-            unit: self.unit,
-            costs,
-        })
+        Ok(CaseResult { name: self.name, unit: self.unit, costs })
     }
 }
 
 impl CaseResult {
     pub(crate) fn ours(&self) -> Option<&Samples> {
-        self.costs
-            .iter()
-            .find(|(name, _)| *name == OURS)
-            .map(|(_, samples)| samples)
+        self.costs.iter().find(|(name, _)| *name == OURS).map(|(_, samples)| samples)
     }
 
     pub(crate) fn others(&self) -> impl Iterator<Item = (&'static str, &Samples)> {
-        self.costs
-            .iter()
-            .filter(|(name, _)| *name != OURS)
-            .map(|(name, samples)| (*name, samples))
+        self.costs.iter().filter(|(name, _)| *name != OURS).map(|(name, samples)| (*name, samples))
     }
 }

@@ -56,45 +56,30 @@ fn main() -> Result<()> {
     if cfg!(not(feature = "peers")) {
         eprintln!("Built without the peers: `cargo xtask bench` builds with them.");
     }
-    let effort = if arguments.quick {
-        Effort::QUICK
-    } else {
-        Effort::FULL
-    };
+    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     let mut results = Vec::new();
     for case in &cases {
         eprint!("{} …", case.name);
-        let result = case
-            .measure(effort)
-            .with_context(|| format!("{} can't be measured", case.name))?;
+        let result = case.measure(effort).with_context(|| format!("{} can't be measured", case.name))?;
         eprintln!("\r{}", report::progress(&result));
         results.push(result);
     }
     print!("{}", report::table(&results));
     if let Some(path) = arguments.json {
-        std::fs::write(&path, report::json(&results))
-            .with_context(|| format!("can't write {}", path.display()))?;
+        std::fs::write(&path, report::json(&results)).with_context(|| format!("can't write {}", path.display()))?;
     }
     Ok(())
 }
 
 fn chosen(names: &[String]) -> Result<Vec<Case>> {
-    let all: Vec<Case> = [ecs::cases(), memory::cases(), dist::cases()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let all: Vec<Case> = [ecs::cases(), memory::cases(), dist::cases()].into_iter().flatten().collect();
     let belongs = |case: &Case, name: &str| {
-        case.name
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        case.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     for name in names {
         if !all.iter().any(|case| belongs(case, name)) {
             bail!("There is no case `{name}`; --list says which there are.");
         }
     }
-    Ok(all
-        .into_iter()
-        .filter(|case| names.is_empty() || names.iter().any(|name| belongs(case, name)))
-        .collect())
+    Ok(all.into_iter().filter(|case| names.is_empty() || names.iter().any(|name| belongs(case, name))).collect())
 }

@@ -16,14 +16,8 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    pub(crate) const FULL: Self = Self {
-        rounds: 31,
-        sample: Duration::from_millis(10),
-    };
-    pub(crate) const QUICK: Self = Self {
-        rounds: 5,
-        sample: Duration::from_millis(2),
-    };
+    pub(crate) const FULL: Self = Self { rounds: 31, sample: Duration::from_millis(10) };
+    pub(crate) const QUICK: Self = Self { rounds: 5, sample: Duration::from_millis(2) };
 }
 
 const MOST_REPEATS: f64 = 100_000.0;
@@ -49,10 +43,7 @@ impl Samples {
 
     fn quantile(&self, part: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);
-        self.0
-            .get((last as f64 * part).round() as usize)
-            .copied()
-            .unwrap_or(f64::NAN)
+        self.0.get((last as f64 * part).round() as usize).copied().unwrap_or(f64::NAN)
     }
 }
 
@@ -73,11 +64,7 @@ pub(crate) fn take_turns(
             samples[index].push((contenders[index].sample)(repeats[index])? * scale);
         }
     }
-    Ok(contenders
-        .iter()
-        .zip(samples)
-        .map(|(contender, samples)| (contender.name, Samples::new(samples)))
-        .collect())
+    Ok(contenders.iter().zip(samples).map(|(contender, samples)| (contender.name, Samples::new(samples))).collect())
 }
 
 /// Warms up, and finds how many times fill a sample.
@@ -98,11 +85,7 @@ fn calibrate(sample: &mut Sample, effort: Effort) -> Result<u32> {
 }
 
 /// A contender that does its work again and again on the same state; `operations` at a time.
-pub(crate) fn repeated(
-    name: &'static str,
-    operations: usize,
-    mut work: impl FnMut() + 'static,
-) -> Contender {
+pub(crate) fn repeated(name: &'static str, operations: usize, mut work: impl FnMut() + 'static) -> Contender {
     let sample = move |times: u32| {
         let start = Instant::now();
         for _ in 0..times {
@@ -110,10 +93,7 @@ pub(crate) fn repeated(
         }
         Ok(start.elapsed().as_secs_f64() / f64::from(times) / operations as f64)
     };
-    Contender {
-        name,
-        sample: Box::new(sample),
-    }
+    Contender { name, sample: Box::new(sample) }
 }
 
 /// A contender that needs something fresh each time. Neither making it nor dropping what the work leaves
@@ -134,10 +114,7 @@ pub(crate) fn with_fresh<S: 'static, R: 'static>(
         }
         Ok(total.as_secs_f64() / f64::from(times))
     };
-    Contender {
-        name,
-        sample: Box::new(sample),
-    }
+    Contender { name, sample: Box::new(sample) }
 }
 
 #[cfg(test)]
@@ -155,10 +132,7 @@ mod tests {
     fn contenders_take_turns() {
         let mut contenders = [repeated("a", 1, || ()), repeated("b", 1, || ())];
         let costs = take_turns(&mut contenders, Effort::QUICK, 1e9).unwrap();
-        assert_eq!(
-            costs.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-            ["a", "b"]
-        );
+        assert_eq!(costs.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a", "b"]);
         assert!(costs.iter().all(|(_, samples)| samples.median() >= 0.0));
     }
 }

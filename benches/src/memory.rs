@@ -45,8 +45,5 @@ fn counted<R>(name: &'static str, build: impl Fn() -> R + 'static) -> Contender 
         let bytes = *known.get_or_insert_with(|| live_bytes_of(&build).1);
         Ok(bytes as f64 / ENTITIES as f64)
     };
-    Contender {
-        name,
-        sample: Box::new(sample),
-    }
+    Contender { name, sample: Box::new(sample) }
 }

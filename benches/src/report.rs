@@ -9,10 +9,7 @@ use crate::measure::Samples;
 
 /// One line while the others are still being measured.
 pub(crate) fn progress(result: &CaseResult) -> String {
-    let best = result
-        .others()
-        .map(|(_, samples)| samples.median())
-        .fold(f64::INFINITY, f64::min);
+    let best = result.others().map(|(_, samples)| samples.median()).fold(f64::INFINITY, f64::min);
     match result.ours() {
         Some(ours) if best.is_finite() => {
             format!("{}: {:.2} of the best", result.name, ours.median() / best)
@@ -41,10 +38,7 @@ pub(crate) fn table(results: &[CaseResult]) -> String {
             };
             let spread = format!("±{:.0} %", samples.spread() * 100.0);
             let (median, unit) = (figure(samples.median()), result.unit.symbol());
-            let _ = writeln!(
-                text,
-                "{case:26} {name:>26} {median:>12} {unit:9} {spread:>7} {ratio:>10}"
-            );
+            let _ = writeln!(text, "{case:26} {name:>26} {median:>12} {unit:9} {spread:>7} {ratio:>10}");
         }
     }
     text
@@ -91,15 +85,8 @@ mod tests {
     use crate::case::Unit;
 
     fn result() -> CaseResult {
-        let costs = vec![
-            ("engine", Samples::new(vec![3.0])),
-            ("peer", Samples::new(vec![2.0])),
-        ];
-        CaseResult {
-            name: "a/case",
-            unit: Unit::Microseconds,
-            costs,
-        }
+        let costs = vec![("engine", Samples::new(vec![3.0])), ("peer", Samples::new(vec![2.0]))];
+        CaseResult { name: "a/case", unit: Unit::Microseconds, costs }
     }
 
     #[test]

@@ -12,10 +12,7 @@ use anyhow::{Context, Result, bail};
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package
-        .parent()
-        .expect("the package is a folder of the repository")
-        .to_path_buf()
+    package.parent().expect("the package is a folder of the repository").to_path_buf()
 }
 
 /// A command to be run in the root of the repository.
@@ -27,11 +24,7 @@ pub(crate) struct Cmd {
 
 impl Cmd {
     pub(crate) fn new(program: impl Into<OsString>) -> Self {
-        Self {
-            program: program.into(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-        }
+        Self { program: program.into(), arguments: Vec::new(), environment: Vec::new() }
     }
 
     /// The cargo that runs this program. Arguments are separated by spaces.
@@ -41,8 +34,7 @@ impl Cmd {
 
     /// Adds arguments that are separated by spaces.
     pub(crate) fn args(mut self, arguments: &str) -> Self {
-        self.arguments
-            .extend(arguments.split_whitespace().map(OsString::from));
+        self.arguments.extend(arguments.split_whitespace().map(OsString::from));
         self
     }
 
@@ -60,9 +52,7 @@ impl Cmd {
     /// The command, ready to be started.
     pub(crate) fn command(&self) -> Command {
         // Under `cargo run`, CARGO is the cargo of the chosen toolchain, not the proxy that chooses again.
-        let cargo = (self.program == "cargo")
-            .then(|| std::env::var_os("CARGO"))
-            .flatten();
+        let cargo = (self.program == "cargo").then(|| std::env::var_os("CARGO")).flatten();
         let mut command = Command::new(cargo.as_ref().unwrap_or(&self.program));
         command.args(&self.arguments).current_dir(root());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -71,37 +61,24 @@ impl Cmd {
 
     /// Runs it with our own input and output.
     pub(crate) fn run(&self) -> Result<()> {
-        let status = self
-            .command()
-            .status()
-            .with_context(|| format!("can't start `{self}`"))?;
+        let status = self.command().status().with_context(|| format!("can't start `{self}`"))?;
         self.check(status)
     }
 
     /// Runs it, and gives back what it said on its standard output. What it said on its standard error is
     /// part of the error when it fails.
     pub(crate) fn output(&self) -> Result<String> {
-        let output = self
-            .command()
-            .output()
-            .with_context(|| format!("can't start `{self}`"))?;
+        let output = self.command().output().with_context(|| format!("can't start `{self}`"))?;
         if !output.status.success() {
-            bail!(
-                "`{self}`: {}: {}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("`{self}`: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Runs it, shows its standard error line by line, and gives back the last line that holds `needle`.
     pub(crate) fn run_watching(&self, needle: &str) -> Result<Option<String>> {
-        let mut child = self
-            .command()
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("can't start `{self}`"))?;
+        let mut child =
+            self.command().stderr(Stdio::piped()).spawn().with_context(|| format!("can't start `{self}`"))?;
         let stderr = child.stderr.take().expect("it was just piped");
         let mut found = None;
         for line in BufReader::new(stderr).split(b'\n') {
@@ -117,12 +94,7 @@ impl Cmd {
 
     /// Runs it silently for at most `limit`, and says whether it ended well.
     pub(crate) fn succeeds_within(&self, limit: Duration) -> bool {
-        let Ok(mut child) = self
-            .command()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
+        let Ok(mut child) = self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
         else {
             return false;
         };
@@ -191,13 +163,8 @@ pub(crate) fn exec(program: &Path, arguments: &[OsString]) -> anyhow::Error {
 /// put its target folder, the two are siblings.
 pub(crate) fn release_program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("can't tell where this program is")?;
-    let target = own
-        .parent()
-        .and_then(Path::parent)
-        .context("this program was not started by cargo")?;
-    Ok(target
-        .join("release")
-        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+    let target = own.parent().and_then(Path::parent).context("this program was not started by cargo")?;
+    Ok(target.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 #[cfg(test)]
@@ -206,13 +173,8 @@ mod tests {
 
     #[test]
     fn a_command_is_printed_as_it_would_be_typed() {
-        let command = Cmd::cargo("doc --no-deps")
-            .arg("two words")
-            .env("RUSTDOCFLAGS", "-D warnings");
-        assert_eq!(
-            command.to_string(),
-            "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps 'two words'"
-        );
+        let command = Cmd::cargo("doc --no-deps").arg("two words").env("RUSTDOCFLAGS", "-D warnings");
+        assert_eq!(command.to_string(), "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps 'two words'");
     }
 
     #[test]

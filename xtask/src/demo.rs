@@ -18,14 +18,6 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
 /// do, so that the output of what is run afterwards stands alone.
 pub(crate) fn build(package: &str, options: &str) -> Result<()> {
     eprintln!("Building {package} for release (the first time takes a few minutes) …");
-    let quiet = if std::io::stderr().is_terminal() {
-        ""
-    } else {
-        "--quiet"
-    };
-    Cmd::cargo("build --release --package")
-        .args(package)
-        .args(options)
-        .args(quiet)
-        .run()
+    let quiet = if std::io::stderr().is_terminal() { "" } else { "--quiet" };
+    Cmd::cargo("build --release --package").args(package).args(options).args(quiet).run()
 }

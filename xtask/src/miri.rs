@@ -10,36 +10,23 @@ use crate::command::Cmd;
 use crate::report::Outcome;
 
 /// Tests that run under Miri: a package, and which of its tests.
-const RUNS: &[(&str, &str)] = &[
-    ("engine_component", "--lib --tests"),
-    ("engine_system", "--lib --tests"),
-];
+const RUNS: &[(&str, &str)] = &[("engine_component", "--lib --tests"), ("engine_system", "--lib --tests")];
 
 /// Files that Miri can't run, since all they do is to call into the operating system.
-const FOREIGN: &[&str] = &[
-    "crates/engine_net/src/server/signal.rs",
-    "crates/engine_app/src/dev/child.rs",
-];
+const FOREIGN: &[&str] = &["crates/engine_net/src/server/signal.rs", "crates/engine_app/src/dev/child.rs"];
 
 /// Whether Miri runs the unsafe code of a file, or can't.
 pub(crate) fn sees(file: &str) -> bool {
-    FOREIGN.contains(&file)
-        || RUNS
-            .iter()
-            .any(|(package, _)| file.starts_with(&format!("crates/{package}/")))
+    FOREIGN.contains(&file) || RUNS.iter().any(|(package, _)| file.starts_with(&format!("crates/{package}/")))
 }
 
 pub(crate) fn check() -> Result<Outcome> {
     if miri("setup").output().is_err() {
-        let reason =
-            "no Miri here; `rustup toolchain install nightly --component miri,rust-src` brings it";
+        let reason = "no Miri here; `rustup toolchain install nightly --component miri,rust-src` brings it";
         return Ok(Outcome::Skipped(reason.into()));
     }
     for (package, tests) in RUNS {
-        miri("test --quiet --package")
-            .args(package)
-            .args(tests)
-            .run()?;
+        miri("test --quiet --package").args(package).args(tests).run()?;
     }
     Ok(Outcome::Passed)
 }
@@ -48,8 +35,6 @@ pub(crate) fn check() -> Result<Outcome> {
 fn miri(arguments: &str) -> Cmd {
     // Property tests look for files of earlier failures, which the isolation would refuse.
     let flags = "-Zmiri-disable-isolation -Zmiri-strict-provenance";
-    let command = Cmd::new("rustup")
-        .args("run nightly cargo miri")
-        .args(arguments);
+    let command = Cmd::new("rustup").args("run nightly cargo miri").args(arguments);
     command.env("MIRIFLAGS", flags).env("PROPTEST_CASES", "4")
 }

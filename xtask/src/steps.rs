@@ -33,56 +33,16 @@ const STEPS: &[Step] = &[
         about: "no paths of one machine, nothing left open, files of a readable size",
         run: |_| tidy::check(),
     },
-    Step {
-        name: "format",
-        about: "rustfmt",
-        run: format,
-    },
-    Step {
-        name: "clippy",
-        about: "lints of everything but the benches",
-        run: clippy,
-    },
-    Step {
-        name: "clippy-benches",
-        about: "lints of the benches, without their peers",
-        run: clippy_benches,
-    },
-    Step {
-        name: "deny",
-        about: "licences, sources and versions of dependencies",
-        run: deny,
-    },
-    Step {
-        name: "advisories",
-        about: "known faults of dependencies",
-        run: advisories,
-    },
-    Step {
-        name: "wasm",
-        about: "what has to build for the browser",
-        run: wasm,
-    },
-    Step {
-        name: "rustdoc",
-        about: "documentation without warnings",
-        run: rustdoc,
-    },
-    Step {
-        name: "tests",
-        about: "all tests",
-        run: tests,
-    },
-    Step {
-        name: "doctests",
-        about: "examples in the documentation",
-        run: doctests,
-    },
-    Step {
-        name: "miri",
-        about: "unsafe code under Miri",
-        run: |_| miri::check(),
-    },
+    Step { name: "format", about: "rustfmt", run: format },
+    Step { name: "clippy", about: "lints of everything but the benches", run: clippy },
+    Step { name: "clippy-benches", about: "lints of the benches, without their peers", run: clippy_benches },
+    Step { name: "deny", about: "licences, sources and versions of dependencies", run: deny },
+    Step { name: "advisories", about: "known faults of dependencies", run: advisories },
+    Step { name: "wasm", about: "what has to build for the browser", run: wasm },
+    Step { name: "rustdoc", about: "documentation without warnings", run: rustdoc },
+    Step { name: "tests", about: "all tests", run: tests },
+    Step { name: "doctests", about: "examples in the documentation", run: doctests },
+    Step { name: "miri", about: "unsafe code under Miri", run: |_| miri::check() },
 ];
 
 /// Prints the steps.
@@ -108,11 +68,7 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
                 step.name
             )
         })?;
-        let line = Line {
-            step: step.name,
-            took: start.elapsed(),
-            outcome,
-        };
+        let line = Line { step: step.name, took: start.elapsed(), outcome };
         report::ended(&line);
         lines.push(line);
     }
@@ -124,16 +80,10 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Step>> {
     for name in only {
         if !STEPS.iter().any(|step| step.name == name) {
             let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
-            bail!(
-                "There is no step `{name}`. The steps are: {}.",
-                names.join(", ")
-            );
+            bail!("There is no step `{name}`. The steps are: {}.", names.join(", "));
         }
     }
-    Ok(STEPS
-        .iter()
-        .filter(|step| only.is_empty() || only.iter().any(|name| name == step.name))
-        .collect())
+    Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
 }
 
 fn passes(command: &Cmd) -> Result<Outcome> {
@@ -146,49 +96,28 @@ fn format(_: &Notes) -> Result<Outcome> {
 }
 
 fn clippy(_: &Notes) -> Result<Outcome> {
-    passes(&Cmd::cargo(
-        "clippy --quiet --workspace --exclude benches --all-targets -- -D warnings",
-    ))
+    passes(&Cmd::cargo("clippy --quiet --workspace --exclude benches --all-targets -- -D warnings"))
 }
 
 fn clippy_benches(_: &Notes) -> Result<Outcome> {
-    passes(&Cmd::cargo(
-        "clippy --quiet --package benches --all-targets -- -D warnings",
-    ))
+    passes(&Cmd::cargo("clippy --quiet --package benches --all-targets -- -D warnings"))
 }
 
 fn deny(_: &Notes) -> Result<Outcome> {
-    passes(
-        &CARGO_DENY
-            .command()?
-            .args("--log-level error --all-features check licenses bans sources"),
-    )
+    passes(&CARGO_DENY.command()?.args("--log-level error --all-features check licenses bans sources"))
 }
 
 /// The database is on the internet; a machine without it can do everything else.
 fn advisories(_: &Notes) -> Result<Outcome> {
-    if !CARGO_DENY
-        .command()?
-        .args("fetch db")
-        .succeeds_within(Duration::from_secs(60))
-    {
-        return Ok(Outcome::Skipped(
-            "the database of advisories can't be fetched from here".into(),
-        ));
+    if !CARGO_DENY.command()?.args("fetch db").succeeds_within(Duration::from_secs(60)) {
+        return Ok(Outcome::Skipped("the database of advisories can't be fetched from here".into()));
     }
-    passes(
-        &CARGO_DENY
-            .command()?
-            .args("--log-level error --all-features check --disable-fetch advisories"),
-    )
+    passes(&CARGO_DENY.command()?.args("--log-level error --all-features check --disable-fetch advisories"))
 }
 
 fn wasm(_: &Notes) -> Result<Outcome> {
     const TARGET: &str = "wasm32-unknown-unknown";
-    let libraries = Cmd::new("rustc")
-        .args("--print target-libdir --target")
-        .args(TARGET)
-        .output()?;
+    let libraries = Cmd::new("rustc").args("--print target-libdir --target").args(TARGET).output()?;
     if !std::path::Path::new(libraries.trim()).exists() {
         bail!("The target {TARGET} is missing. To add it:\n\n    rustup target add {TARGET}");
     }
@@ -197,27 +126,17 @@ fn wasm(_: &Notes) -> Result<Outcome> {
 }
 
 fn rustdoc(_: &Notes) -> Result<Outcome> {
-    let doc =
-        Cmd::cargo("doc --quiet --workspace --exclude benches --exclude xtask --no-deps --lib");
+    let doc = Cmd::cargo("doc --quiet --workspace --exclude benches --exclude xtask --no-deps --lib");
     passes(&doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn tests(notes: &Notes) -> Result<Outcome> {
-    let colour = if std::io::stderr().is_terminal() {
-        "always"
-    } else {
-        "never"
-    };
-    let nextest = CARGO_NEXTEST
-        .command()?
-        .args("nextest run --workspace --exclude benches --color")
-        .args(colour);
+    let colour = if std::io::stderr().is_terminal() { "always" } else { "never" };
+    let nextest = CARGO_NEXTEST.command()?.args("nextest run --workspace --exclude benches --color").args(colour);
     *notes.tests.borrow_mut() = nextest.run_watching("Summary [")?;
     Ok(Outcome::Passed)
 }
 
 fn doctests(_: &Notes) -> Result<Outcome> {
-    passes(&Cmd::cargo(
-        "test --quiet --doc --workspace --exclude benches",
-    ))
+    passes(&Cmd::cargo("test --quiet --doc --workspace --exclude benches"))
 }

@@ -19,13 +19,8 @@ const MACHINE_PATHS: &[&str] = &[
 ];
 
 /// Marks of what somebody meant to come back to.
-const LEFT_OPEN: &[&str] = &[
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("XX", "X"),
-    concat!("<<<<", "<<< "),
-    concat!(">>>>", ">>> "),
-];
+const LEFT_OPEN: &[&str] =
+    &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("<<<<", "<<< "), concat!(">>>>", ">>> ")];
 
 const LONGEST_FILE: usize = 1000;
 
@@ -33,9 +28,7 @@ const LONGEST_FILE: usize = 1000;
 const UNSAFE_FILE: &str = "expect(unsafe_code";
 
 pub(crate) fn check() -> Result<Outcome> {
-    let files = Cmd::new("git")
-        .args("ls-files -z --cached --others --exclude-standard")
-        .output()?;
+    let files = Cmd::new("git").args("ls-files -z --cached --others --exclude-standard").output()?;
     let mut faults = Vec::new();
     for file in files.split('\0').filter(|file| !file.is_empty()) {
         // Files that are deleted but still listed, and files that are no text, are nobody's concern here.
@@ -54,9 +47,7 @@ fn faults_of(file: &str, text: &str) -> Vec<String> {
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
         if let Some(path) = MACHINE_PATHS.iter().find(|path| names_path(line, path)) {
-            faults.push(format!(
-                "{file}:{number}: names a path of one machine ({path}…)"
-            ));
+            faults.push(format!("{file}:{number}: names a path of one machine ({path}…)"));
         }
         if let Some(mark) = LEFT_OPEN.iter().find(|mark| names_word(line, mark)) {
             faults.push(format!("{file}:{number}: left open ({})", mark.trim_end()));
@@ -67,14 +58,10 @@ fn faults_of(file: &str, text: &str) -> Vec<String> {
     }
     let lines = text.lines().count();
     if lines > LONGEST_FILE {
-        faults.push(format!(
-            "{file}: {lines} lines; {LONGEST_FILE} is as much as anybody reads"
-        ));
+        faults.push(format!("{file}: {lines} lines; {LONGEST_FILE} is as much as anybody reads"));
     }
     if text.contains(UNSAFE_FILE) && !Path::new(file).starts_with("xtask") && !miri::sees(file) {
-        faults.push(format!(
-            "{file}: holds unsafe code that Miri does not run; see xtask/src/miri.rs"
-        ));
+        faults.push(format!("{file}: holds unsafe code that Miri does not run; see xtask/src/miri.rs"));
     }
     faults
 }
@@ -89,9 +76,7 @@ fn names_path(line: &str, path: &str) -> bool {
 
 fn names_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
-        let inside = |neighbour: Option<char>| {
-            neighbour.is_some_and(|neighbour| neighbour.is_alphanumeric())
-        };
+        let inside = |neighbour: Option<char>| neighbour.is_some_and(|neighbour| neighbour.is_alphanumeric());
         !inside(line[..at].chars().next_back()) && !inside(line[at + word.len()..].chars().next())
     })
 }
@@ -114,10 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_left_open_is_found() {
-        assert_eq!(
-            faults_of("a.rs", &format!("// {}: later", LEFT_OPEN[0])).len(),
-            1
-        );
+        assert_eq!(faults_of("a.rs", &format!("// {}: later", LEFT_OPEN[0])).len(), 1);
         assert!(faults_of("a.rs", &format!("let {}S = 1;", LEFT_OPEN[0])).is_empty());
     }
 

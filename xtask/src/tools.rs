@@ -19,27 +19,15 @@ pub(crate) struct Tool {
 }
 
 /// Runs the tests.
-pub(crate) const CARGO_NEXTEST: Tool = Tool {
-    name: "cargo-nextest",
-    version: "0.9.143",
-    subcommand: "nextest",
-};
+pub(crate) const CARGO_NEXTEST: Tool = Tool { name: "cargo-nextest", version: "0.9.143", subcommand: "nextest" };
 
 /// Checks the licences and sources of dependencies.
-pub(crate) const CARGO_DENY: Tool = Tool {
-    name: "cargo-deny",
-    version: "0.20.2",
-    subcommand: "",
-};
+pub(crate) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", subcommand: "" };
 
 impl Tool {
     /// The tool as a command, installed when it is missing.
     pub(crate) fn command(&self) -> Result<Cmd> {
-        let installed = self.folder()?.join("bin").join(format!(
-            "{}{}",
-            self.name,
-            std::env::consts::EXE_SUFFIX
-        ));
+        let installed = self.folder()?.join("bin").join(format!("{}{}", self.name, std::env::consts::EXE_SUFFIX));
         if installed.exists() {
             return Ok(Cmd::new(installed));
         }
@@ -50,10 +38,7 @@ impl Tool {
         match (self.install(), found) {
             (Ok(()), _) => Ok(Cmd::new(installed)),
             (Err(error), Some(other)) => {
-                eprintln!(
-                    "{error:#}\nUsing {} {other} from the PATH instead of {}.",
-                    self.name, self.version
-                );
+                eprintln!("{error:#}\nUsing {} {other} from the PATH instead of {}.", self.name, self.version);
                 Ok(Cmd::new(self.name))
             }
             (Err(error), None) => Err(error),
@@ -61,10 +46,7 @@ impl Tool {
     }
 
     fn install(&self) -> Result<()> {
-        eprintln!(
-            "Installing {} {} into the cache (once; takes some minutes) …",
-            self.name, self.version
-        );
+        eprintln!("Installing {} {} into the cache (once; takes some minutes) …", self.name, self.version);
         let folder = self.folder()?;
         // A build folder of its own: an install that was interrupted goes on where it was.
         let build = folder.join("build");
@@ -84,33 +66,20 @@ impl Tool {
 
     /// `engine/tools/NAME-VERSION` in the user's cache folder.
     fn folder(&self) -> Result<PathBuf> {
-        let set = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let cache = set("XDG_CACHE_HOME")
             .or_else(|| set("HOME").map(|home| home.join(".cache")))
             .or_else(|| set("LOCALAPPDATA"));
         let Some(cache) = cache else {
-            bail!(
-                "There is no place for {}: neither HOME nor XDG_CACHE_HOME is set.",
-                self.name
-            );
+            bail!("There is no place for {}: neither HOME nor XDG_CACHE_HOME is set.", self.name);
         };
-        Ok(cache
-            .join("engine")
-            .join("tools")
-            .join(format!("{}-{}", self.name, self.version)))
+        Ok(cache.join("engine").join("tools").join(format!("{}-{}", self.name, self.version)))
     }
 
     fn version_on_path(&self) -> Option<String> {
         let command = Cmd::new(self.name).args(self.subcommand).args("--version");
         let output = command.command().stderr(Stdio::null()).output().ok()?;
         // `cargo-nextest 0.9.143 (…)`: the second word of the first line.
-        String::from_utf8_lossy(&output.stdout)
-            .split_whitespace()
-            .nth(1)
-            .map(str::to_owned)
+        String::from_utf8_lossy(&output.stdout).split_whitespace().nth(1).map(str::to_owned)
     }
 }

@@ -25,19 +25,12 @@ pub(crate) struct Entrance {
 
 impl Broker {
     pub(crate) fn start() -> Result<Self> {
-        Ok(Self {
-            server: PrivateServer::start(&ServerOptions::default())?,
-            workers: Vec::new(),
-        })
+        Ok(Self { server: PrivateServer::start(&ServerOptions::default())?, workers: Vec::new() })
     }
 
     pub(crate) fn entrance(&self) -> Result<Entrance> {
         match self.server.config().credentials {
-            Credentials::UserPassword { user, password } => Ok(Entrance {
-                url: self.server.url(),
-                user,
-                password,
-            }),
+            Credentials::UserPassword { user, password } => Ok(Entrance { url: self.server.url(), user, password }),
             _ => bail!("the private server has no user"),
         }
     }
@@ -45,18 +38,10 @@ impl Broker {
     /// Starts this program once more as a worker. It ends when its standard input does: with us.
     pub(crate) fn start_worker(&mut self, role: &Role) -> Result<()> {
         let entrance = self.entrance()?;
-        let mut command =
-            Command::new(std::env::current_exe().context("can't tell where this program is")?);
+        let mut command = Command::new(std::env::current_exe().context("can't tell where this program is")?);
         command.envs(role.to_environment());
-        command
-            .envs([(URL, &entrance.url), (USER, &entrance.user)])
-            .env(PASSWORD, entrance.password.expose());
-        self.workers.push(
-            command
-                .stdin(Stdio::piped())
-                .spawn()
-                .context("can't start a worker")?,
-        );
+        command.envs([(URL, &entrance.url), (USER, &entrance.user)]).env(PASSWORD, entrance.password.expose());
+        self.workers.push(command.stdin(Stdio::piped()).spawn().context("can't start a worker")?);
         Ok(())
     }
 }
@@ -73,19 +58,12 @@ impl Drop for Broker {
 
 /// The runtime that does best for a stream of messages: one thread, that of the caller.
 pub(crate) fn runtime() -> Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("can't make a runtime")
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't make a runtime")
 }
 
 /// Connects without any of Engine's own client.
 pub(crate) async fn connect(entrance: &Entrance) -> Result<async_nats::Client> {
     let password = entrance.password.expose().to_owned();
-    let options =
-        async_nats::ConnectOptions::with_user_and_password(entrance.user.clone(), password);
-    options
-        .connect(&entrance.url)
-        .await
-        .context("a bare client can't connect")
+    let options = async_nats::ConnectOptions::with_user_and_password(entrance.user.clone(), password);
+    options.connect(&entrance.url).await.context("a bare client can't connect")
 }

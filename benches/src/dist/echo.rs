@@ -34,10 +34,7 @@ pub(crate) fn request_and_reply() -> Result<Contender> {
             Ok(start.elapsed().as_secs_f64() / f64::from(times))
         })
     };
-    Ok(Contender {
-        name: "bare request and reply",
-        sample: Box::new(sample),
-    })
+    Ok(Contender { name: "bare request and reply", sample: Box::new(sample) })
 }
 
 pub(crate) fn work(entrance: &Entrance) -> Result<()> {

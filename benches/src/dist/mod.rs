@@ -50,14 +50,8 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn tick(instances: usize) -> Result<Vec<Contender>> {
-    let mut all: Vec<Contender> = engine_side::tick(ENTITIES, instances)?
-        .into_iter()
-        .collect();
-    all.push(raw::scatter_and_gather(
-        ENTITIES * BYTES_OUT,
-        ENTITIES * BYTES_BACK,
-        instances,
-    )?);
+    let mut all: Vec<Contender> = engine_side::tick(ENTITIES, instances)?.into_iter().collect();
+    all.push(raw::scatter_and_gather(ENTITIES * BYTES_OUT, ENTITIES * BYTES_BACK, instances)?);
     all.push(in_process()?);
     Ok(all)
 }
@@ -68,8 +62,6 @@ fn in_process() -> Result<Contender> {
     let mut moving = QueryState::<(&mut ours::Position, &ours::Velocity)>::new()?;
     let dt = Vec3::splat(1.0 / 60.0);
     Ok(repeated("in process", 1, move || {
-        moving.for_each(&mut world, |(position, velocity)| {
-            position.value += velocity.value * dt
-        });
+        moving.for_each(&mut world, |(position, velocity)| position.value += velocity.value * dt);
     }))
 }

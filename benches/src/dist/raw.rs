@@ -28,11 +28,7 @@ fn result_subject(worker: usize) -> String {
     format!("bench.raw.result.{worker}")
 }
 
-pub(crate) fn scatter_and_gather(
-    bytes_out: usize,
-    bytes_back: usize,
-    workers: usize,
-) -> Result<Contender> {
+pub(crate) fn scatter_and_gather(bytes_out: usize, bytes_back: usize, workers: usize) -> Result<Contender> {
     let mut broker = Broker::start()?;
     let (runtime, entrance) = (runtime()?, broker.entrance()?);
     let (share_out, share_back) = (bytes_out / workers, bytes_back / workers);
@@ -41,21 +37,13 @@ pub(crate) fn scatter_and_gather(
         let mut ready = coordinator.inbound.subscribe(READY).await?;
         coordinator.inbound.flush().await?;
         for number in 0..workers {
-            broker.start_worker(&Role::Raw {
-                number,
-                bytes_in: share_out,
-                bytes_out: share_back,
-            })?;
+            broker.start_worker(&Role::Raw { number, bytes_in: share_out, bytes_out: share_back })?;
         }
         for _ in 0..workers {
             let said = ready.next().await.context("a worker did not come up")?;
             coordinator
                 .inbound
-                .publish(
-                    said.reply
-                        .context("a worker asks without a reply subject")?,
-                    "".into(),
-                )
+                .publish(said.reply.context("a worker asks without a reply subject")?, "".into())
                 .await?;
         }
         anyhow::Ok(coordinator)
@@ -71,10 +59,7 @@ pub(crate) fn scatter_and_gather(
             Ok(start.elapsed().as_secs_f64() / f64::from(times))
         })
     };
-    Ok(Contender {
-        name: "bare async-nats",
-        sample: Box::new(sample),
-    })
+    Ok(Contender { name: "bare async-nats", sample: Box::new(sample) })
 }
 
 struct Coordinator {
@@ -93,10 +78,7 @@ struct Received {
 
 impl Received {
     fn new(bytes: usize) -> Self {
-        Self {
-            bytes: vec![0; bytes],
-            filled: 0,
-        }
+        Self { bytes: vec![0; bytes], filled: 0 }
     }
 
     /// Copies a chunk to its place; true when it was the last one.
@@ -112,12 +94,7 @@ impl Received {
 }
 
 impl Coordinator {
-    async fn connect(
-        entrance: &Entrance,
-        workers: usize,
-        share_out: usize,
-        share_back: usize,
-    ) -> Result<Self> {
+    async fn connect(entrance: &Entrance, workers: usize, share_out: usize, share_back: usize) -> Result<Self> {
         let inbound = connect(entrance).await?;
         let results = inbound.subscribe("bench.raw.result.*").await?;
         let mut outbound = Vec::new();
@@ -125,13 +102,7 @@ impl Coordinator {
             outbound.push((connect(entrance).await?, job_subject(worker)));
         }
         let received = (0..workers).map(|_| Received::new(share_back)).collect();
-        Ok(Self {
-            inbound,
-            outbound,
-            results,
-            job: Bytes::from(vec![1; share_out]),
-            received,
-        })
+        Ok(Self { inbound, outbound, results, job: Bytes::from(vec![1; share_out]), received })
     }
 
     async fn tick(&mut self) -> Result<()> {
@@ -143,23 +114,9 @@ impl Coordinator {
         }
         let mut open = self.received.len();
         while open > 0 {
-            let message = self
-                .results
-                .next()
-                .await
-                .context("the connection has ended")?;
-            let worker: usize = message
-                .subject
-                .rsplit('.')
-                .next()
-                .unwrap_or_default()
-                .parse()?;
-            if self
-                .received
-                .get_mut(worker)
-                .context("no such worker")?
-                .take(&message)?
-            {
+            let message = self.results.next().await.context("the connection has ended")?;
+            let worker: usize = message.subject.rsplit('.').next().unwrap_or_default().parse()?;
+            if self.received.get_mut(worker).context("no such worker")?.take(&message)? {
                 open -= 1;
             }
         }
@@ -167,12 +124,7 @@ impl Coordinator {
     }
 }
 
-pub(crate) fn work(
-    entrance: &Entrance,
-    number: usize,
-    bytes_in: usize,
-    bytes_out: usize,
-) -> Result<()> {
+pub(crate) fn work(entrance: &Entrance, number: usize, bytes_in: usize, bytes_out: usize) -> Result<()> {
     runtime()?.block_on(async {
         let client = connect(entrance).await?;
         let mut jobs = client.subscribe(job_subject(number)).await?;
@@ -184,12 +136,7 @@ pub(crate) fn work(
                 continue;
             }
             for start in (0..result.len()).step_by(CHUNK) {
-                client
-                    .publish(
-                        result_subject(number),
-                        result.slice(start..(start + CHUNK).min(result.len())),
-                    )
-                    .await?;
+                client.publish(result_subject(number), result.slice(start..(start + CHUNK).min(result.len()))).await?;
             }
         }
         Ok(())

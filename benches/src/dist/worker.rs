@@ -22,22 +22,14 @@ pub(crate) enum Role {
     /// Sends back what it gets.
     Echo,
     /// Takes `bytes_in` in chunks, answers with `bytes_out` in chunks.
-    Raw {
-        number: usize,
-        bytes_in: usize,
-        bytes_out: usize,
-    },
+    Raw { number: usize, bytes_in: usize, bytes_out: usize },
 }
 
 impl Role {
     pub(crate) fn to_environment(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Echo => vec![(ROLE, "echo".into())],
-            Self::Raw {
-                number,
-                bytes_in,
-                bytes_out,
-            } => vec![
+            Self::Raw { number, bytes_in, bytes_out } => vec![
                 (ROLE, "raw".into()),
                 (NUMBER, number.to_string()),
                 (BYTES_IN, bytes_in.to_string()),
@@ -60,19 +52,11 @@ pub(crate) fn requested() -> Option<Worker> {
 impl Worker {
     pub(crate) fn run(&self) -> Result<()> {
         end_with_standard_input();
-        let entrance = Entrance {
-            url: variable(URL)?,
-            user: variable(USER)?,
-            password: Secret::new(variable(PASSWORD)?),
-        };
+        let entrance =
+            Entrance { url: variable(URL)?, user: variable(USER)?, password: Secret::new(variable(PASSWORD)?) };
         match self.name.as_str() {
             "echo" => echo::work(&entrance),
-            _ => raw::work(
-                &entrance,
-                number(NUMBER)?,
-                number(BYTES_IN)?,
-                number(BYTES_OUT)?,
-            ),
+            _ => raw::work(&entrance, number(NUMBER)?, number(BYTES_IN)?, number(BYTES_OUT)?),
         }
     }
 }
@@ -90,7 +74,5 @@ fn variable(name: &str) -> Result<String> {
 }
 
 fn number(name: &str) -> Result<usize> {
-    variable(name)?
-        .parse()
-        .with_context(|| format!("{name} is no number"))
+    variable(name)?.parse().with_context(|| format!("{name} is no number"))
 }

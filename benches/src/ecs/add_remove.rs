@@ -21,18 +21,13 @@ pub(crate) fn case() -> Case {
             Ok(vec![
                 {
                     let mut world = World::default();
-                    let entities =
-                        world.spawn_batch((0..ENTITIES).map(|_| ours::Stays { value: 0.0 }));
+                    let entities = world.spawn_batch((0..ENTITIES).map(|_| ours::Stays { value: 0.0 }));
                     repeated(OURS, 2 * ENTITIES, move || {
                         for entity in &entities {
-                            world
-                                .insert(*entity, ours::Comes { value: 0.0 })
-                                .expect("the entity lives");
+                            world.insert(*entity, ours::Comes { value: 0.0 }).expect("the entity lives");
                         }
                         for entity in &entities {
-                            world
-                                .remove::<ours::Comes>(*entity)
-                                .expect("the entity lives");
+                            world.remove::<ours::Comes>(*entity).expect("the entity lives");
                         }
                     })
                 },
@@ -43,9 +38,7 @@ pub(crate) fn case() -> Case {
                     let entities: Vec<_> = world.spawn_batch(rows).collect();
                     repeated("bevy_ecs", 2 * ENTITIES, move || {
                         for entity in &entities {
-                            world
-                                .entity_mut(*entity)
-                                .insert(theirs::Comes { value: 0.0 });
+                            world.entity_mut(*entity).insert(theirs::Comes { value: 0.0 });
                         }
                         for entity in &entities {
                             world.entity_mut(*entity).remove::<theirs::Comes>();
@@ -59,14 +52,10 @@ pub(crate) fn case() -> Case {
                     let entities: Vec<_> = world.spawn_batch(rows).collect();
                     repeated("hecs", 2 * ENTITIES, move || {
                         for entity in &entities {
-                            world
-                                .insert_one(*entity, theirs::Comes { value: 0.0 })
-                                .expect("the entity lives");
+                            world.insert_one(*entity, theirs::Comes { value: 0.0 }).expect("the entity lives");
                         }
                         for entity in &entities {
-                            world
-                                .remove_one::<theirs::Comes>(*entity)
-                                .expect("the entity lives");
+                            world.remove_one::<theirs::Comes>(*entity).expect("the entity lives");
                         }
                     })
                 },

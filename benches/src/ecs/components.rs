@@ -55,27 +55,17 @@ pub(crate) use declared::ours;
 pub(crate) use declared::theirs;
 
 /// A matrix that can be inverted.
-pub(crate) const SCALED: Matrix = [
-    2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 1.0, 2.0, 3.0, 1.0,
-];
+pub(crate) const SCALED: Matrix = [2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 1.0, 2.0, 3.0, 1.0];
 
 /// A row of the wide table in the types of `$module`.
 macro_rules! wide_row {
     ($module:ident) => {{
         use $crate::ecs::components::$module::{Position, Rotation, Transform, Velocity};
         (
-            Transform {
-                value: $crate::ecs::components::SCALED,
-            },
-            Position {
-                value: engine_math::Vec3::X,
-            },
-            Rotation {
-                value: engine_math::Vec3::X,
-            },
-            Velocity {
-                value: engine_math::Vec3::X,
-            },
+            Transform { value: $crate::ecs::components::SCALED },
+            Position { value: engine_math::Vec3::X },
+            Rotation { value: engine_math::Vec3::X },
+            Velocity { value: engine_math::Vec3::X },
         )
     }};
 }
@@ -88,9 +78,7 @@ pub(crate) fn engine_world(entities: usize, wide: bool) -> World {
     if wide {
         world.spawn_batch((0..entities).map(|_| wide_row!(ours)));
     } else {
-        world.spawn_batch(
-            (0..entities).map(|_| (Position { value: Vec3::X }, Velocity { value: Vec3::X })),
-        );
+        world.spawn_batch((0..entities).map(|_| (Position { value: Vec3::X }, Velocity { value: Vec3::X })));
     }
     world
 }
@@ -101,12 +89,9 @@ pub(crate) fn bevy_world(entities: usize, wide: bool) -> bevy_ecs::world::World 
     use theirs::{Position, Velocity};
     let mut world = bevy_ecs::world::World::new();
     if wide {
-        world
-            .spawn_batch((0..entities).map(|_| wide_row!(theirs)))
-            .for_each(drop);
+        world.spawn_batch((0..entities).map(|_| wide_row!(theirs))).for_each(drop);
     } else {
-        let rows =
-            (0..entities).map(|_| (Position { value: Vec3::X }, Velocity { value: Vec3::X }));
+        let rows = (0..entities).map(|_| (Position { value: Vec3::X }, Velocity { value: Vec3::X }));
         world.spawn_batch(rows).for_each(drop);
     }
     world
@@ -118,12 +103,9 @@ pub(crate) fn hecs_world(entities: usize, wide: bool) -> hecs::World {
     use theirs::{Position, Velocity};
     let mut world = hecs::World::new();
     if wide {
-        world
-            .spawn_batch((0..entities).map(|_| wide_row!(theirs)))
-            .for_each(drop);
+        world.spawn_batch((0..entities).map(|_| wide_row!(theirs))).for_each(drop);
     } else {
-        let rows =
-            (0..entities).map(|_| (Position { value: Vec3::X }, Velocity { value: Vec3::X }));
+        let rows = (0..entities).map(|_| (Position { value: Vec3::X }, Velocity { value: Vec3::X }));
         world.spawn_batch(rows).for_each(drop);
     }
     world

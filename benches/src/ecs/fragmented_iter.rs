@@ -47,9 +47,7 @@ pub(crate) fn case() -> Case {
                     let mut world = World::default();
                     spawn_all!(ours, world, drop);
                     let mut all = QueryState::<&mut ours::Data>::new()?;
-                    repeated(OURS, 1, move || {
-                        all.for_each(&mut world, |data| data.value *= 2.0)
-                    })
+                    repeated(OURS, 1, move || all.for_each(&mut world, |data| data.value *= 2.0))
                 },
                 {
                     let mut columns = vec![vec![1.0_f32; OF_EACH]; 26];
@@ -65,8 +63,7 @@ pub(crate) fn case() -> Case {
                     spawn_all!(theirs, world, |spawned| Iterator::for_each(spawned, drop));
                     let mut all = world.query::<&mut theirs::Data>();
                     repeated("bevy_ecs", 1, move || {
-                        all.iter_mut(&mut world)
-                            .for_each(|mut data| data.value *= 2.0);
+                        all.iter_mut(&mut world).for_each(|mut data| data.value *= 2.0);
                     })
                 },
                 #[cfg(feature = "peers")]
@@ -74,10 +71,7 @@ pub(crate) fn case() -> Case {
                     let mut world = hecs::World::new();
                     spawn_all!(theirs, world, |spawned| Iterator::for_each(spawned, drop));
                     repeated("hecs", 1, move || {
-                        world
-                            .query_mut::<&mut theirs::Data>()
-                            .into_iter()
-                            .for_each(|data| data.value *= 2.0);
+                        world.query_mut::<&mut theirs::Data>().into_iter().for_each(|data| data.value *= 2.0);
                     })
                 },
             ])

@@ -36,8 +36,7 @@ pub(crate) fn case() -> Case {
                     })
                 },
                 {
-                    let (mut transforms, mut positions) =
-                        (vec![SCALED; ENTITIES], vec![Vec3::X; ENTITIES]);
+                    let (mut transforms, mut positions) = (vec![SCALED; ENTITIES], vec![Vec3::X; ENTITIES]);
                     repeated("hand", 1, move || {
                         for (transform, position) in transforms.iter_mut().zip(&mut positions) {
                             compute(transform, position);
@@ -49,18 +48,16 @@ pub(crate) fn case() -> Case {
                     let mut world = super::components::bevy_world(ENTITIES, true);
                     let mut all = world.query::<(&mut theirs::Transform, &mut theirs::Position)>();
                     repeated("bevy_ecs", 1, move || {
-                        all.iter_mut(&mut world)
-                            .for_each(|(mut transform, mut position)| {
-                                compute(&mut transform.value, &mut position.value);
-                            });
+                        all.iter_mut(&mut world).for_each(|(mut transform, mut position)| {
+                            compute(&mut transform.value, &mut position.value);
+                        });
                     })
                 },
                 #[cfg(feature = "peers")]
                 {
                     let mut world = super::components::hecs_world(ENTITIES, true);
                     repeated("hecs", 1, move || {
-                        let all =
-                            world.query_mut::<(&mut theirs::Transform, &mut theirs::Position)>();
+                        let all = world.query_mut::<(&mut theirs::Transform, &mut theirs::Position)>();
                         all.into_iter().for_each(|(transform, position)| {
                             compute(&mut transform.value, &mut position.value);
                         });

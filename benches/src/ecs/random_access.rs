@@ -11,9 +11,7 @@ use crate::measure::repeated;
 fn shuffled<T>(mut items: Vec<T>) -> Vec<T> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for end in (1..items.len()).rev() {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         items.swap(end, (state >> 33) as usize % (end + 1));
     }
     items
@@ -28,19 +26,11 @@ pub(crate) fn case() -> Case {
             Ok(vec![
                 {
                     let mut world = engine_world(ENTITIES, true);
-                    let entities = world
-                        .tables()
-                        .iter()
-                        .flat_map(|table| table.entities().to_vec())
-                        .collect();
+                    let entities = world.tables().iter().flat_map(|table| table.entities().to_vec()).collect();
                     let order = shuffled(entities);
                     repeated(OURS, ENTITIES, move || {
                         for entity in &order {
-                            world
-                                .get_mut::<ours::Position>(*entity)
-                                .expect("all have one")
-                                .value
-                                .x += 1.0;
+                            world.get_mut::<ours::Position>(*entity).expect("all have one").value.x += 1.0;
                         }
                     })
                 },
@@ -56,27 +46,21 @@ pub(crate) fn case() -> Case {
                 #[cfg(feature = "peers")]
                 {
                     let mut world = super::components::bevy_world(ENTITIES, true);
-                    let entities = world
-                        .query::<bevy_ecs::entity::Entity>()
-                        .iter(&world)
-                        .collect();
+                    let mut holders =
+                        world.query_filtered::<bevy_ecs::entity::Entity, bevy_ecs::query::With<theirs::Position>>();
+                    let entities = holders.iter(&world).collect();
                     let order: Vec<bevy_ecs::entity::Entity> = shuffled(entities);
                     let mut positions = world.query::<&mut theirs::Position>();
                     repeated("bevy_ecs", ENTITIES, move || {
                         for entity in &order {
-                            positions
-                                .get_mut(&mut world, *entity)
-                                .expect("all have one")
-                                .value
-                                .x += 1.0;
+                            positions.get_mut(&mut world, *entity).expect("all have one").value.x += 1.0;
                         }
                     })
                 },
                 #[cfg(feature = "peers")]
                 {
                     let mut world = super::components::hecs_world(ENTITIES, true);
-                    let order: Vec<hecs::Entity> =
-                        shuffled(world.iter().map(|entity| entity.entity()).collect());
+                    let order: Vec<hecs::Entity> = shuffled(world.iter().map(|entity| entity.entity()).collect());
                     repeated("hecs", ENTITIES, move || {
                         let mut positions = world.view_mut::<&mut theirs::Position>();
                         for entity in &order {

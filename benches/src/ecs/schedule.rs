@@ -21,13 +21,8 @@ components! {
 macro_rules! spawn_all {
     ($module:ident, $world:ident, $finish:expr) => {
         use $module::{A, B, C, D, E};
-        let (a, b, c, d, e) = (
-            A { value: 0.0 },
-            B { value: 1.0 },
-            C { value: 2.0 },
-            D { value: 3.0 },
-            E { value: 4.0 },
-        );
+        let (a, b, c, d, e) =
+            (A { value: 0.0 }, B { value: 1.0 }, C { value: 2.0 }, D { value: 3.0 }, E { value: 4.0 });
         $finish($world.spawn_batch((0..ENTITIES).map(|_| (a, b))));
         $finish($world.spawn_batch((0..ENTITIES).map(|_| (a, b, c))));
         $finish($world.spawn_batch((0..ENTITIES).map(|_| (a, b, c, d))));
@@ -60,15 +55,9 @@ fn engine() -> anyhow::Result<Contender> {
     let mut cd = QueryState::<(&mut C, &mut D)>::new()?;
     let mut ce = QueryState::<(&mut C, &mut E)>::new()?;
     Ok(repeated(OURS, 1, move || {
-        ab.for_each(&mut world, |(a, b)| {
-            std::mem::swap(&mut a.value, &mut b.value)
-        });
-        cd.for_each(&mut world, |(c, d)| {
-            std::mem::swap(&mut c.value, &mut d.value)
-        });
-        ce.for_each(&mut world, |(c, e)| {
-            std::mem::swap(&mut c.value, &mut e.value)
-        });
+        ab.for_each(&mut world, |(a, b)| std::mem::swap(&mut a.value, &mut b.value));
+        cd.for_each(&mut world, |(c, d)| std::mem::swap(&mut c.value, &mut d.value));
+        ce.for_each(&mut world, |(c, e)| std::mem::swap(&mut c.value, &mut e.value));
     }))
 }
 
@@ -86,16 +75,13 @@ fn bevy() -> Contender {
     use bevy_ecs::schedule::{Schedule, SingleThreadedExecutor};
     use bevy_ecs::system::Query;
     fn ab(mut rows: Query<'_, '_, (&mut theirs::A, &mut theirs::B)>) {
-        rows.iter_mut()
-            .for_each(|(mut a, mut b)| std::mem::swap(&mut a.value, &mut b.value));
+        rows.iter_mut().for_each(|(mut a, mut b)| std::mem::swap(&mut a.value, &mut b.value));
     }
     fn cd(mut rows: Query<'_, '_, (&mut theirs::C, &mut theirs::D)>) {
-        rows.iter_mut()
-            .for_each(|(mut c, mut d)| std::mem::swap(&mut c.value, &mut d.value));
+        rows.iter_mut().for_each(|(mut c, mut d)| std::mem::swap(&mut c.value, &mut d.value));
     }
     fn ce(mut rows: Query<'_, '_, (&mut theirs::C, &mut theirs::E)>) {
-        rows.iter_mut()
-            .for_each(|(mut c, mut e)| std::mem::swap(&mut c.value, &mut e.value));
+        rows.iter_mut().for_each(|(mut c, mut e)| std::mem::swap(&mut c.value, &mut e.value));
     }
     let mut world = bevy_ecs::world::World::new();
     spawn_all!(theirs, world, |spawned| Iterator::for_each(spawned, drop));

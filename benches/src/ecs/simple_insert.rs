@@ -23,16 +23,12 @@ pub(crate) fn cases() -> Vec<Case> {
                     with_fresh("hand", Columns::default, Columns::filled),
                     #[cfg(feature = "peers")]
                     with_fresh("bevy_ecs", bevy_ecs::world::World::new, |mut world| {
-                        world
-                            .spawn_batch((0..ENTITIES).map(|_| wide_row!(theirs)))
-                            .for_each(drop);
+                        world.spawn_batch((0..ENTITIES).map(|_| wide_row!(theirs))).for_each(drop);
                         world
                     }),
                     #[cfg(feature = "peers")]
                     with_fresh("hecs", hecs::World::new, |mut world| {
-                        world
-                            .spawn_batch((0..ENTITIES).map(|_| wide_row!(theirs)))
-                            .for_each(drop);
+                        world.spawn_batch((0..ENTITIES).map(|_| wide_row!(theirs))).for_each(drop);
                         world
                     }),
                 ])

@@ -42,9 +42,7 @@ fn engine(entities: usize) -> anyhow::Result<Contender> {
     let mut world = engine_world(entities, true);
     let mut moving = QueryState::<(&mut ours::Position, &ours::Velocity)>::new()?;
     Ok(repeated(OURS, 1, move || {
-        moving.for_each(&mut world, |(position, velocity)| {
-            position.value += velocity.value
-        });
+        moving.for_each(&mut world, |(position, velocity)| position.value += velocity.value);
     }))
 }
 
@@ -64,9 +62,7 @@ fn bevy(entities: usize) -> Contender {
     let mut world = super::components::bevy_world(entities, true);
     let mut moving = world.query::<(&mut theirs::Position, &theirs::Velocity)>();
     repeated("bevy_ecs", 1, move || {
-        moving
-            .iter_mut(&mut world)
-            .for_each(|(mut position, velocity)| position.value += velocity.value);
+        moving.iter_mut(&mut world).for_each(|(mut position, velocity)| position.value += velocity.value);
     })
 }
 
@@ -75,8 +71,6 @@ fn hecs(entities: usize) -> Contender {
     let mut world = super::components::hecs_world(entities, true);
     repeated("hecs", 1, move || {
         let moving = world.query_mut::<(&mut theirs::Position, &theirs::Velocity)>();
-        moving
-            .into_iter()
-            .for_each(|(position, velocity)| position.value += velocity.value);
+        moving.into_iter().for_each(|(position, velocity)| position.value += velocity.value);
     })
 }

@@ -35,6 +35,9 @@ enum Role {
         /// End after the last tick of --ticks, instead of answering until stopped
         #[arg(long)]
         exit: bool,
+        /// Print a line with the world hash every so many ticks
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        report_every: Option<u64>,
     },
     /// Run systems for a coordinator; any number of these processes may be started
     System {
@@ -128,9 +131,9 @@ pub(crate) fn main(app: App) -> Result {
     let options = app.option_values(&given_options(&app, &matches));
     match cli.role {
         None => in_process(app, &cli.world, &options, false),
-        Some(Role::Coordinator { world, connection, local, exit }) => {
+        Some(Role::Coordinator { world, connection, local, exit, report_every }) => {
             start_log();
-            coordinator(app, &world, &connection, &local, exit, &options)
+            coordinator(app, &world, &connection, &local, (exit, report_every), &options)
         }
         Some(Role::System { names, instance, connection }) => {
             start_log();
@@ -245,7 +248,7 @@ fn coordinator(
     world: &WorldArgs,
     connection: &ConnectionArgs,
     local: &[String],
-    exit: bool,
+    (exit, report_every): (bool, Option<u64>),
     options: &BTreeMap<String, String>,
 ) -> Result {
     let config = connection.resolve()?;
@@ -257,7 +260,11 @@ fn coordinator(
     let (mut coordinator, shutdown) = app.into_coordinator(settings, options, |name| local.iter().any(|one| one == name), epoch_of_now())?;
     let stop = stop_on_signals()?;
     println!("coordinator of world `{}`: {} entities; waiting for systems: {}", config.world, coordinator.world().len(), names.join(", "));
-    driver::run(&mut coordinator, Some(&config), !exit, &stop, |_, _| {})?;
+    driver::run(&mut coordinator, Some(&config), !exit, &stop, |commit, _| {
+        if report_every.is_some_and(|every| commit.tick.is_multiple_of(every)) {
+            println!("tick {}, hash {}", commit.tick, commit.hash);
+        }
+    })?;
     for look in shutdown {
         look(coordinator.world());
     }

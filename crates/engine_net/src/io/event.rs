@@ -74,7 +74,8 @@ pub enum IoEvent {
         /// Which lane.
         lane: Lane,
     },
-    /// The thread has ended; nothing follows.
+    /// The thread has ended; nothing follows. (The channel itself stays open as long as an
+    /// [`IoHandle`](super::IoHandle) lives.)
     Closed,
 }
 
