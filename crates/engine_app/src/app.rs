@@ -61,7 +61,10 @@ impl Start<'_> {
     where
         T::Err: std::fmt::Display,
     {
-        let value = self.options.get(name).with_context(|| format!("the app has no option `{name}`: add it with App::option"))?;
+        let value = self
+            .options
+            .get(name)
+            .with_context(|| format!("the app has no option `{name}`: add it with App::option"))?;
         value.parse().map_err(|error| anyhow!("--{name} {value}: {error}"))
     }
 

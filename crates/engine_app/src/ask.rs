@@ -6,7 +6,9 @@
 use engine_component::schema::nearest;
 use engine_component::{ComponentId, Table, World};
 use engine_net::messages::Problem;
-use engine_net::messages::query::{Comparison, FieldFilter, MAX_ENTITIES, MAX_NAMES, QueryPage, QueryRequest, QueryRow};
+use engine_net::messages::query::{
+    Comparison, FieldFilter, MAX_ENTITIES, MAX_NAMES, QueryPage, QueryRequest, QueryRow,
+};
 use engine_net::messages::value::{Blob, Components, Value};
 
 /// Rows of a page unless the request says otherwise, and at the most.
@@ -27,7 +29,8 @@ pub fn component(world: &World, name: &str) -> Result<ComponentId, Problem> {
         return Ok(info.id);
     }
     let known: Vec<&str> = world.registry().iter().map(|info| info.schema.name.as_str()).collect();
-    let hint = nearest(name, known.iter().copied()).map_or_else(|| format!("there are: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+    let hint = nearest(name, known.iter().copied())
+        .map_or_else(|| format!("there are: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
     Err(Problem::new("unknown_component", format_args!("there is no component `{name}`; {hint}")))
 }
 
@@ -59,7 +62,10 @@ impl Plan {
     fn new(world: &World, request: &QueryRequest) -> Result<Self, Problem> {
         let lists = [request.with.len(), request.without.len(), request.fields.len(), request.filters.len()];
         if lists.iter().any(|count| *count > MAX_NAMES) || request.entities.len() > MAX_ENTITIES {
-            return Err(Problem::new("bad_request", format_args!("at most {MAX_NAMES} names and {MAX_ENTITIES} entities")));
+            return Err(Problem::new(
+                "bad_request",
+                format_args!("at most {MAX_NAMES} names and {MAX_ENTITIES} entities"),
+            ));
         }
         let ids = |names: &[String]| names.iter().map(|name| component(world, name)).collect::<Result<Vec<_>, _>>();
         let filters = request.filters.iter().map(|filter| {
@@ -104,7 +110,8 @@ impl Plan {
         for (id, name) in self.fields.iter().filter(|(id, _)| table.components().contains(id)) {
             let (whole, length) = value(*id)?;
             bytes += length * 2 + 64;
-            let entry = components.entry(world.registry().name(*id)).or_insert_with(|| Value::Object(serde_json::Map::new()));
+            let entry =
+                components.entry(world.registry().name(*id)).or_insert_with(|| Value::Object(serde_json::Map::new()));
             match (name, entry) {
                 (Some(name), Value::Object(fields)) => {
                     fields.insert(name.clone(), whole.get(name).cloned().unwrap_or(Value::Null));
@@ -143,7 +150,11 @@ pub fn page(world: &World, tick: u64, request: &QueryRequest) -> Result<QueryPag
     let plan = Plan::new(world, request)?;
     let limit = if request.page_rows == 0 { PAGE_ROWS } else { request.page_rows.min(MAX_PAGE_ROWS) } as usize;
     let start = request.cursor.as_ref().map_or(Ok((0, 0)), read_cursor)?;
-    if request.entities.is_empty() { scan(world, tick, &plan, limit, start) } else { Ok(pick(world, tick, &plan, request, limit, start.1)) }
+    if request.entities.is_empty() {
+        scan(world, tick, &plan, limit, start)
+    } else {
+        Ok(pick(world, tick, &plan, request, limit, start.1))
+    }
 }
 
 fn scan(world: &World, tick: u64, plan: &Plan, limit: usize, start: (u64, u64)) -> Result<QueryPage, Problem> {

@@ -3,8 +3,8 @@
 //! One thread runs the tick: it alone touches the coordinator. Bytes are moved by the I/O thread, jobs in
 //! this process by the pool, of which this thread is one.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
@@ -77,7 +77,11 @@ impl Link {
         let in_epoch = subjects.changed_in(coordinator.epoch());
         let plain = [in_epoch, subjects.register(), subjects.heartbeat(), subjects.leave(), subjects.status()];
         let queued = [subjects.query(), format!("{}.command.>", subjects.root()), subjects.discovery("coordinator")];
-        for (subject, queue) in plain.into_iter().map(|subject| (subject, None)).chain(queued.into_iter().map(|subject| (subject, Some("coordinator")))) {
+        for (subject, queue) in plain
+            .into_iter()
+            .map(|subject| (subject, None))
+            .chain(queued.into_iter().map(|subject| (subject, Some("coordinator"))))
+        {
             handle
                 .subscribe_blocking(Lane(0), subject, queue, PATIENCE)
                 .map_err(|error| RunError::Io { what: "subscribing", reason: error.to_string() })?;
@@ -158,7 +162,8 @@ pub fn run(
         }
         let worked = pool.work();
         let now = clock();
-        let wait = if worked { Duration::ZERO } else { Duration::from_nanos(coordinator.wake_at(now).saturating_sub(now)) };
+        let wait =
+            if worked { Duration::ZERO } else { Duration::from_nanos(coordinator.wake_at(now).saturating_sub(now)) };
         let events = link.as_ref().map_or(&nothing, |link| &link.events);
         select! {
             recv(pool.done()) -> done => if let Ok((job, result)) = done {
@@ -185,7 +190,7 @@ pub fn run(
 fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {
     match event {
         IoEvent::Message(message) => {
-            let reply = message.reply.as_ref().map(|reply| reply.as_str());
+            let reply = message.reply.as_ref().map(engine_net::io::WireSubject::as_str);
             coordinator.message(now, message.subject.as_str(), reply, message.payload.clone());
         }
         IoEvent::NoResponders { reply, .. } => {

@@ -94,7 +94,12 @@ impl LocalShared {
     }
 }
 
-fn shared_part(world: &'static World, entry: &SystemEntry, view: &QueryDescriptor, part: &PartPlan) -> SharedPart<'static> {
+fn shared_part(
+    world: &'static World,
+    entry: &SystemEntry,
+    view: &QueryDescriptor,
+    part: &PartPlan,
+) -> SharedPart<'static> {
     let table = world.table(part.table);
     let mut shared = SharedPart::of_table(table, part.range(), view);
     shared.changed = changed_rows(table, entry, view, part);
@@ -261,7 +266,9 @@ impl RawPart {
     fn new(world: &mut World, plan: &PartPlan, write: &dyn Fn(usize) -> bool) -> Self {
         let columns = plan.columns.iter().enumerate().map(|(slot, column)| match column {
             None => RawColumn::Absent,
-            Some(index) => raw_column(world.table_mut(plan.table), usize::from(*index), plan.first_row as usize, write(slot)),
+            Some(index) => {
+                raw_column(world.table_mut(plan.table), usize::from(*index), plan.first_row as usize, write(slot))
+            }
         });
         let columns = columns.collect();
         let table: *const Table = world.table(plan.table);

@@ -136,8 +136,10 @@ impl Members {
         }
         let known: f64 = members.iter().map(|member| member.speed).fold(0.0, f64::max);
         // An instance that was not measured yet is taken for the fastest, so that it gets measured.
-        let weights: Vec<f64> =
-            members.iter().map(|member| if member.speed > 0.0 { member.speed / known } else { 1.0 }.max(0.05)).collect();
+        let weights: Vec<f64> = members
+            .iter()
+            .map(|member| if member.speed > 0.0 { member.speed / known } else { 1.0 }.max(0.05))
+            .collect();
         let total_weight: f64 = weights.iter().sum();
         let total_rows: u64 = shards.iter().map(|shard| shard.1.max(1)).sum();
         let mut room: Vec<f64> = weights.iter().map(|weight| total_rows as f64 * weight / total_weight).collect();

@@ -159,6 +159,7 @@ pub fn parts_of(world: &World, query: u16, descriptor: &QueryDescriptor) -> Vec<
 }
 
 fn columns_in(descriptor: &QueryDescriptor, components: &[ComponentId]) -> SmallVec<[Option<u16>; 8]> {
-    let place = |component: &ComponentId| components.iter().position(|held| held == component).map(|index| index as u16);
+    let place =
+        |component: &ComponentId| components.iter().position(|held| held == component).map(|index| index as u16);
     descriptor.columns.iter().map(|column| place(&column.component)).collect()
 }

@@ -40,7 +40,10 @@ impl Pool {
                     }
                 }
             };
-            std::thread::Builder::new().name(format!("engine-job-{number}")).spawn(work).expect("a thread can be started")
+            std::thread::Builder::new()
+                .name(format!("engine-job-{number}"))
+                .spawn(work)
+                .expect("a thread can be started")
         });
         let threads = workers.collect();
         Self { jobs: Some(jobs), take, done, done_here, threads }

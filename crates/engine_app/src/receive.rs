@@ -5,10 +5,10 @@ use engine_component::query::ColumnAccess;
 use engine_component::{ComponentId, StorageKind, World};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::messages::rejected::RejectReason;
-use engine_net::parcel::{PartManifest, PartSource, ResultManifest};
-use engine_net::parcel::{Body, Documents};
 use engine_net::parcel::Expect;
+use engine_net::parcel::{Body, Documents};
 use engine_net::parcel::{Parcel, Refusal};
+use engine_net::parcel::{PartManifest, PartSource, ResultManifest};
 use engine_system::EventBatch;
 
 use crate::plan::JobPlan;
@@ -55,7 +55,9 @@ impl From<Refusal> for Rejection {
 /// The declared access of a column of a job's part.
 fn access(descriptor: &SystemDescriptor, part: &PartManifest, column: u16) -> Option<ColumnAccess> {
     match part.source {
-        PartSource::Query => descriptor.queries.get(usize::from(part.number))?.columns.get(usize::from(column)).copied(),
+        PartSource::Query => {
+            descriptor.queries.get(usize::from(part.number))?.columns.get(usize::from(column)).copied()
+        }
         PartSource::Resource => {
             let resource = descriptor.resources.get(usize::from(part.number))?;
             Some(ColumnAccess { component: resource.component, write: resource.write, optional: false })
@@ -68,11 +70,17 @@ fn access(descriptor: &SystemDescriptor, part: &PartManifest, column: u16) -> Op
 ///
 /// # Errors
 /// The first thing that is wrong with it; the world has not been touched.
-pub fn check(world: &World, descriptor: &SystemDescriptor, job: &JobPlan, parcel: Parcel) -> Result<Received, Rejection> {
+pub fn check(
+    world: &World,
+    descriptor: &SystemDescriptor,
+    job: &JobPlan,
+    parcel: Parcel,
+) -> Result<Received, Rejection> {
     let manifest: ResultManifest = parcel.manifest()?;
     check_streams(descriptor, &manifest)?;
     let parts = job_parts(world, descriptor, job, false);
-    let streams = std::iter::once(manifest.commands_bytes).chain(manifest.events.iter().map(|event| event.bytes)).collect();
+    let streams =
+        std::iter::once(manifest.commands_bytes).chain(manifest.events.iter().map(|event| event.bytes)).collect();
     let writes = |part: &PartManifest, column: u16| access(descriptor, part, column).is_some_and(|access| access.write);
     Expect::result(&parts, writes, streams).verify(&parcel)?;
     check_values(world, descriptor, &parts, &parcel)?;
@@ -104,22 +112,34 @@ fn check_streams(descriptor: &SystemDescriptor, manifest: &ResultManifest) -> Re
         let declared = descriptor.writes_events.contains(&event.event);
         let again = manifest.events[..at].iter().any(|other| other.event == event.event);
         if !declared || again {
-            let message = format!("system `{}` does not declare event {}, or sends it twice", descriptor.name, event.event);
+            let message =
+                format!("system `{}` does not declare event {}, or sends it twice", descriptor.name, event.event);
             return Err(Rejection::new(RejectReason::BadEvent, message));
         }
     }
     let bytes = manifest.events.iter().fold(manifest.commands_bytes, |sum, event| sum.saturating_add(event.bytes));
     if bytes > MAX_STREAM {
-        return Err(Rejection::new(RejectReason::TooLarge, format!("{bytes} bytes of commands and events; {MAX_STREAM} are accepted")));
+        return Err(Rejection::new(
+            RejectReason::TooLarge,
+            format!("{bytes} bytes of commands and events; {MAX_STREAM} are accepted"),
+        ));
     }
     Ok(())
 }
 
-fn check_values(world: &World, descriptor: &SystemDescriptor, parts: &[PartManifest], parcel: &Parcel) -> Result<(), Rejection> {
+fn check_values(
+    world: &World,
+    descriptor: &SystemDescriptor,
+    parts: &[PartManifest],
+    parcel: &Parcel,
+) -> Result<(), Rejection> {
     for section in parcel.sections() {
         let section = section?;
         let Some(part) = parts.get(usize::from(section.part)) else { continue };
-        let Some(schema) = access(descriptor, part, section.column).and_then(|access| world.schema(access.component)) else { continue };
+        let Some(schema) = access(descriptor, part, section.column).and_then(|access| world.schema(access.component))
+        else {
+            continue;
+        };
         match section.body {
             Body::Plain(bytes) | Body::PackedPlain(_, bytes) if schema.finite && schema.kind == StorageKind::Plain => {
                 let rows = bytes.len() / schema.stride().max(1);

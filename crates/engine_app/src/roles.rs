@@ -13,7 +13,11 @@ use crate::driver::{self, Stop};
 use crate::settings::{Settings, TimeMode};
 
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = false, after_help = "Without a role everything runs in this process, without a broker.")]
+#[command(
+    version,
+    arg_required_else_help = false,
+    after_help = "Without a role everything runs in this process, without a broker."
+)]
 struct Cli {
     #[command(subcommand)]
     role: Option<Role>,
@@ -125,7 +129,8 @@ impl WorldArgs {
 
 /// Reads the command line of an app and runs its role.
 pub(crate) fn main(app: App) -> Result {
-    let command = app.options.iter().fold(Cli::command().bin_name(app.name.clone()).about(app.about.clone()), with_option);
+    let command =
+        app.options.iter().fold(Cli::command().bin_name(app.name.clone()).about(app.about.clone()), with_option);
     let matches = command.get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let options = app.option_values(&given_options(&app, &matches));
@@ -155,7 +160,12 @@ pub(crate) fn main(app: App) -> Result {
 }
 
 fn with_option(command: Command, option: &crate::app::AppOption) -> Command {
-    let arg = Arg::new(option.name).long(option.name).global(true).value_name("VALUE").default_value(option.default).help(option.help);
+    let arg = Arg::new(option.name)
+        .long(option.name)
+        .global(true)
+        .value_name("VALUE")
+        .default_value(option.default)
+        .help(option.help);
     command.arg(arg)
 }
 
@@ -182,7 +192,11 @@ fn stop_on_signals() -> Result<Stop> {
     std::thread::Builder::new().name("engine-signals".into()).spawn(move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
             for round in 0..2 {
                 tokio::select! {
                     _ = interrupt.recv() => {}
@@ -257,9 +271,15 @@ fn coordinator(
         bail!("--local {unknown}: there is no such system; there are: {}", names.join(", "));
     }
     let settings = world.settings(&config.prefix, &config.world);
-    let (mut coordinator, shutdown) = app.into_coordinator(settings, options, |name| local.iter().any(|one| one == name), epoch_of_now())?;
+    let (mut coordinator, shutdown) =
+        app.into_coordinator(settings, options, |name| local.iter().any(|one| one == name), epoch_of_now())?;
     let stop = stop_on_signals()?;
-    println!("coordinator of world `{}`: {} entities; waiting for systems: {}", config.world, coordinator.world().len(), names.join(", "));
+    println!(
+        "coordinator of world `{}`: {} entities; waiting for systems: {}",
+        config.world,
+        coordinator.world().len(),
+        names.join(", ")
+    );
     driver::run(&mut coordinator, Some(&config), !exit, &stop, |commit, _| {
         if report_every.is_some_and(|every| commit.tick.is_multiple_of(every)) {
             println!("tick {}, hash {}", commit.tick, commit.hash);

@@ -115,7 +115,8 @@ fn explicit_edges(systems: &[Registered]) -> BTreeSet<(usize, usize)> {
     for (index, system) in systems.iter().enumerate() {
         let options = &system.descriptor.options;
         edges.extend(options.after.iter().filter_map(|name| by_name.get(name.as_str())).map(|first| (*first, index)));
-        edges.extend(options.before.iter().filter_map(|name| by_name.get(name.as_str())).map(|second| (index, *second)));
+        edges
+            .extend(options.before.iter().filter_map(|name| by_name.get(name.as_str())).map(|second| (index, *second)));
     }
     edges
 }
@@ -143,7 +144,8 @@ fn total_order(systems: &[Registered]) -> Result<Vec<usize>, ScheduleError> {
         let system = &systems[index];
         (system.place.unwrap_or(u32::MAX), system.descriptor.name.as_str(), index)
     };
-    let mut waiting: BTreeMap<usize, BTreeSet<usize>> = (0..systems.len()).map(|index| (index, BTreeSet::new())).collect();
+    let mut waiting: BTreeMap<usize, BTreeSet<usize>> =
+        (0..systems.len()).map(|index| (index, BTreeSet::new())).collect();
     for (first, second) in &edges {
         if let Some(before) = waiting.get_mut(second) {
             before.insert(*first);
@@ -151,7 +153,11 @@ fn total_order(systems: &[Registered]) -> Result<Vec<usize>, ScheduleError> {
     }
     let mut order = Vec::with_capacity(systems.len());
     while !waiting.is_empty() {
-        let free = waiting.iter().filter(|(_, before)| before.is_empty()).map(|(index, _)| *index).min_by_key(|index| rank(*index));
+        let free = waiting
+            .iter()
+            .filter(|(_, before)| before.is_empty())
+            .map(|(index, _)| *index)
+            .min_by_key(|index| rank(*index));
         let Some(next) = free else {
             return Err(ScheduleError::Circle(circle(systems, &waiting)));
         };
@@ -173,7 +179,8 @@ fn circle(systems: &[Registered], waiting: &BTreeMap<usize, BTreeSet<usize>>) ->
         at = *waiting[&at].iter().next().expect("everybody waits for somebody");
     }
     let start = path.iter().position(|index| *index == at).unwrap_or(0);
-    let mut names: Vec<String> = path[start..].iter().rev().map(|index| systems[*index].descriptor.name.clone()).collect();
+    let mut names: Vec<String> =
+        path[start..].iter().rev().map(|index| systems[*index].descriptor.name.clone()).collect();
     names.extend(names.first().cloned());
     names
 }
@@ -186,11 +193,8 @@ struct Touched {
 
 impl Touched {
     fn of(descriptor: &SystemDescriptor, archetypes: &[&[ComponentId]]) -> Self {
-        let resources: Vec<QueryDescriptor> = descriptor
-            .resources
-            .iter()
-            .map(|resource| resource_query(resource.component, resource.write))
-            .collect();
+        let resources: Vec<QueryDescriptor> =
+            descriptor.resources.iter().map(|resource| resource_query(resource.component, resource.write)).collect();
         let mut columns = BTreeMap::new();
         for query in descriptor.queries.iter().chain(&descriptor.views).chain(&resources) {
             for (index, archetype) in archetypes.iter().enumerate() {
@@ -262,7 +266,10 @@ mod tests {
             .map(|(component, write)| ColumnAccess { component: *component, write: *write, optional: false })
             .collect();
         let query = QueryDescriptor { columns, filter: Filter::All(Vec::new()), entity: false };
-        Registered { descriptor: SystemDescriptor { name: name.into(), queries: vec![query], ..Default::default() }, place }
+        Registered {
+            descriptor: SystemDescriptor { name: name.into(), queries: vec![query], ..Default::default() },
+            place,
+        }
     }
 
     fn names(systems: &[Registered], schedule: &Schedule) -> Vec<String> {
@@ -271,7 +278,11 @@ mod tests {
 
     #[test]
     fn readers_run_side_by_side_and_wait_for_the_writer() {
-        let systems = [system("write", Some(0), &[(A, true)]), system("one", Some(1), &[(A, false)]), system("two", Some(2), &[(A, false)])];
+        let systems = [
+            system("write", Some(0), &[(A, true)]),
+            system("one", Some(1), &[(A, false)]),
+            system("two", Some(2), &[(A, false)]),
+        ];
         let schedule = Schedule::build(&systems, &[&[A]]).unwrap();
         assert_eq!(schedule.nodes[1].waits_for, [0]);
         assert_eq!(schedule.nodes[2].waits_for, [0]);

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use engine_component::query::QueryDescriptor;
 use engine_component::{StorageKind, Table, World};
 use engine_net::descriptor::SystemDescriptor;
-use engine_net::parcel::{ColumnManifest, EventManifest, JobManifest, PartManifest, PartSource, Place, SharedManifest, WireTime};
-use engine_net::parcel::{ChunkSizes, ColumnData, OutColumn, ParcelWriter, TableDocuments};
 use engine_net::parcel::WriteError;
+use engine_net::parcel::{ChunkSizes, ColumnData, OutColumn, ParcelWriter, TableDocuments};
+use engine_net::parcel::{
+    ColumnManifest, EventManifest, JobManifest, PartManifest, PartSource, Place, SharedManifest, WireTime,
+};
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::EventBatch;
 
@@ -46,7 +48,9 @@ pub fn wants_entities(world: &World, descriptor: &SystemDescriptor) -> bool {
 }
 
 fn may_hold_entities(world: &World, component: engine_component::ComponentId) -> bool {
-    world.schema(component).is_none_or(|schema| schema.kind == StorageKind::Document || !schema.entity_offsets().is_empty())
+    world
+        .schema(component)
+        .is_none_or(|schema| schema.kind == StorageKind::Document || !schema.entity_offsets().is_empty())
 }
 
 /// What travels of a part.
@@ -62,7 +66,11 @@ pub fn part_manifest(
     let columns = part.columns.iter().enumerate().filter_map(|(slot, column)| {
         let column = table.column(usize::from((*column)?));
         let holds_bytes = column.kind() != StorageKind::Tag;
-        holds_bytes.then(|| ColumnManifest { column: slot as u16, stride: column.stride() as u32, place: Place::Inline })
+        holds_bytes.then(|| ColumnManifest {
+            column: slot as u16,
+            stride: column.stride() as u32,
+            place: Place::Inline,
+        })
     });
     PartManifest {
         source,
@@ -111,9 +119,16 @@ impl Shipment<'_> {
     ///
     /// # Errors
     /// When a row is larger than a chunk can be.
-    pub fn shared(&self, prefix: ChunkPrefix, number: u32, node: &NodePlan, events: &[EventBatch]) -> Result<Vec<Bytes>, WriteError> {
+    pub fn shared(
+        &self,
+        prefix: ChunkPrefix,
+        number: u32,
+        node: &NodePlan,
+        events: &[EventBatch],
+    ) -> Result<Vec<Bytes>, WriteError> {
         let descriptor = self.entry.descriptor();
-        let views = node.views.iter().map(|part| (PartSource::View, descriptor.views[usize::from(part.query)].clone(), part));
+        let views =
+            node.views.iter().map(|part| (PartSource::View, descriptor.views[usize::from(part.query)].clone(), part));
         let resources = node.resources.iter().map(|part| {
             (PartSource::Resource, resource_query(descriptor.resources[usize::from(part.query)].component, false), part)
         });
@@ -121,14 +136,23 @@ impl Shipment<'_> {
         let manifest = SharedManifest {
             system: descriptor.name.clone(),
             node: number,
-            parts: parts.iter().map(|(source, query, part)| part_manifest(self.world, *source, query, part, true)).collect(),
-            events: descriptor.reads_events.iter().zip(events).map(|(event, batch)| EventManifest {
-                event: *event,
-                count: batch.len() as u32,
-                bytes: batch.byte_len() as u64,
-            }).collect(),
+            parts: parts
+                .iter()
+                .map(|(source, query, part)| part_manifest(self.world, *source, query, part, true))
+                .collect(),
+            events: descriptor
+                .reads_events
+                .iter()
+                .zip(events)
+                .map(|(event, batch)| EventManifest {
+                    event: *event,
+                    count: batch.len() as u32,
+                    bytes: batch.byte_len() as u64,
+                })
+                .collect(),
         };
-        let mut writer = ParcelWriter::new(ChunkPrefix { kind: ChunkKind::Shared, job: number, ..prefix }, self.sizes, &manifest)?;
+        let mut writer =
+            ParcelWriter::new(ChunkPrefix { kind: ChunkKind::Shared, job: number, ..prefix }, self.sizes, &manifest)?;
         for (index, (_, query, part)) in parts.iter().enumerate() {
             self.part(&mut writer, index as u16, query, part, true)?;
         }
@@ -138,7 +162,14 @@ impl Shipment<'_> {
         writer.finish()
     }
 
-    fn part(&self, writer: &mut ParcelWriter, number: u16, query: &QueryDescriptor, part: &PartPlan, entities: bool) -> Result<(), WriteError> {
+    fn part(
+        &self,
+        writer: &mut ParcelWriter,
+        number: u16,
+        query: &QueryDescriptor,
+        part: &PartPlan,
+        entities: bool,
+    ) -> Result<(), WriteError> {
         let table = self.world.table(part.table);
         let changed = changed_rows(table, self.entry, query, part);
         let documents: Vec<(u16, TableDocuments<'_>)> = documents_of(table, part);
@@ -154,9 +185,12 @@ impl Shipment<'_> {
                 columns.push(OutColumn { column: slot as u16, data: ColumnData::Plain { bytes, stride } });
             }
         }
-        columns.extend(documents.iter().map(|(slot, rows)| OutColumn { column: *slot, data: ColumnData::Documents(rows) }));
+        columns.extend(
+            documents.iter().map(|(slot, rows)| OutColumn { column: *slot, data: ColumnData::Documents(rows) }),
+        );
         let bits = changed.iter().enumerate();
-        columns.extend(bits.map(|(index, (_, rows))| OutColumn { column: index as u16, data: ColumnData::Changed(rows) }));
+        columns
+            .extend(bits.map(|(index, (_, rows))| OutColumn { column: index as u16, data: ColumnData::Changed(rows) }));
         writer.part(number, part.rows as usize, &columns)
     }
 }

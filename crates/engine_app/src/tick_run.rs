@@ -147,7 +147,10 @@ mod tests {
             views: Vec::new(),
             resources: Vec::new(),
         };
-        TickPlan { nodes: vec![node(0..2, &[]), node(2..2, &[0]), node(2..3, &[1])], jobs: vec![job(0, 0), job(0, 1), job(2, 0)] }
+        TickPlan {
+            nodes: vec![node(0..2, &[]), node(2..2, &[0]), node(2..3, &[1])],
+            jobs: vec![job(0, 0), job(0, 1), job(2, 0)],
+        }
     }
 
     #[test]

@@ -404,7 +404,7 @@ pub(crate) fn resolve_entities(
         }
         StorageKind::Document => {
             let mut changed = bytes.to_vec();
-            crate::msgpack::for_each_entity(&mut changed, |entity| real(entity));
+            crate::msgpack::for_each_entity(&mut changed, real);
             if changed != bytes {
                 *copy = Some(changed);
             }
@@ -413,10 +413,13 @@ pub(crate) fn resolve_entities(
     }
 }
 
+/// A value, and its replacement when an entity inside of it was replaced.
+type ResolvedValue<'a> = (ComponentId, Option<Vec<u8>>, &'a [u8]);
+
 /// Values of a command with their entities replaced: borrowed where nothing was.
 #[derive(Default)]
 struct Resolved<'a> {
-    values: SmallVec<[(ComponentId, Option<Vec<u8>>, &'a [u8]); 4]>,
+    values: SmallVec<[ResolvedValue<'a>; 4]>,
 }
 
 impl<'a> Resolved<'a> {

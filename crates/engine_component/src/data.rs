@@ -234,7 +234,8 @@ impl<T: Data + Serialize + DeserializeOwned> Storage<T> for DocumentStorage {
     fn decode(bytes: &[u8]) -> Result<T, DecodeError> {
         let refuse = |reason: String| DecodeError::Document { name: T::NAME, reason };
         let mut rest = bytes;
-        let value = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest)).map_err(|error| refuse(error.to_string()))?;
+        let value =
+            T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest)).map_err(|error| refuse(error.to_string()))?;
         if rest.is_empty() { Ok(value) } else { Err(refuse(format!("{} bytes follow it", rest.len()))) }
     }
 

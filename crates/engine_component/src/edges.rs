@@ -42,12 +42,16 @@ pub(crate) struct Edge {
 
 impl Edge {
     /// The edge from one table to another; `given` are the components in the order of the bundle.
-    pub(crate) fn between(source: Option<&Table>, target: (TableId, &Table), step: Step, given: &[ComponentId]) -> Self {
+    pub(crate) fn between(
+        source: Option<&Table>,
+        target: (TableId, &Table),
+        step: Step,
+        given: &[ComponentId],
+    ) -> Self {
         let (id, target) = target;
         let held = source.map(Table::components).unwrap_or_default();
-        let place = |component: &ComponentId| {
-            target.column_index(*component).and_then(|index| u16::try_from(index).ok())
-        };
+        let place =
+            |component: &ComponentId| target.column_index(*component).and_then(|index| u16::try_from(index).ok());
         let replaced = |component: &ComponentId| step == Step::Insert && given.contains(component);
         let carried = held
             .iter()

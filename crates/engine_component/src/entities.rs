@@ -97,8 +97,7 @@ impl Entities {
         if number / PAGE >= self.pages.len() {
             self.pages.resize_with(number / PAGE + 1, || None);
         }
-        let page = self.pages[number / PAGE]
-            .get_or_insert_with(|| Box::new(Page { live: 0, slots: [NOWHERE; PAGE] }));
+        let page = self.pages[number / PAGE].get_or_insert_with(|| Box::new(Page { live: 0, slots: [NOWHERE; PAGE] }));
         let slot = &mut page.slots[number % PAGE];
         if slot.row == u32::MAX {
             page.live += 1;
@@ -125,8 +124,7 @@ impl Entities {
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.pages.capacity() * size_of::<Option<Box<Page>>>()
-            + self.pages.iter().flatten().count() * size_of::<Page>()
+        self.pages.capacity() * size_of::<Option<Box<Page>>>() + self.pages.iter().flatten().count() * size_of::<Page>()
     }
 }
 

@@ -115,9 +115,9 @@ fn has_nan(bytes: &[u8], stride: usize, lanes: &FloatLanes) -> bool {
             words.iter().fold(false, |found, word| found | (u32::from_le_bytes(*word) & 0x7fff_ffff > 0x7f80_0000))
         });
     }
-    bytes.chunks_exact(stride).any(|row| {
-        lanes.iter().any(|(offset, width)| lane_is_nan(&row[*offset as usize..][..usize::from(*width)]))
-    })
+    bytes
+        .chunks_exact(stride)
+        .any(|row| lanes.iter().any(|(offset, width)| lane_is_nan(&row[*offset as usize..][..usize::from(*width)])))
 }
 
 fn lane_is_nan(lane: &[u8]) -> bool {

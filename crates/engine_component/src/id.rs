@@ -64,8 +64,7 @@ impl ArchetypeId {
     #[must_use]
     pub fn of(components: &[ComponentId]) -> Self {
         debug_assert!(components.is_sorted_by(|a, b| a < b));
-        let bytes: smallvec::SmallVec<[u8; 128]> =
-            components.iter().flat_map(|id| id.0.to_le_bytes()).collect();
+        let bytes: smallvec::SmallVec<[u8; 128]> = components.iter().flat_map(|id| id.0.to_le_bytes()).collect();
         Self(xxh3_64(&bytes))
     }
 

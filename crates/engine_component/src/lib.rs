@@ -27,7 +27,8 @@ pub use bundle::Bundle;
 pub use changes::{BLOCK_ROWS, BitRows};
 pub use column::{AlignedBytes, Column};
 pub use data::{
-    Component, Data, DecodeError, DocumentStorage, Event, Plain, PlainStorage, Ref, Storage, StorageKind, Tag, TagStorage,
+    Component, Data, DecodeError, DocumentStorage, Event, Plain, PlainStorage, Ref, Storage, StorageKind, Tag,
+    TagStorage,
 };
 pub use engine_component_derive::{Component, Event, Plain};
 pub use entities::{Location, TableId};

@@ -2,9 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::ComponentId;
 use crate::error::WorldError;
 use crate::schema::Schema;
-use crate::ComponentId;
 
 /// A registered component type and what follows from its schema.
 #[derive(Clone, Debug)]
@@ -98,7 +98,15 @@ mod tests {
     use crate::data::StorageKind;
 
     fn tag(name: &str) -> Schema {
-        Schema { name: name.into(), version: 1, kind: StorageKind::Tag, size: 0, align: 1, finite: false, fields: Vec::new() }
+        Schema {
+            name: name.into(),
+            version: 1,
+            kind: StorageKind::Tag,
+            size: 0,
+            align: 1,
+            finite: false,
+            fields: Vec::new(),
+        }
     }
 
     #[test]

@@ -106,7 +106,8 @@ impl World {
     pub fn spawn_columns(&mut self, rows: usize, columns: &[RawComponent<'_>]) -> Result<Entity, WorldError> {
         for (component, bytes) in columns {
             let info = self.registry.require(*component)?;
-            let fits = bytes.len() == rows * info.schema.stride() && info.schema.kind != crate::data::StorageKind::Document;
+            let fits =
+                bytes.len() == rows * info.schema.stride() && info.schema.kind != crate::data::StorageKind::Document;
             if !fits {
                 return Err(WorldError::BadValue {
                     component: info.schema.name.clone(),
@@ -149,7 +150,11 @@ impl World {
     }
 
     /// As [`Self::spawn_raw`], for an entity that has its number already.
-    pub(crate) fn spawn_allocated(&mut self, entity: Entity, components: &[RawComponent<'_>]) -> Result<(), WorldError> {
+    pub(crate) fn spawn_allocated(
+        &mut self,
+        entity: Entity,
+        components: &[RawComponent<'_>],
+    ) -> Result<(), WorldError> {
         self.check_raw(components)?;
         let edge = self.raw_edge(None, Step::Insert, components.iter().map(|component| component.0))?;
         self.append_raw(entity, edge, components);

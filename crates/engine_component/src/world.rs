@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::commands::CommandBuffer;
 use crate::column::Column;
+use crate::commands::CommandBuffer;
 use crate::data::{Component, Plain, Ref, Storage};
 use crate::edges::Edges;
 use crate::entities::{Entities, Location, TableId};
@@ -264,8 +264,7 @@ impl World {
         }
         let infos: Result<Vec<&ComponentInfo>, _> =
             components.iter().map(|component| self.registry.require(*component)).collect();
-        let columns =
-            infos?.into_iter().map(|info| Column::with_trackers(&info.schema, info.trackers)).collect();
+        let columns = infos?.into_iter().map(|info| Column::with_trackers(&info.schema, info.trackers)).collect();
         let id = TableId(u32::try_from(self.tables.len()).expect("fewer archetypes than 2^32"));
         self.tables.push(Table::new(Arc::from(components), columns));
         self.by_archetype.insert(archetype, id);

@@ -45,8 +45,8 @@ fn declared_types_are_normalised() {
     #[derive(serde::Serialize, serde::Deserialize, Component)]
     #[component(name = "test.Imports", document)]
     struct Imports {
-        map: std::collections::BTreeMap<::std::string::String, std::vec::Vec<(u8,u16,)>>,
-        list: Map<String, [Option<i8> ; 3]>,
+        map: std::collections::BTreeMap<::std::string::String, std::vec::Vec<(u8, u16)>>,
+        list: Map<String, [Option<i8>; 3]>,
     }
 
     let types: Vec<String> = Imports::schema().fields.iter().map(|field| field.ty.to_string()).collect();

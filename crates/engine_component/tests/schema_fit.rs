@@ -23,8 +23,22 @@ fn plain(fields: &[(&str, &str)]) -> Schema {
 }
 
 fn document(fields: &[(&str, &str)]) -> Schema {
-    let field = |(name, ty): &(&str, &str)| Field { name: (*name).into(), ty: FieldType::Text((*ty).into()), offset: 0, default: None, was: None };
-    Schema { name: "t.D".into(), version: 1, kind: StorageKind::Document, size: 0, align: 1, finite: false, fields: fields.iter().map(field).collect() }
+    let field = |(name, ty): &(&str, &str)| Field {
+        name: (*name).into(),
+        ty: FieldType::Text((*ty).into()),
+        offset: 0,
+        default: None,
+        was: None,
+    };
+    Schema {
+        name: "t.D".into(),
+        version: 1,
+        kind: StorageKind::Document,
+        size: 0,
+        align: 1,
+        finite: false,
+        fields: fields.iter().map(field).collect(),
+    }
 }
 
 fn with_default(mut schema: Schema, field: &str, default: Value) -> Schema {
@@ -76,8 +90,12 @@ fn fields_may_be_added_removed_reordered_and_renamed() {
     let stored = plain(&[("a", "u32"), ("b", "f32"), ("gone", "u64"), ("old", "i16"), ("pad", "[u8; 2]")]);
     let reader = plain(&[("b", "f32"), ("new", "i16"), ("added", "[u8; 2]"), ("a", "u32")]);
     let reader = with_was(with_default(reader, "added", json!([7, 8])), "new", "old");
-    let values = [json!({"a": 1, "b": 0.5, "gone": 9, "old": -2, "pad": [0, 0]}), json!({"a": 3, "b": 1.5, "gone": 9, "old": -4, "pad": [0, 0]})];
-    let expected = [json!({"b": 0.5, "new": -2, "added": [7, 8], "a": 1}), json!({"b": 1.5, "new": -4, "added": [7, 8], "a": 3})];
+    let values = [
+        json!({"a": 1, "b": 0.5, "gone": 9, "old": -2, "pad": [0, 0]}),
+        json!({"a": 3, "b": 1.5, "gone": 9, "old": -4, "pad": [0, 0]}),
+    ];
+    let expected =
+        [json!({"b": 0.5, "new": -2, "added": [7, 8], "a": 1}), json!({"b": 1.5, "new": -4, "added": [7, 8], "a": 3})];
     assert_eq!(read(&stored, &reader, &values), expected);
 
     let adapter = adapter(&stored, &reader);
@@ -119,7 +137,10 @@ fn numbers_may_be_wider_on_the_readers_side() {
             assert_eq!(seen.as_f64(), value["x"].as_f64(), "{from} as {to}");
         }
     }
-    assert!(matches!(fit(&plain(&[("x", "u32")]), &plain(&[("x", "f32")])), Fit::Incompatible(_)), "not every u32 is an f32");
+    assert!(
+        matches!(fit(&plain(&[("x", "u32")]), &plain(&[("x", "f32")])), Fit::Incompatible(_)),
+        "not every u32 is an f32"
+    );
     assert!(matches!(fit(&plain(&[("x", "i8")]), &plain(&[("x", "u64")])), Fit::Incompatible(_)));
 }
 
@@ -130,7 +151,10 @@ fn arrays_and_structs_are_converted_inside() {
     let value = json!({"p": [{"x": 1.0, "y": 2.0}, {"x": 3.0, "y": 4.0}], "q": {"a": 1, "b": -3}});
     let expected = json!({"p": [{"x": 1.0, "y": 2.0}, {"x": 3.0, "y": 4.0}], "q": {"b": -3}});
     assert_eq!(read(&stored, &reader, &[value]), [expected]);
-    assert!(refusal(&plain(&[("p", "[f32; 2]")]), &plain(&[("p", "[f32; 3]")])).contains("[f32; 2] cannot be read as [f32; 3]"));
+    assert!(
+        refusal(&plain(&[("p", "[f32; 2]")]), &plain(&[("p", "[f32; 3]")]))
+            .contains("[f32; 2] cannot be read as [f32; 3]")
+    );
 }
 
 #[test]
@@ -154,7 +178,13 @@ fn a_refusal_shows_a_line_per_difference() {
 #[test]
 fn documents_are_adapted_field_by_field() {
     let stored = document(&[("name", "String"), ("level", "u8"), ("old", "Vec<u8>"), ("gone", "bool")]);
-    let reader = document(&[("title", "String"), ("level", "u8"), ("added", "f32"), ("maybe", "Option<u8>"), ("old", "Vec<u8>")]);
+    let reader = document(&[
+        ("title", "String"),
+        ("level", "u8"),
+        ("added", "f32"),
+        ("maybe", "Option<u8>"),
+        ("old", "Vec<u8>"),
+    ]);
     let reader = with_default(with_was(reader, "title", "name"), "added", json!(0.5));
     let adapter = adapter(&stored, &reader);
     let bytes = stored.value_to_row(&json!({"name": "a", "level": 1, "old": [1], "gone": true})).unwrap();
@@ -166,7 +196,10 @@ fn documents_are_adapted_field_by_field() {
     assert_eq!(stored.row_to_value(&kept).unwrap(), json!({"name": "b", "level": 2, "old": [], "gone": true}));
     assert!(adapter.read_document(&[0x92, 1, 2]).is_err() && adapter.read_document(&bytes[..9]).is_err());
 
-    assert!(refusal(&document(&[("a", "String")]), &document(&[("a", "u8")])).contains("\"String\" cannot be read as \"u8\""));
+    assert!(
+        refusal(&document(&[("a", "String")]), &document(&[("a", "u8")]))
+            .contains("\"String\" cannot be read as \"u8\"")
+    );
     for (from, to) in [("u8", "u32"), ("String", "Option<String>")] {
         let wider = self::adapter(&document(&[("a", from)]), &document(&[("a", to)]));
         assert!(!wider.writable(), "{from} as {to}");

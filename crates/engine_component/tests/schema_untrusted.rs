@@ -36,7 +36,10 @@ fn the_layout_is_checked() {
         assert!(refused(|schema| schema.align = align).contains("is no alignment"));
     }
     assert!(refused(|schema| schema.fields[0].ty = FieldType::Text("u64".into())).contains("cannot be of type"));
-    assert!(refused(|schema| schema.fields[0].ty = FieldType::Array(Box::new(FieldType::U8), 0)).contains("cannot be of type"));
+    assert!(
+        refused(|schema| schema.fields[0].ty = FieldType::Array(Box::new(FieldType::U8), 0))
+            .contains("cannot be of type")
+    );
     assert!(refused(|schema| schema.fields[0].ty = FieldType::Struct(Vec::new())).contains("cannot be of type"));
 }
 
@@ -44,7 +47,9 @@ fn the_layout_is_checked() {
 fn counts_are_limited() {
     let many = |schema: &mut Schema| {
         let field = schema.fields[0].clone();
-        schema.fields = (0..257).map(|index| engine_component::schema::Field { name: format!("f{index}"), ..field.clone() }).collect();
+        schema.fields = (0..257)
+            .map(|index| engine_component::schema::Field { name: format!("f{index}"), ..field.clone() })
+            .collect();
     };
     assert!(refused(many).contains("more than 256 fields"));
     let deep = |schema: &mut Schema| {
@@ -74,7 +79,9 @@ fn tags_and_documents_have_no_layout() {
 
 #[test]
 fn defaults_are_values_of_their_fields() {
-    assert!(refused(|schema| schema.fields[3].default = Some(json!(99_999))).contains("default of field `temperature`"));
+    assert!(
+        refused(|schema| schema.fields[3].default = Some(json!(99_999))).contains("default of field `temperature`")
+    );
     assert!(refused(|schema| schema.fields[1].default = Some(json!(["NaN", 0]))).contains("finite"));
     let deep = (0..1000).fold(json!(0), |inner, _| json!([inner]));
     assert!(refused(|schema| schema.fields[1].default = Some(deep.clone())).contains("nested too deep"));
@@ -93,7 +100,14 @@ fn types_are_parsed_with_limits() {
         serde_json::from_value::<Schema>(json)
     };
     assert!(with_type("f32").is_ok());
-    for ty in ["", "bool", "[f32; 99999999]", &"[".repeat(1_000_000), &"{a: ".repeat(1_000_000), &"{a: u8, ".repeat(1_000_000)] {
+    for ty in [
+        "",
+        "bool",
+        "[f32; 99999999]",
+        &"[".repeat(1_000_000),
+        &"{a: ".repeat(1_000_000),
+        &"{a: u8, ".repeat(1_000_000),
+    ] {
         let error = with_type(ty).unwrap_err().to_string();
         assert!(error.contains("is no type") && error.len() < 400, "{error}");
     }

@@ -81,11 +81,30 @@ fn every_storage_goes_to_json_and_back() {
 #[test]
 fn the_ends_of_all_ranges_survive() {
     let low = Scalars {
-        a: 0, b: i64::MIN, c: f64::MIN, d: 0, e: i32::MIN, f: f32::MIN, g: 0, h: i16::MIN, i: 0, j: i8::MIN, r#type: [0; 6],
+        a: 0,
+        b: i64::MIN,
+        c: f64::MIN,
+        d: 0,
+        e: i32::MIN,
+        f: f32::MIN,
+        g: 0,
+        h: i16::MIN,
+        i: 0,
+        j: i8::MIN,
+        r#type: [0; 6],
     };
     let high = Scalars {
-        a: u64::MAX, b: i64::MAX, c: f64::MIN_POSITIVE, d: u32::MAX, e: i32::MAX, f: f32::from_bits(1), g: u16::MAX,
-        h: i16::MAX, i: u8::MAX, j: i8::MAX, r#type: [255; 6],
+        a: u64::MAX,
+        b: i64::MAX,
+        c: f64::MIN_POSITIVE,
+        d: u32::MAX,
+        e: i32::MAX,
+        f: f32::from_bits(1),
+        g: u16::MAX,
+        h: i16::MAX,
+        i: u8::MAX,
+        j: i8::MAX,
+        r#type: [255; 6],
     };
     let schema = Scalars::schema();
     for value in [low, high] {
@@ -94,7 +113,17 @@ fn the_ends_of_all_ranges_survive() {
         let json: Value = serde_json::from_str(&json.to_string()).unwrap();
         assert_eq!(schema.value_to_row(&json).unwrap(), row(&value));
     }
-    for (field, beyond) in [("a", json!(-1)), ("b", json!(u64::MAX)), ("d", json!(1_u64 << 32)), ("g", json!(65_536)), ("h", json!(32_768)), ("i", json!(256)), ("j", json!(-129)), ("e", json!(1.5)), ("f", json!(1e39))] {
+    for (field, beyond) in [
+        ("a", json!(-1)),
+        ("b", json!(u64::MAX)),
+        ("d", json!(1_u64 << 32)),
+        ("g", json!(65_536)),
+        ("h", json!(32_768)),
+        ("i", json!(256)),
+        ("j", json!(-129)),
+        ("e", json!(1.5)),
+        ("f", json!(1e39)),
+    ] {
         let mut json = schema.row_to_value(&row(&low)).unwrap();
         json[field] = beyond;
         let error = refusal::<Scalars>(&json);
@@ -113,7 +142,8 @@ fn what_json_has_no_number_for_is_a_word() {
 
 #[test]
 fn missing_fields_get_their_default_or_are_named() {
-    let written = Car::schema().value_to_row(&json!({"driver": 1, "place": [3, 4], "seats": [0, 0, 0, 0, 0, 0]})).unwrap();
+    let written =
+        Car::schema().value_to_row(&json!({"driver": 1, "place": [3, 4], "seats": [0, 0, 0, 0, 0, 0]})).unwrap();
     let expected = Car {
         driver: Entity::from_bits(1),
         place: DVec2::new(3.0, 4.0),
@@ -123,14 +153,21 @@ fn missing_fields_get_their_default_or_are_named() {
     };
     assert_eq!(written, row(&expected));
     let written = Profile::schema().value_to_row(&json!({"name": "B", "colour": [0, 0, 0]})).unwrap();
-    let expected = Profile { name: "B".into(), hits: vec![7, 8], rival: None, friends: vec![], tint: (0, 0, 0), cached: 0 };
+    let expected =
+        Profile { name: "B".into(), hits: vec![7, 8], rival: None, friends: vec![], tint: (0, 0, 0), cached: 0 };
     assert_eq!(decode::<Profile>(&written).unwrap(), expected);
     let pose = Pose::schema().value_to_row(&json!({"turn": [0, 0, 0, 1], "up": [0, 1, 0], "weight": 1})).unwrap();
     let expected = Pose { turn: Quat::IDENTITY, local: Transform::IDENTITY, up: Vec3::Y, weight: 1.0 };
     assert_eq!(pose, row(&expected));
 
-    assert_eq!(refusal::<Velocity>(&json!({"x": 1})), "field `y` of `physics.Velocity` is missing, and it has no default");
-    assert_eq!(refusal::<Profile>(&json!({"name": "B"})), "field `colour` of `arena.Profile` is missing, and it has no default");
+    assert_eq!(
+        refusal::<Velocity>(&json!({"x": 1})),
+        "field `y` of `physics.Velocity` is missing, and it has no default"
+    );
+    assert_eq!(
+        refusal::<Profile>(&json!({"name": "B"})),
+        "field `colour` of `arena.Profile` is missing, and it has no default"
+    );
 }
 
 #[test]
@@ -148,7 +185,9 @@ fn mistakes_are_named_with_their_place() {
             "field `place` of `garage.Car` wants {x: f64, y: f64}, not an object with the fields [x, z]",
         ),
         (
-            refusal::<Car>(&json!({"driver": 1, "place": [1, 2], "wheels": [[1, [1, 2, 3, 4]], [1, [1, 2, 3, 900]]], "seats": []})),
+            refusal::<Car>(
+                &json!({"driver": 1, "place": [1, 2], "wheels": [[1, [1, 2, 3, 4]], [1, [1, 2, 3, 900]]], "seats": []}),
+            ),
             "field `wheels[1].bolts[3]` of `garage.Car` wants u8, not 900",
         ),
         (

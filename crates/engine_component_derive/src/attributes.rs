@@ -24,7 +24,11 @@ impl TypeOptions {
                 "document" => options.document = true,
                 "finite" => options.finite = true,
                 "version" => options.version = meta.value()?.parse::<LitInt>()?.base10_parse()?,
-                _ => return Err(meta.error(format!("unknown option: use `name = \"…\"`, `document`, `finite` or `version = …` in #[{word}(…)]"))),
+                _ => {
+                    return Err(meta.error(format!(
+                        "unknown option: use `name = \"…\"`, `document`, `finite` or `version = …` in #[{word}(…)]"
+                    )));
+                }
             }
             Ok(())
         })?;
@@ -47,7 +51,11 @@ impl FieldOptions {
             match option {
                 "default" => options.default = Some(meta.value()?.call(until_comma)?),
                 "was" => options.was = Some(field_name(&meta.value()?.parse()?)?),
-                _ => return Err(meta.error(format!("unknown option: use `default = …` or `was = \"…\"` in #[{word}(…)] on a field"))),
+                _ => {
+                    return Err(meta.error(format!(
+                        "unknown option: use `default = …` or `was = \"…\"` in #[{word}(…)] on a field"
+                    )));
+                }
             }
             Ok(())
         })?;
@@ -92,12 +100,18 @@ fn name(name: &LitStr) -> Result<LitStr> {
     }
     Err(Error::new(
         name.span(),
-        format!("`{text}` is no name: use tokens of A-Z a-z 0-9 _ with single dots between them, 128 bytes at the most, as in \"physics.Velocity\""),
+        format!(
+            "`{text}` is no name: use tokens of A-Z a-z 0-9 _ with single dots between them, 128 bytes at the most, as in \"physics.Velocity\""
+        ),
     ))
 }
 
 fn field_name(name: &LitStr) -> Result<LitStr> {
-    if is_token(&name.value()) { Ok(name.clone()) } else { Err(Error::new(name.span(), "the former name of the field is expected: A-Z a-z 0-9 _")) }
+    if is_token(&name.value()) {
+        Ok(name.clone())
+    } else {
+        Err(Error::new(name.span(), "the former name of the field is expected: A-Z a-z 0-9 _"))
+    }
 }
 
 pub(crate) fn is_token(token: &str) -> bool {

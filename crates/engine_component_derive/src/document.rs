@@ -8,7 +8,8 @@ use crate::input::{Input, InputField};
 use crate::tag::{data, marker};
 
 pub(crate) fn code(input: &Input<'_>) -> TokenStream {
-    let fields: Result<Vec<_>> = input.fields.iter().filter_map(|field| schema_field(input, field).transpose()).collect();
+    let fields: Result<Vec<_>> =
+        input.fields.iter().filter_map(|field| schema_field(input, field).transpose()).collect();
     match fields {
         Ok(fields) => {
             let data = data(input, &format_ident!("Document"), &quote!(::std::vec![#(#fields),*]));
@@ -57,9 +58,14 @@ impl Serde {
                     ("skip", _) => serde.skip = true,
                     ("default", None) => serde.default = true,
                     ("flatten", _) => {
-                        return Err(Error::new_spanned(&meta.path, "a flattened field has no name in the schema: give it one"));
+                        return Err(Error::new_spanned(
+                            &meta.path,
+                            "a flattened field has no name in the schema: give it one",
+                        ));
                     }
-                    ("rename", None) => return Err(meta.error("one name for both directions is needed: `rename = \"…\"`")),
+                    ("rename", None) => {
+                        return Err(meta.error("one name for both directions is needed: `rename = \"…\"`"));
+                    }
                     _ => {}
                 }
                 Ok(())

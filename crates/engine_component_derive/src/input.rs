@@ -84,12 +84,16 @@ impl<'a> Input<'a> {
 fn refuse_two_roles(input: &DeriveInput, role: Role) -> Result<()> {
     let other = if role == Role::Component { "event" } else { "component" };
     match input.attrs.iter().find(|attribute| attribute.path().is_ident(other)) {
-        Some(attribute) if role == Role::Part => {
-            Err(Error::new_spanned(attribute, "components and events are Plain by themselves: remove `Plain` from the derives"))
-        }
+        Some(attribute) if role == Role::Part => Err(Error::new_spanned(
+            attribute,
+            "components and events are Plain by themselves: remove `Plain` from the derives",
+        )),
         Some(attribute) => Err(Error::new_spanned(
             attribute,
-            format!("`{}` cannot be both a component and an event: make two types, or keep one of the derives", input.ident),
+            format!(
+                "`{}` cannot be both a component and an event: make two types, or keep one of the derives",
+                input.ident
+            ),
         )),
         None => Ok(()),
     }
@@ -118,7 +122,10 @@ fn declared_name(input: &DeriveInput, role: Role, options: &TypeOptions) -> Resu
         None if role == Role::Part => Ok(String::new()),
         None => Err(Error::new_spanned(
             &input.ident,
-            format!("`{}` has no name: add #[{word}(name = \"game.{}\")], which other builds and languages know it by", input.ident, input.ident),
+            format!(
+                "`{}` has no name: add #[{word}(name = \"game.{}\")], which other builds and languages know it by",
+                input.ident, input.ident
+            ),
         )),
     }
 }
@@ -128,8 +135,12 @@ fn shape(input: &DeriveInput, role: Role, options: &TypeOptions, fields: &Fields
     if options.document {
         return match fields {
             Fields::Named(fields) if !fields.named.is_empty() => Ok(Shape::Document),
-            Fields::Named(_) | Fields::Unit => at_name("a document has fields: without any, leave out `document` and it is a tag".into()),
-            Fields::Unnamed(_) => at_name("the fields of a document have names: other languages read it by them".into()),
+            Fields::Named(_) | Fields::Unit => {
+                at_name("a document has fields: without any, leave out `document` and it is a tag".into())
+            }
+            Fields::Unnamed(_) => {
+                at_name("the fields of a document have names: other languages read it by them".into())
+            }
         };
     }
     if fields.is_empty() {
@@ -147,7 +158,10 @@ fn shape(input: &DeriveInput, role: Role, options: &TypeOptions, fields: &Fields
             Role::Part => String::new(),
             _ => format!(", or make it a document with #[{}(…, document)]", role.word()),
         };
-        return at_name(format!("`{}` is stored as its bytes: add #[repr(C)], so that their order is the declared one{hint}", input.ident));
+        return at_name(format!(
+            "`{}` is stored as its bytes: add #[repr(C)], so that their order is the declared one{hint}",
+            input.ident
+        ));
     }
     Ok(Shape::Plain)
 }
@@ -187,7 +201,10 @@ fn read_field(index: usize, field: &syn::Field, role: Role) -> Result<InputField
         None => (index.to_string(), Member::Unnamed(Index { index: index as u32, span: Span::call_site() })),
     };
     if !is_token(&name) {
-        return Err(Error::new_spanned(&field.ident, "fields are named with A-Z a-z 0-9 _, so that every language can write them"));
+        return Err(Error::new_spanned(
+            &field.ident,
+            "fields are named with A-Z a-z 0-9 _, so that every language can write them",
+        ));
     }
     let options = FieldOptions::read(&field.attrs, role.word())?;
     Ok(InputField { name, member, ty: &field.ty, options, attributes: &field.attrs })

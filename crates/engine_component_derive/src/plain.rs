@@ -32,7 +32,9 @@ fn checks(input: &Input<'_>) -> TokenStream {
             end += ::core::mem::size_of::<#ty>();
         }
     });
-    let tail = format!("there is padding at the end of `{ident}`: fill it with a field such as `_pad: [u8; 4]`, or make a field smaller");
+    let tail = format!(
+        "there is padding at the end of `{ident}`: fill it with a field such as `_pad: [u8; 4]`, or make a field smaller"
+    );
     let align = format!("`{ident}` is aligned to more than 16 bytes: columns are aligned to 16");
     quote! {
         const _: () = {

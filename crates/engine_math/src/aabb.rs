@@ -28,7 +28,9 @@ impl Aabb {
     /// The smallest box around the points.
     #[must_use]
     pub fn of(points: impl IntoIterator<Item = Vec3>) -> Self {
-        points.into_iter().fold(Self::EMPTY, |bounds, point| Self { min: bounds.min.min(point), max: bounds.max.max(point) })
+        points
+            .into_iter()
+            .fold(Self::EMPTY, |bounds, point| Self { min: bounds.min.min(point), max: bounds.max.max(point) })
     }
 
     /// The box around a ball.

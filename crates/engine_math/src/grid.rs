@@ -130,7 +130,8 @@ impl<P: Point> Grid<P> {
         let row = self.shape.row(y, z);
         let first = xs.start & (width - 1);
         let end = first + (xs.end - xs.start);
-        let run = |from: i64, to: i64| self.starts[row + from as usize] as usize..self.starts[row + to as usize] as usize;
+        let run =
+            |from: i64, to: i64| self.starts[row + from as usize] as usize..self.starts[row + to as usize] as usize;
         if xs.is_empty() {
             [None, None]
         } else if end <= width {

@@ -123,7 +123,9 @@ pub enum DescriptorError {
     #[error("system `{0}` runs every 0th tick; use 1 for every tick")]
     EveryZero(String),
     /// Several queries in a system that is not whole.
-    #[error("system `{0}` has several queries and is not `whole`: only one query can be cut into shards; make the others views, or the system whole")]
+    #[error(
+        "system `{0}` has several queries and is not `whole`: only one query can be cut into shards; make the others views, or the system whole"
+    )]
     NotWhole(String),
 }
 

@@ -307,7 +307,9 @@ fn control_messages_refuse_garbage_bombs_and_depth() {
         let mut nils = vec![0xdd, 0x00, 0x00, 0xf0, 0x00];
         nils.extend(vec![0xc0; 0xf000]);
         let long = vec![0xc0; M::LIMIT + 1];
-        for bad in [&b"garbage"[..], &[], &[0xc1], &[0xdf, 0xff, 0xff, 0xff, 0xff], &deep, &nils, &long, &[0x80], &[0x90]] {
+        for bad in
+            [&b"garbage"[..], &[], &[0xc1], &[0xdf, 0xff, 0xff, 0xff, 0xff], &deep, &nils, &long, &[0x80], &[0x90]]
+        {
             assert!(M::decode(bad).is_err());
         }
     }

@@ -23,7 +23,7 @@ fn server() -> PrivateServer {
 }
 
 fn io(server: &PrivateServer) -> (Io, Receiver<IoEvent>) {
-    Io::start(&quick(server.config()), "test", 2).unwrap()
+    Io::start(&quick(server.config()), "test", 2).expect("the server runs")
 }
 
 /// Notices a frozen server in 150 ms.
@@ -32,7 +32,7 @@ fn quick(config: ConnectionConfig) -> ConnectionConfig {
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
 /// Takes events until one fits; others are passed over.
@@ -345,13 +345,14 @@ fn a_program_that_does_not_take_its_messages_is_told_that_some_were_dropped() {
     // The answer to a fence passes what is not taken.
     slow.fence_blocking(LANE, SOON).unwrap();
     let mut held = Vec::new();
-    until(&slow_events, |event| match event {
-        IoEvent::SlowConsumer { lane } => Some(assert_eq!(lane, LANE)),
+    let lane = until(&slow_events, |event| match event {
+        IoEvent::SlowConsumer { lane } => Some(lane),
         other => {
             held.push(other);
             None
         }
     });
+    assert_eq!(lane, LANE);
     assert!(slow.held_bytes() < 64 * 1024 + 3 * 4096, "{}", slow.held_bytes());
 }
 
@@ -378,11 +379,8 @@ fn closing_leaves_nothing_behind() {
 #[test]
 fn a_forbidden_subscription_is_refused() {
     let permissions = "authorization { users: [ { user: u, password: p, permissions: { subscribe: [\"_INBOX.>\"], publish: \">\" } } ] }";
-    let options = ServerOptions {
-        credentials: PrivateCredentials::Open,
-        extra: permissions.into(),
-        ..ServerOptions::default()
-    };
+    let options =
+        ServerOptions { credentials: PrivateCredentials::Open, extra: permissions.into(), ..ServerOptions::default() };
     let server = PrivateServer::start(&options).unwrap();
     let credentials = Credentials::UserPassword { user: "u".into(), password: Secret::new("p") };
     let (io, _events) = Io::start(&ConnectionConfig { credentials, ..server.config() }, "test", 1).unwrap();
@@ -429,6 +427,27 @@ fn dropping_a_server_ends_it_and_removes_its_directory() {
     drop(server);
     assert!(!directory.exists());
     assert!(!alive(pid));
+}
+
+#[test]
+fn a_restart_keeps_port_password_and_streams() {
+    let mut server = PrivateServer::start(&ServerOptions { jetstream: true, ..ServerOptions::default() }).unwrap();
+    let config = server.config();
+    let request = |subject: &'static str, body: &'static str| {
+        let (io, _events) = Io::start(&config, "test", 1).unwrap();
+        let answer = io.request_blocking(LANE, Outgoing::new(subject, body), SOON).unwrap();
+        String::from_utf8(answer.payload.to_vec()).unwrap()
+    };
+    request("$JS.API.STREAM.CREATE.LOG", r#"{"name":"LOG","subjects":["log"],"num_replicas":1}"#);
+    request("log", "one");
+    server.restart().unwrap();
+    assert_eq!(server.config(), config);
+    request("log", "two");
+    server.stop().unwrap();
+    assert!(server.pid().is_none() && server.log().contains("Server Exiting"), "{}", server.log());
+    server.restart().unwrap();
+    let info = request("$JS.API.STREAM.INFO.LOG", "");
+    assert!(info.contains(r#""messages":2"#), "{info}");
 }
 
 /// A server is started by a thread that ends, and by a process that is killed.

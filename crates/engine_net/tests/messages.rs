@@ -58,9 +58,20 @@ fn messages_of_the_coordinator_travel() {
     travels(&Hello { epoch: 1, tick: 2, protocol: 1, coordinator: "c".to_owned() });
     travels(&Tick { epoch: 1, tick: 2, dt: 0.5, elapsed: 3.5 });
     travels(&Commit { epoch: 1, tick: 2, hash, entities: 3 });
-    travels(&Rejected { epoch: 1, tick: 2, job: 3, attempt: 4, reason: RejectReason::Claimed, message: "m".to_owned() });
+    travels(&Rejected {
+        epoch: 1,
+        tick: 2,
+        job: 3,
+        attempt: 4,
+        reason: RejectReason::Claimed,
+        message: "m".to_owned(),
+    });
     let entities = vec![Entity::from_bits(1), Entity::from_bits(u64::MAX)];
-    travels(&Created { epoch: 1, tick: 2, batches: vec![CreatedBatch { archetype: vec![], entities: entities.clone() }] });
+    travels(&Created {
+        epoch: 1,
+        tick: 2,
+        batches: vec![CreatedBatch { archetype: vec![], entities: entities.clone() }],
+    });
     travels(&Destroyed { epoch: 1, tick: 2, entities });
 }
 

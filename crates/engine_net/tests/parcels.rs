@@ -107,7 +107,9 @@ fn read(parcel: &Parcel, parts: &mut [Rows]) -> Vec<u8> {
                     part.documents[first + at] = document.to_vec();
                 }
             }
-            Body::Changed(bits) => part.changed.add_at(first, &BitRows::from_bytes(bits.bytes(), bits.rows() as usize).unwrap()),
+            Body::Changed(bits) => {
+                part.changed.add_at(first, &BitRows::from_bytes(bits.bytes(), bits.rows() as usize).unwrap())
+            }
             Body::PackedPlain(bits, data) => {
                 let (stride, bytes) = &mut part.plain[section.column as usize - 1];
                 for (row, value) in bits.ones().zip(data.chunks_exact(*stride)) {
@@ -291,7 +293,8 @@ fn large_documents_get_chunks_of_their_own_and_too_large_ones_are_an_error() {
     let sizes = ChunkSizes { aim: 1000, limit: 100_000 };
     let write = |bytes: usize| {
         let documents = vec![vec![1_u8; 10], vec![2; bytes], vec![3; 10]];
-        let manifest = ResultManifest { compute_ns: 0, wait_ns: 0, commands_bytes: 0, events: Vec::<EventManifest>::new() };
+        let manifest =
+            ResultManifest { compute_ns: 0, wait_ns: 0, commands_bytes: 0, events: Vec::<EventManifest>::new() };
         let mut writer = ParcelWriter::new(prefix(ChunkKind::Result), sizes, &manifest).unwrap();
         let column = OutColumn { column: 0, data: ColumnData::Documents(&documents) };
         writer.part(0, 3, &[column]).map(|()| writer.finish().unwrap())

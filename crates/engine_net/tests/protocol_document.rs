@@ -170,7 +170,8 @@ impl Dump<'_> {
     /// A MessagePack value of the kinds that the examples hold.
     fn value(&mut self, depth: usize, what: &str) {
         let head = self.bytes[self.at];
-        let be = |width: usize| self.bytes[self.at + 1..=self.at + width].iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
+        let be =
+            |width: usize| self.bytes[self.at + 1..=self.at + width].iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
         let say = |text: String| format!("{}{what}{text}", "  ".repeat(depth));
         match head {
             0x00..=0x7f => self.line(1, &say(head.to_string())),
@@ -255,13 +256,16 @@ fn the_table_names_every_message() {
 fn every_field_of_every_message_occurs() {
     let text = document();
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = vec![source.join("descriptor.rs"), source.join("parcel/manifest.rs"), source.join("parcel/control.rs")];
+    let mut files =
+        vec![source.join("descriptor.rs"), source.join("parcel/manifest.rs"), source.join("parcel/control.rs")];
     let messages = std::fs::read_dir(source.join("messages")).unwrap().map(|file| file.unwrap().path());
     files.extend(messages);
     for file in files {
         let code = std::fs::read_to_string(&file).unwrap();
         for line in code.lines() {
-            let Some(field) = line.trim_start().strip_prefix("pub ").and_then(|rest| rest.split_once(": ")) else { continue };
+            let Some(field) = line.trim_start().strip_prefix("pub ").and_then(|rest| rest.split_once(": ")) else {
+                continue;
+            };
             if field.0.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
                 assert!(text.contains(&format!("`{}`", field.0)), "`{}` of {}", field.0, file.display());
             }

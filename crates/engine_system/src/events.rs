@@ -211,7 +211,8 @@ impl<'a> EventSlice<'a> {
     /// The first event that is refused, and why.
     pub fn from_bytes(schema: &Schema, count: usize, bytes: &'a [u8]) -> Result<Self, EventError> {
         let slice = Self { kind: schema.kind, stride: schema.stride(), count, bytes };
-        let refuse = |index, reason: RowError| EventError { event: schema.name.clone(), index, reason: reason.to_string() };
+        let refuse =
+            |index, reason: RowError| EventError { event: schema.name.clone(), index, reason: reason.to_string() };
         let mut end = 0;
         let mut rows = slice.rows();
         for index in 0..count {

@@ -39,13 +39,13 @@
 //! assert_eq!(system.descriptor().queries[0].columns.len(), 2);
 //! ```
 
-pub mod runner;
 mod declaration;
 mod events;
 mod function;
 mod job_input;
 mod param;
 mod rng;
+pub mod runner;
 mod system;
 mod system_set;
 mod time;

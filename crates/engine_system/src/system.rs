@@ -99,7 +99,9 @@ pub enum SystemError {
     #[error("there are two systems named `{0}`: rename one of them")]
     DuplicateName(String),
     /// Two parameters would be the same memory, one of them written.
-    #[error("system `{system}`: {first} and {second} both touch `{component}`, and one of them writes it: merge them into one query, or keep them apart by `With` and `Without`")]
+    #[error(
+        "system `{system}`: {first} and {second} both touch `{component}`, and one of them writes it: merge them into one query, or keep them apart by `With` and `Without`"
+    )]
     Alias {
         /// The system.
         system: String,
@@ -121,7 +123,9 @@ pub enum SystemError {
         reason: QueryError,
     },
     /// A parameter that may be there only once.
-    #[error("system `{system}`: {second} is {first} again: take one of them out, since what both record would have no order")]
+    #[error(
+        "system `{system}`: {second} is {first} again: take one of them out, since what both record would have no order"
+    )]
     Twice {
         /// The system.
         system: String,
@@ -131,7 +135,9 @@ pub enum SystemError {
         second: Parameter,
     },
     /// Two queries where only one can be cut into shards.
-    #[error("system `{system}`: {first} is cut into shards, so {second} would lack rows: make it a `View` if it only reads, or run the system `.whole()`")]
+    #[error(
+        "system `{system}`: {first} is cut into shards, so {second} would lack rows: make it a `View` if it only reads, or run the system `.whole()`"
+    )]
     SecondQuery {
         /// The system.
         system: String,
@@ -141,7 +147,9 @@ pub enum SystemError {
         second: Parameter,
     },
     /// A resource that all shards would write.
-    #[error("system `{system}`: {query} is cut into shards, and each of them would write {resource}: send an event to a system without a query, or run the system `.whole()`")]
+    #[error(
+        "system `{system}`: {query} is cut into shards, and each of them would write {resource}: send an event to a system without a query, or run the system `.whole()`"
+    )]
     SharedWrite {
         /// The system.
         system: String,

@@ -145,7 +145,9 @@ impl<'a> SharedColumn<'a> {
     pub fn of_column(column: &'a Column, rows: Range<usize>) -> Self {
         let stride = column.stride();
         match column.kind() {
-            StorageKind::Plain => Self::Plain { bytes: &column.bytes()[rows.start * stride..rows.end * stride], stride },
+            StorageKind::Plain => {
+                Self::Plain { bytes: &column.bytes()[rows.start * stride..rows.end * stride], stride }
+            }
             StorageKind::Document => Self::Documents { column, first_row: rows.start },
             StorageKind::Tag => Self::Tag,
         }

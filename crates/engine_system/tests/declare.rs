@@ -27,14 +27,21 @@ fn everything_is_derived_from_the_parameters() {
         _commands: Commands,
     ) {
     }
-    let system = all.after("a").before("b").every(3).deadline(DeadlinePolicy::Skip).deadline_ms(20).into_system("all").unwrap();
+    let system =
+        all.after("a").before("b").every(3).deadline(DeadlinePolicy::Skip).deadline_ms(20).into_system("all").unwrap();
     let descriptor = system.descriptor();
     assert_eq!(descriptor.queries[0].columns.iter().map(|column| column.write).collect::<Vec<_>>(), [true, false]);
     assert_eq!(descriptor.views[0].changed(), [Name::ID]);
-    assert_eq!((descriptor.reads_events.as_slice(), descriptor.writes_events.as_slice()), ([Hit::ID].as_slice(), [Hit::ID].as_slice()));
+    assert_eq!(
+        (descriptor.reads_events.as_slice(), descriptor.writes_events.as_slice()),
+        ([Hit::ID].as_slice(), [Hit::ID].as_slice())
+    );
     assert!(descriptor.commands);
     let options = &descriptor.options;
-    assert_eq!((options.after[0].as_str(), options.before[0].as_str(), options.every, options.whole), ("a", "b", 3, false));
+    assert_eq!(
+        (options.after[0].as_str(), options.before[0].as_str(), options.every, options.whole),
+        ("a", "b", 3, false)
+    );
     assert_eq!((options.deadline, options.deadline_ms), (DeadlinePolicy::Skip, Some(20)));
     let names: Vec<&str> = system.schemas().iter().map(|schema| schema.name.as_str()).collect();
     assert_eq!(names, ["test.Frozen", "test.Hit", "test.Name", "test.Position", "test.Velocity"]);
@@ -57,12 +64,18 @@ fn parameters_that_alias_are_named() {
          and one of them writes it: merge them into one query, or keep them apart by `With` and `Without`"
     );
     fn resource(_time: Time, _total: ResMut<Total>, _view: View<&Total>) {}
-    assert!(error(resource).starts_with("system `sys`: parameter 2 `ResMut<Total>` and parameter 3 `View<&Total>` both touch"));
+    assert!(
+        error(resource)
+            .starts_with("system `sys`: parameter 2 `ResMut<Total>` and parameter 3 `View<&Total>` both touch")
+    );
     fn inside(_rows: Query<(&mut Position, &Position)>) {}
     let inside = error(inside);
     assert!(inside.starts_with("system `sys`: parameter 1 `Query<(&mut Position, &Position)>`: "), "{inside}");
     fn twice(_a: EventWriter<Hit>, _b: EventWriter<Hit>) {}
-    assert!(error(twice).starts_with("system `sys`: parameter 2 `EventWriter<Hit>` is parameter 1 `EventWriter<Hit>` again"));
+    assert!(
+        error(twice)
+            .starts_with("system `sys`: parameter 2 `EventWriter<Hit>` is parameter 1 `EventWriter<Hit>` again")
+    );
     fn commands(_a: Commands, _b: Commands) {}
     assert!(error(commands).contains("parameter 2 `Commands` is parameter 1 `Commands` again"));
 }

@@ -121,7 +121,8 @@ fn an_index_is_built_once_for_all_jobs_of_a_node() {
 fn a_view_finds_rows_by_entity() {
     fn look(mut bodies: Query<(Entity, &mut Velocity)>, all: View<(&Position, Option<&Name>), Without<Frozen>>) {
         for (entity, velocity) in &mut bodies {
-            velocity.x = all.get(entity).map_or(-1.0, |(place, name)| place.x + name.map_or(0.0, |name| name.text.len() as f32));
+            velocity.x =
+                all.get(entity).map_or(-1.0, |(place, name)| place.x + name.map_or(0.0, |name| name.text.len() as f32));
         }
         assert!(all.get(Entity::from_bits(999)).is_none());
         assert_eq!((all.len(), all.is_empty(), (&all).into_iter().count()), (1, false, 1));
@@ -250,5 +251,8 @@ fn a_panic_is_an_error_that_names_the_system() {
 fn a_job_for_another_declaration_is_refused() {
     fn look(_bodies: Query<&Position>) {}
     let error = system(look).run(&JobInput::new(Time::default(), 0)).unwrap_err();
-    assert_eq!(error.to_string(), "a job of system `test` brings no rows for a query: it was made for another declaration");
+    assert_eq!(
+        error.to_string(),
+        "a job of system `test` brings no rows for a query: it was made for another declaration"
+    );
 }

@@ -53,10 +53,7 @@ impl Crowd {
 
 /// Turns fighters towards the nearest enemy in sight, the wounded away from it. Runs every third tick:
 /// nobody changes his mind sixty times a second.
-pub(crate) fn steer(
-    mut fighters: Query<(&Position, &Team, &mut Velocity, Option<&Wounded>)>,
-    others: Fighters<'_>,
-) {
+pub(crate) fn steer(mut fighters: Query<(&Position, &Team, &mut Velocity, Option<&Wounded>)>, others: Fighters<'_>) {
     let crowd = others.index(Crowd::of);
     for (place, team, velocity, wounded) in &mut fighters {
         let wish = match crowd.nearest_enemy(place.at, team.number, SIGHT) {

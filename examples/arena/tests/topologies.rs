@@ -60,8 +60,18 @@ impl Cluster {
     fn coordinator(&self) -> Coordinator {
         let (ticks, rows, entities) = (TICKS.to_string(), ROWS.to_string(), self.entities.to_string());
         let process = self.start(&[
-            "coordinator", "--exit", "--time", "fast", "--ticks", &ticks, "--rows-per-shard", &rows, "--entities", &entities,
-            "--report-every", "20",
+            "coordinator",
+            "--exit",
+            "--time",
+            "fast",
+            "--ticks",
+            &ticks,
+            "--rows-per-shard",
+            &rows,
+            "--entities",
+            &entities,
+            "--report-every",
+            "20",
         ]);
         let mut process = process;
         let lines = BufReader::new(process.0.stdout.take().unwrap());
@@ -79,7 +89,8 @@ impl Coordinator {
     fn wait_for_tick(&mut self, tick: u64) {
         let mut line = String::new();
         while self.lines.read_line(&mut line).unwrap() > 0 {
-            let reached = line.strip_prefix("tick ").and_then(|rest| rest.split(',').next()?.trim().parse::<u64>().ok());
+            let reached =
+                line.strip_prefix("tick ").and_then(|rest| rest.split(',').next()?.trim().parse::<u64>().ok());
             if reached.is_some_and(|reached| reached >= tick) {
                 return;
             }
@@ -101,7 +112,8 @@ impl Coordinator {
 }
 
 fn in_process(entities: u32, threads: usize) -> String {
-    let settings = Settings { ticks: Some(TICKS), time: TimeMode::Fast, threads, rows_per_shard: ROWS, ..Settings::default() };
+    let settings =
+        Settings { ticks: Some(TICKS), time: TimeMode::Fast, threads, rows_per_shard: ROWS, ..Settings::default() };
     let options = BTreeMap::from([("entities".to_owned(), entities.to_string())]);
     let outcome = arena::app().run_in_process(settings, &options, &engine::app::Stop::default(), |_, _| {}).unwrap();
     assert_eq!(outcome.tick, TICKS);
@@ -117,9 +129,13 @@ fn golden(entities: u32) -> String {
     if let Some(hash) = line.filter(|_| std::env::var_os("ENGINE_BLESS").is_none()) {
         return hash.to_owned();
     }
-    assert!(std::env::var_os("ENGINE_BLESS").is_some(), "{path} has no hash for {entities} entities; ENGINE_BLESS=1 adds it");
+    assert!(
+        std::env::var_os("ENGINE_BLESS").is_some(),
+        "{path} has no hash for {entities} entities; ENGINE_BLESS=1 adds it"
+    );
     let hash = in_process(entities, 1);
-    let mut lines: Vec<String> = known.lines().filter(|line| !line.starts_with(&format!("{entities} "))).map(str::to_owned).collect();
+    let mut lines: Vec<String> =
+        known.lines().filter(|line| !line.starts_with(&format!("{entities} "))).map(str::to_owned).collect();
     lines.push(format!("{entities} {hash}"));
     std::fs::write(path, lines.join("\n") + "\n").unwrap();
     hash
@@ -137,8 +153,10 @@ fn threads_do_not_change_the_world() {
 fn instances_of_each(count: usize) {
     let cluster = Cluster::new(FEW);
     let coordinator = cluster.coordinator();
-    let _instances: Vec<Process> =
-        SYSTEMS.iter().flat_map(|system| (0..count).map(|number| cluster.instance(system, number)).collect::<Vec<_>>()).collect();
+    let _instances: Vec<Process> = SYSTEMS
+        .iter()
+        .flat_map(|system| (0..count).map(|number| cluster.instance(system, number)).collect::<Vec<_>>())
+        .collect();
     assert_eq!(coordinator.hash(), golden(FEW));
 }
 
@@ -174,8 +192,10 @@ fn systems_that_start_before_the_coordinator() {
 fn instances_that_are_killed_paused_join_and_leave() {
     let cluster = Cluster::new(FEW);
     let mut coordinator = cluster.coordinator();
-    let mut instances: Vec<Process> =
-        SYSTEMS.iter().flat_map(|system| (0..2).map(|number| cluster.instance(system, number)).collect::<Vec<_>>()).collect();
+    let mut instances: Vec<Process> = SYSTEMS
+        .iter()
+        .flat_map(|system| (0..2).map(|number| cluster.instance(system, number)).collect::<Vec<_>>())
+        .collect();
     // One dies in the middle of everything.
     coordinator.wait_for_tick(40);
     drop(instances.remove(0));

@@ -2,9 +2,9 @@
 //! instance dies.
 
 use engine_net::descriptor::DeadlinePolicy;
-use engine_net::parcel::control::{self, Missing};
-use engine_net::parcel::WireTime;
 use engine_net::parcel::Assembler;
+use engine_net::parcel::WireTime;
+use engine_net::parcel::control::{self, Missing};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::{Coordinator, Output};
@@ -101,9 +101,10 @@ impl Coordinator {
                 kept.push_back(job);
                 continue;
             };
-            let has_room = self.members.get(&member).is_some_and(|member| {
-                member.open_jobs == 0 || member.in_flight < self.settings.in_flight_bytes
-            });
+            let has_room = self
+                .members
+                .get(&member)
+                .is_some_and(|member| member.open_jobs == 0 || member.in_flight < self.settings.in_flight_bytes);
             if has_room && !full.contains(&member) {
                 self.send_job(now, job);
             } else {
@@ -304,7 +305,11 @@ impl Coordinator {
         let tick = running.tick;
         let Some(open) = running.open.get_mut(&job) else { return };
         open.asked += 1;
-        let chunks: Vec<u16> = open.result.as_ref().map(|result| result.missing().take(control::MAX_MISSING).collect()).unwrap_or_default();
+        let chunks: Vec<u16> = open
+            .result
+            .as_ref()
+            .map(|result| result.missing().take(control::MAX_MISSING).collect())
+            .unwrap_or_default();
         let missing = Missing { of: ChunkKind::Result as u8, chunks };
         let prefix = ChunkPrefix {
             kind: ChunkKind::Resend,
@@ -329,13 +334,15 @@ impl Coordinator {
             let options = &self.systems[running.run.plan().nodes[node].system].descriptor().options;
             let deadline = options.deadline_ms.map(|ms| u64::from(ms) * 1_000_000);
             if deadline.is_some_and(|deadline| now.saturating_sub(open.sent_at) > deadline) {
-                late.push((*job, node, options.deadline.clone(), open.attempt, open.member.clone()));
+                late.push((*job, node, options.deadline, open.attempt, open.member.clone()));
             }
         }
         for (job, node, policy, attempt, member) in late {
             match policy {
                 DeadlinePolicy::Wait => {}
-                DeadlinePolicy::Retry { n } if u32::from(attempt) < u32::from(n) => self.retry_elsewhere(now, job, &member),
+                DeadlinePolicy::Retry { n } if u32::from(attempt) < n => {
+                    self.retry_elsewhere(now, job, &member);
+                }
                 DeadlinePolicy::Retry { .. } => {}
                 DeadlinePolicy::Hold => {
                     self.figures.count("held");

@@ -24,7 +24,9 @@ impl Coordinator {
     pub(super) fn register(&mut self, now: u64, reply: Option<&str>, payload: &[u8]) {
         let problem = match strict::decode::<Register>(payload, Register::LIMIT) {
             Ok(register) => match register.check() {
-                Ok(()) if self.joins.len() >= MAX_JOINS => Problem::new("overloaded", "too many registrations at once: try again"),
+                Ok(()) if self.joins.len() >= MAX_JOINS => {
+                    Problem::new("overloaded", "too many registrations at once: try again")
+                }
                 Ok(()) => {
                     // The same instance asks again while its first request waits: the answer goes to the last.
                     self.joins.retain(|(_, other)| other.instance != register.instance);
@@ -75,7 +77,10 @@ impl Coordinator {
                 }
                 Some(stored) => {
                     if let Fit::Incompatible(diff) = fit(&stored, schema) {
-                        let text = format!("`{}` is another type in this world (-) than in instance `{}` (+):\n{diff}", schema.name, register.instance);
+                        let text = format!(
+                            "`{}` is another type in this world (-) than in instance `{}` (+):\n{diff}",
+                            schema.name, register.instance
+                        );
                         return Err(Problem::new("schema", text));
                     }
                     components.push(KnownComponent { id: schema.id(), schema: stored });
@@ -85,8 +90,14 @@ impl Coordinator {
         self.accept_systems(register)?;
         self.lose_member(now, &register.instance, "it registers anew");
         let systems = register.systems.iter().map(|system| system.name.clone()).collect();
-        let member = self.members.join(&register.instance, &register.host, register.pid, systems, self.settings.lanes, now);
-        tracing::info!(instance = member.name, slot = member.slot, systems = member.systems.join(" "), "an instance joins");
+        let member =
+            self.members.join(&register.instance, &register.host, register.pid, systems, self.settings.lanes, now);
+        tracing::info!(
+            instance = member.name,
+            slot = member.slot,
+            systems = member.systems.join(" "),
+            "an instance joins"
+        );
         Ok(Accepted {
             epoch: self.epoch,
             slot: member.slot,
@@ -108,7 +119,10 @@ impl Coordinator {
                 if known.descriptor() != system {
                     let text = format!(
                         "system `{}` is declared otherwise by instance `{}` than by the one before it: start all of them from the same build\n- {:?}\n+ {:?}",
-                        system.name, register.instance, known.descriptor(), system
+                        system.name,
+                        register.instance,
+                        known.descriptor(),
+                        system
                     );
                     return Err(Problem::new("system", text));
                 }
@@ -118,12 +132,14 @@ impl Coordinator {
                 return Err(Problem::new("too_many", format_args!("there are {MAX_SYSTEMS} systems already")));
             }
             let registered = Registered { descriptor: system.clone(), place: None };
-            let entry = SystemEntry::new(registered, None, &mut self.world).map_err(|error| Problem::new("bad_system", error))?;
+            let entry = SystemEntry::new(registered, None, &mut self.world)
+                .map_err(|error| Problem::new("bad_system", error))?;
             for event in &system.reads_events {
                 self.events.add_reader(*event, &system.name);
             }
             // The position must not depend on who came first.
-            let place = self.systems.partition_point(|other| other.registered.place.is_some() || other.name() < entry.name());
+            let place =
+                self.systems.partition_point(|other| other.registered.place.is_some() || other.name() < entry.name());
             self.systems.insert(place, entry);
         }
         Ok(())
@@ -133,7 +149,8 @@ impl Coordinator {
         let Ok(heartbeat) = strict::decode::<Heartbeat>(payload, Heartbeat::LIMIT) else {
             return self.figures.count("refused.heartbeat");
         };
-        let Some(member) = self.members.get_mut(&heartbeat.instance).filter(|member| member.slot == heartbeat.slot) else {
+        let Some(member) = self.members.get_mut(&heartbeat.instance).filter(|member| member.slot == heartbeat.slot)
+        else {
             self.figures.count("refused.heartbeat");
             if heartbeat.epoch == self.epoch || heartbeat.epoch == 0 {
                 return;
@@ -156,7 +173,11 @@ impl Coordinator {
         member.state = MemberState::Draining;
         let name = member.name.clone();
         let open_jobs = self.running.as_ref().map_or(0, |running| {
-            running.open.iter().filter(|(job, open)| open.member == name && open.sent && running.run.is_open(**job)).count()
+            running
+                .open
+                .iter()
+                .filter(|(job, open)| open.member == name && open.sent && running.run.is_open(**job))
+                .count()
         });
         self.answer::<LeaveReply>(reply, &Reply::Ok(Leaving { open_jobs: open_jobs as u32 }));
         if open_jobs == 0 {

@@ -197,7 +197,10 @@ impl Coordinator {
         epoch: u64,
     ) -> Result<Self, CoordinatorError> {
         if !(settings.rate.is_finite() && settings.rate > 0.0) {
-            return Err(CoordinatorError::Setting(format!("a rate of {} ticks a second: it has to be above 0", settings.rate)));
+            return Err(CoordinatorError::Setting(format!(
+                "a rate of {} ticks a second: it has to be above 0",
+                settings.rate
+            )));
         }
         let subjects = Subjects::new(&settings.prefix, &settings.world)?;
         let mut events = EventQueues::default();
@@ -335,8 +338,12 @@ impl Coordinator {
             Some(Subject::Heartbeat) => self.heartbeat(now, &payload),
             Some(Subject::Leave) => self.leave(now, reply, &payload),
             Some(Subject::Query) => self.query(reply, &payload),
-            Some(Subject::Command { domain, aggregate, action }) => self.command(reply, domain, aggregate, action, &payload),
-            Some(Subject::Health { service: engine_net::subject::COORDINATOR } | Subject::Discovery { .. }) => self.status_request(now, reply),
+            Some(Subject::Command { domain, aggregate, action }) => {
+                self.command(reply, domain, aggregate, action, &payload);
+            }
+            Some(Subject::Health { service: engine_net::subject::COORDINATOR } | Subject::Discovery { .. }) => {
+                self.status_request(now, reply);
+            }
             _ => self.figures.count("refused.unknown_subject"),
         }
         self.advance(now);

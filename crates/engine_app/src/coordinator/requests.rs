@@ -55,21 +55,36 @@ impl Coordinator {
     }
 
     /// Control takes effect at once, changes of the world when the next tick begins.
-    fn accept_command(&mut self, domain: &str, aggregate: &str, action: &str, payload: &[u8]) -> Result<Option<WaitState>, Problem> {
+    fn accept_command(
+        &mut self,
+        domain: &str,
+        aggregate: &str,
+        action: &str,
+        payload: &[u8],
+    ) -> Result<Option<WaitState>, Problem> {
         if domain != DOMAIN {
             return Err(Problem::new("bad_subject", format_args!("nobody handles commands of the domain `{domain}`")));
         }
-        let command: Command = strict::decode(payload, Command::LIMIT).map_err(|error| Problem::new("bad_request", error))?;
+        let command: Command =
+            strict::decode(payload, Command::LIMIT).map_err(|error| Problem::new("bad_request", error))?;
         if command.action.subject() != (aggregate, action) {
             let (is_aggregate, is_action) = command.action.subject();
-            return Err(Problem::new("bad_subject", format_args!("the command is `{is_aggregate}.{is_action}`, its subject says `{aggregate}.{action}`")));
+            return Err(Problem::new(
+                "bad_subject",
+                format_args!("the command is `{is_aggregate}.{is_action}`, its subject says `{aggregate}.{action}`"),
+            ));
         }
         match command.action {
             Action::Pause {} => self.sim.paused = true,
             Action::Resume {} => (self.sim.paused, self.sim.steps) = (false, 0),
-            Action::Speed { factor } if factor.is_finite() && (0.0..=1000.0).contains(&factor) => self.sim.speed = factor,
+            Action::Speed { factor } if factor.is_finite() && (0.0..=1000.0).contains(&factor) => {
+                self.sim.speed = factor;
+            }
             Action::Speed { factor } => {
-                return Err(Problem::new("bad_value", format_args!("a speed of {factor}: 0 (as fast as possible) to 1000 are allowed")));
+                return Err(Problem::new(
+                    "bad_value",
+                    format_args!("a speed of {factor}: 0 (as fast as possible) to 1000 are allowed"),
+                ));
             }
             Action::Step { .. } if !self.sim.paused => {
                 return Err(Problem::new("not_paused", "the world runs: pause it before you step"));
@@ -87,7 +102,10 @@ impl Coordinator {
             change if self.sim.paused && self.running.is_none() => {
                 let done = self.apply(change);
                 self.hash = self.rehash();
-                return done.map(|done| Some(WaitState::Applied(Ok(done)))).inspect(|_| {}).and_then(|state| self.answer_paused(state));
+                return done
+                    .map(|done| Some(WaitState::Applied(Ok(done))))
+                    .inspect(|_| {})
+                    .and_then(|state| self.answer_paused(state));
             }
             change => return Ok(Some(WaitState::Queued(change))),
         }
@@ -167,7 +185,10 @@ impl Coordinator {
         let mut numbers = std::collections::BTreeMap::new();
         for (index, entity) in scene.iter().enumerate() {
             if entity.number != 0 && numbers.insert(entity.number, index as u32).is_some() {
-                return Err(Problem::new("bad_request", format_args!("the scene has two entities of number {}", entity.number)));
+                return Err(Problem::new(
+                    "bad_request",
+                    format_args!("the scene has two entities of number {}", entity.number),
+                ));
             }
         }
         let mut record = CommandBuffer::default();
@@ -178,7 +199,8 @@ impl Coordinator {
                     number_entities(schema, row, &numbers);
                 }
             }
-            let raw: Vec<(ComponentId, &[u8])> = rows.iter().map(|(component, row)| (*component, row.as_slice())).collect();
+            let raw: Vec<(ComponentId, &[u8])> =
+                rows.iter().map(|(component, row)| (*component, row.as_slice())).collect();
             record.spawn_raw(&raw);
         }
         self.world.apply(record.bytes()).map(|applied| applied.spawned).map_err(problem)
@@ -261,7 +283,11 @@ impl Coordinator {
     pub fn status(&self, now: u64) -> Status {
         let mut times: Vec<u64> = self.figures.tick_ns.iter().copied().collect();
         times.sort_unstable();
-        let at = |share: f64| times.get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1))).map_or(0.0, |ns| *ns as f64 / 1e6);
+        let at = |share: f64| {
+            times
+                .get(((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1)))
+                .map_or(0.0, |ns| *ns as f64 / 1e6)
+        };
         let state = match self.waits_for() {
             _ if self.is_finished() => SimState::Stopping,
             Some(what) => SimState::Waiting { what },
@@ -290,7 +316,12 @@ impl Coordinator {
             events: self.figures.events_last_tick,
             systems,
             counters: self.figures.counters.clone(),
-            ambiguities: self.schedule.ambiguities.iter().map(|pair| (pair.first.clone(), pair.second.clone())).collect(),
+            ambiguities: self
+                .schedule
+                .ambiguities
+                .iter()
+                .map(|pair| (pair.first.clone(), pair.second.clone()))
+                .collect(),
         }
     }
 
@@ -384,7 +415,11 @@ fn problem(error: WorldError) -> Problem {
 }
 
 /// Entities of a scene name each other by numbers of the scene: they become provisional entities.
-fn number_entities(schema: &engine_component::schema::Schema, row: &mut [u8], numbers: &std::collections::BTreeMap<u64, u32>) {
+fn number_entities(
+    schema: &engine_component::schema::Schema,
+    row: &mut [u8],
+    numbers: &std::collections::BTreeMap<u64, u32>,
+) {
     for offset in schema.entity_offsets() {
         let at = offset as usize;
         let Some(field) = row.get_mut(at..at + 8) else { continue };

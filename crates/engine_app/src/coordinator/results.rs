@@ -20,7 +20,16 @@ impl Coordinator {
         let prefix = match ChunkPrefix::decode(&payload) {
             Ok((prefix, _)) => prefix,
             Err(error) => {
-                let nothing = ChunkPrefix { kind: ChunkKind::Result, attempt: 0, job: 0, epoch, tick: 0, chunk: 0, chunks: 1, instance: 0 };
+                let nothing = ChunkPrefix {
+                    kind: ChunkKind::Result,
+                    attempt: 0,
+                    job: 0,
+                    epoch,
+                    tick: 0,
+                    chunk: 0,
+                    chunks: 1,
+                    instance: 0,
+                };
                 return self.reject(instance, &nothing, &Rejection::new(RejectReason::Garbage, error));
             }
         };
@@ -49,12 +58,18 @@ impl Coordinator {
         }
         let known = self.members.get(instance);
         if known.is_none_or(|member| member.slot != prefix.instance) {
-            return refuse(RejectReason::WrongInstance, format!("instance `{instance}` is not registered with slot {}", prefix.instance));
+            return refuse(
+                RejectReason::WrongInstance,
+                format!("instance `{instance}` is not registered with slot {}", prefix.instance),
+            );
         }
         let Some(running) = self.running.as_ref().filter(|running| running.tick == prefix.tick) else {
             return refuse(RejectReason::OldTick, format!("tick {} is not open", prefix.tick));
         };
-        if prefix.kind == ChunkKind::Missing && running.run.plan().nodes.len() > prefix.job as usize && !running.open.contains_key(&prefix.job) {
+        if prefix.kind == ChunkKind::Missing
+            && running.run.plan().nodes.len() > prefix.job as usize
+            && !running.open.contains_key(&prefix.job)
+        {
             return Ok(()); // Asks for a shared input, by its node.
         }
         if running.run.plan().jobs.len() <= prefix.job as usize {
@@ -68,7 +83,10 @@ impl Coordinator {
         }
         match running.open.get(&prefix.job) {
             Some(open) if open.attempt == prefix.attempt && open.member == instance => Ok(()),
-            _ => refuse(RejectReason::OldAttempt, format!("attempt {} of job {} is not open at `{instance}`", prefix.attempt, prefix.job)),
+            _ => refuse(
+                RejectReason::OldAttempt,
+                format!("attempt {} of job {} is not open at `{instance}`", prefix.attempt, prefix.job),
+            ),
         }
     }
 
@@ -137,7 +155,8 @@ impl Coordinator {
         let plan = &running.run.plan().jobs[job as usize];
         let columns = plan.parts.iter().chain(&plan.resources).map(|part| {
             let table = self.world.table(part.table);
-            let stride: usize = part.columns.iter().flatten().map(|column| table.column(usize::from(*column)).stride() + 16).sum();
+            let stride: usize =
+                part.columns.iter().flatten().map(|column| table.column(usize::from(*column)).stride() + 16).sum();
             stride * part.rows as usize
         });
         columns.sum::<usize>() * 2 + RESULT_ALLOWANCE
@@ -155,14 +174,24 @@ impl Coordinator {
             });
             open.map(|(job, _)| *job)
         } else {
-            running.open.get(&prefix.job).filter(|open| open.slot == prefix.instance && open.attempt == prefix.attempt).map(|_| prefix.job)
+            running
+                .open
+                .get(&prefix.job)
+                .filter(|open| open.slot == prefix.instance && open.attempt == prefix.attempt)
+                .map(|_| prefix.job)
         };
         let Some(job) = job else {
-            return Err(Rejection::new(RejectReason::UnknownJob, "chunks of a job that is not at this instance are asked for"));
+            return Err(Rejection::new(
+                RejectReason::UnknownJob,
+                "chunks of a job that is not at this instance are asked for",
+            ));
         };
         let piece = if is_shared { Piece::Shared(prefix.job) } else { Piece::Job };
         let Some(chunks) = self.chunks(job, &piece) else { return Ok(()) };
-        let wanted = chunks.into_iter().enumerate().filter(|(number, _)| missing.chunks.is_empty() || missing.chunks.contains(&(*number as u16)));
+        let wanted = chunks
+            .into_iter()
+            .enumerate()
+            .filter(|(number, _)| missing.chunks.is_empty() || missing.chunks.contains(&(*number as u16)));
         let wanted: Vec<Bytes> = wanted.map(|(_, chunk)| chunk).collect();
         self.figures.count("sent_again");
         let sent = self.send_chunks(job, wanted, None);

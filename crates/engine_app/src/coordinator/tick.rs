@@ -63,11 +63,15 @@ impl Coordinator {
 
     /// What the next tick waits for, besides its time.
     pub(super) fn waits_for(&self) -> Option<String> {
-        let expected = self.settings.expect.iter().find(|name| !self.systems.iter().any(|entry| entry.name() == name.as_str()));
+        let expected =
+            self.settings.expect.iter().find(|name| !self.systems.iter().any(|entry| entry.name() == name.as_str()));
         if let Some(name) = expected {
             return Some(format!("an instance of {name}"));
         }
-        let nobody = self.systems.iter().find(|entry| entry.local.is_none() && self.members.of_system(entry.name()).next().is_none());
+        let nobody = self
+            .systems
+            .iter()
+            .find(|entry| entry.local.is_none() && self.members.of_system(entry.name()).next().is_none());
         nobody.map(|entry| format!("an instance of {}", entry.name()))
     }
 
@@ -134,7 +138,8 @@ impl Coordinator {
                 self.start_node(now, node);
                 continue;
             }
-            let complete = (0..running.run.plan().nodes.len()).find(|node| running.run.state(*node) == NodeState::Complete);
+            let complete =
+                (0..running.run.plan().nodes.len()).find(|node| running.run.state(*node) == NodeState::Complete);
             match complete {
                 Some(node) => self.merge_node(now, node),
                 None => break,
@@ -171,7 +176,9 @@ impl Coordinator {
             let clock = (time, self.settings.seed);
             // SAFETY: as above; jobs of one node have rows of their own.
             #[expect(unsafe_code, reason = "jobs in this process work on the world's own memory")]
-            jobs.push(unsafe { LocalJob::new(&mut *world, entry, system.clone(), shared.clone(), (number, job), clock) });
+            jobs.push(unsafe {
+                LocalJob::new(&mut *world, entry, system.clone(), shared.clone(), (number, job), clock)
+            });
         }
         self.out.extend(jobs.into_iter().map(Output::Run));
     }
@@ -195,7 +202,9 @@ impl Coordinator {
                 if let Some(info) = self.world.registry().get(event) {
                     // What has no number yet can't be named by others in this tick.
                     let offsets = info.schema.entity_offsets();
-                    batch.replace_entities(&offsets, |entity| if entity.is_provisional() { engine_component::Entity::NONE } else { entity });
+                    batch.replace_entities(&offsets, |entity| {
+                        if entity.is_provisional() { engine_component::Entity::NONE } else { entity }
+                    });
                 }
                 running.emitted.push((event, batch.clone()));
                 self.events.append(event, batch);
@@ -283,16 +292,17 @@ impl Coordinator {
     }
 
     /// Tells the outside what the tick brought.
-    fn announce(&mut self, running: &mut Running, created: &[engine_component::Entity], destroyed: &[engine_component::Entity]) {
+    fn announce(
+        &mut self,
+        running: &mut Running,
+        created: &[engine_component::Entity],
+        destroyed: &[engine_component::Entity],
+    ) {
         if !self.has_audience() {
             return;
         }
-        let commit = CommitMessage {
-            epoch: self.epoch,
-            tick: self.tick,
-            hash: self.hash,
-            entities: self.world.len() as u64,
-        };
+        let commit =
+            CommitMessage { epoch: self.epoch, tick: self.tick, hash: self.hash, entities: self.world.len() as u64 };
         self.publish(self.subjects.commit(), &commit);
         self.announce_entities(created, destroyed);
         self.announce_events(std::mem::take(&mut running.emitted));

@@ -6,7 +6,7 @@ use super::{QueryData, QueryFilter};
 use crate::ComponentId;
 
 /// Columns of a query, at the most.
-pub const MAX_COLUMNS: usize = 64;
+pub(super) const MAX_COLUMNS: usize = 64;
 
 /// One component that a query touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

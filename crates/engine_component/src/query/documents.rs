@@ -139,7 +139,6 @@ impl<'a, T: Data> TypedRows<'a, T> {
     ///
     /// # Safety
     /// [`Self::decodes`] was true for the row, and no other reference to its value is alive.
-    #[expect(clippy::mut_from_ref, reason = "rows are handed out one by one, as the caller promises")]
     pub(super) unsafe fn write(&self, row: usize) -> &'a mut T {
         self.cells.written.borrow_mut()[row] = true;
         // SAFETY: the caller's promise.

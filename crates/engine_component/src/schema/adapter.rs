@@ -135,7 +135,8 @@ impl Widen {
             FieldType::F32 => to.copy_from_slice(&(float as f32).to_le_bytes()),
             FieldType::F64 => to.copy_from_slice(&float.to_le_bytes()),
             _ => {
-                let fill = if matches!(self.from, FieldType::I8 | FieldType::I16 | FieldType::I32) { sign(from) } else { 0 };
+                let fill =
+                    if matches!(self.from, FieldType::I8 | FieldType::I16 | FieldType::I32) { sign(from) } else { 0 };
                 to.copy_from_slice(&integer(from, fill).to_le_bytes()[..to.len()]);
             }
         }
@@ -233,4 +234,3 @@ impl Build {
         self.0
     }
 }
-

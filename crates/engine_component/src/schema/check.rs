@@ -178,7 +178,8 @@ fn check_document(schema: &Schema) -> Result<(), SchemaError> {
     check_empty(schema, schema.fields.iter().any(|field| field.offset != 0))?;
     for field in &schema.fields {
         match &field.ty {
-            FieldType::Text(text) if text.len() <= MAX_TEXT && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'"') => {}
+            FieldType::Text(text)
+                if text.len() <= MAX_TEXT && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'"') => {}
             ty => {
                 let ty = ty.to_string().chars().take(80).collect::<String>().escape_debug().to_string();
                 return Err(SchemaError::Type { field: field.name.clone(), kind: StorageKind::Document, ty });

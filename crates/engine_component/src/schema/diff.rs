@@ -24,7 +24,11 @@ impl SchemaDiff {
         diff.differ("finite", &stored.finite, &offered.finite);
         for field in &stored.fields {
             match offered.field(&field.name) {
-                Some(other) => diff.differ(&format!("field `{}`", field.name), &shown(field, stored.kind), &shown(other, offered.kind)),
+                Some(other) => diff.differ(
+                    &format!("field `{}`", field.name),
+                    &shown(field, stored.kind),
+                    &shown(other, offered.kind),
+                ),
                 None => diff.lines.push(format!("field `{}`: {}, not offered", field.name, shown(field, stored.kind))),
             }
         }

@@ -8,8 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::check::{MAX_DEPTH, MAX_FIELDS, MAX_SIZE};
 use super::Field;
+use super::check::{MAX_DEPTH, MAX_FIELDS, MAX_SIZE};
 
 /// The type of a field.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +77,9 @@ impl FieldType {
                 let size = item.size();
                 (0..*count).for_each(|index| item.for_each_scalar(offset + index * size, visit));
             }
-            Self::Struct(fields) => fields.iter().for_each(|field| field.ty.for_each_scalar(offset + field.offset, visit)),
+            Self::Struct(fields) => {
+                fields.iter().for_each(|field| field.ty.for_each_scalar(offset + field.offset, visit));
+            }
             scalar => visit(scalar, offset),
         }
     }
@@ -130,7 +132,8 @@ impl FromStr for FieldType {
 
     fn from_str(text: &str) -> Result<Self, TypeError> {
         let mut parser = Parser { rest: text, fields: 0 };
-        let parsed = parser.ty(0).and_then(|ty| if parser.rest.is_empty() { Ok(ty) } else { Err("nothing is expected") });
+        let parsed =
+            parser.ty(0).and_then(|ty| if parser.rest.is_empty() { Ok(ty) } else { Err("nothing is expected") });
         parsed.map_err(|reason| TypeError { text: text.to_owned(), reason, at: text.len() - parser.rest.len() })
     }
 }
@@ -241,7 +244,15 @@ mod tests {
 
     #[test]
     fn text_and_type_say_the_same() {
-        for text in ["u8", "f64", "Entity", "[f32; 3]", "[[i16; 2]; 4]", "{x: f32, y: [u8; 4], z: {a: Entity}}", "\"Vec<(u32, String)>\""] {
+        for text in [
+            "u8",
+            "f64",
+            "Entity",
+            "[f32; 3]",
+            "[[i16; 2]; 4]",
+            "{x: f32, y: [u8; 4], z: {a: Entity}}",
+            "\"Vec<(u32, String)>\"",
+        ] {
             let ty: FieldType = text.parse().unwrap();
             assert_eq!(ty.to_string(), text);
         }
@@ -254,7 +265,22 @@ mod tests {
     fn what_is_no_type_is_refused() {
         let deep = "[".repeat(100_000);
         let fields = format!("{{{}}}", vec!["a: u8"; 300].join(", "));
-        for text in ["", "u7", "bool", "[u8]", "[u8; 0]", "[u8; 4294967295]", "[[u8; 65536]; 65536]", "{}", "{x: u8,}", "{: u8}", "u8 ", "\"x", &deep, &fields] {
+        for text in [
+            "",
+            "u7",
+            "bool",
+            "[u8]",
+            "[u8; 0]",
+            "[u8; 4294967295]",
+            "[[u8; 65536]; 65536]",
+            "{}",
+            "{x: u8,}",
+            "{: u8}",
+            "u8 ",
+            "\"x",
+            &deep,
+            &fields,
+        ] {
             assert!(text.parse::<FieldType>().is_err(), "{}", &text[..text.len().min(60)]);
         }
         let error = "[u8; 2".parse::<FieldType>().unwrap_err().to_string();

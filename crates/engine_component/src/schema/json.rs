@@ -168,7 +168,11 @@ fn is_empty(value: &Value) -> bool {
 
 /// Whether a default is a value of its field, and finite where the schema says so.
 pub(super) fn check_default(schema: &Schema, field: &Field, default: &Value) -> Result<(), ValueError> {
-    let only = Schema { fields: vec![Field { offset: 0, default: None, ..field.clone() }], size: field.ty.size(), ..schema.clone() };
+    let only = Schema {
+        fields: vec![Field { offset: 0, default: None, ..field.clone() }],
+        size: field.ty.size(),
+        ..schema.clone()
+    };
     let mut map = Map::new();
     map.insert(field.name.clone(), default.clone());
     only.value_to_row(&Value::Object(map)).map(drop)
@@ -209,7 +213,10 @@ fn describe(value: &Value) -> String {
         Value::Null => "null".into(),
         Value::Array(items) => format!("an array of {}", items.len()),
         Value::Object(map) if map.len() <= 8 => {
-            format!("an object with the fields [{}]", map.keys().map(String::as_str).collect::<Vec<_>>().join(", ").escape_debug())
+            format!(
+                "an object with the fields [{}]",
+                map.keys().map(String::as_str).collect::<Vec<_>>().join(", ").escape_debug()
+            )
         }
         Value::Object(map) => format!("an object with {} fields", map.len()),
         Value::String(text) => format!("\"{}\"", text.chars().take(40).collect::<String>().escape_debug()),
@@ -267,7 +274,10 @@ fn put_in_order(fields: &[Field], items: &[Value], out: &mut Vec<u8>) -> Result<
     if items.len() != fields.len() {
         return Err(Problem::new(format!("{} values", fields.len()), &Value::Array(items.to_vec())));
     }
-    fields.iter().zip(items).try_for_each(|(field, item)| put(&field.ty, item, out).map_err(|problem| problem.inside(&field.name)))
+    fields
+        .iter()
+        .zip(items)
+        .try_for_each(|(field, item)| put(&field.ty, item, out).map_err(|problem| problem.inside(&field.name)))
 }
 
 /// Appends the bytes of a field.

@@ -31,8 +31,8 @@ pub use json::{ValueError, nearest};
 pub use plain::PlainField;
 pub use row::RowError;
 
-use crate::data::{Data, StorageKind};
 use crate::ComponentId;
+use crate::data::{Data, StorageKind};
 
 /// Name, storage and fields of a component or an event.
 ///

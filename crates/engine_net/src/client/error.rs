@@ -10,7 +10,9 @@ use super::OLDEST_SERVER;
 #[derive(Clone, Debug, Error)]
 pub enum ConnectError {
     /// Nobody listens, or the name doesn't resolve, or nobody answers.
-    #[error("no NATS server at {servers}: {reason}; start one (nats-server), or set NATS_URL, or NATS_WAIT=true to wait for it")]
+    #[error(
+        "no NATS server at {servers}: {reason}; start one (nats-server), or set NATS_URL, or NATS_WAIT=true to wait for it"
+    )]
     NoServer {
         /// Where.
         servers: String,
@@ -18,7 +20,9 @@ pub enum ConnectError {
         reason: String,
     },
     /// The server doesn't know these credentials.
-    #[error("the NATS server at {servers} refused the connection {who} ({reason}); check NATS_USER and NATS_PASSWORD, NATS_TOKEN, NATS_CREDS or NATS_NKEY")]
+    #[error(
+        "the NATS server at {servers} refused the connection {who} ({reason}); check NATS_USER and NATS_PASSWORD, NATS_TOKEN, NATS_CREDS or NATS_NKEY"
+    )]
     Refused {
         /// Where.
         servers: String,
@@ -28,7 +32,9 @@ pub enum ConnectError {
         reason: String,
     },
     /// The server lacks what the engine relies on.
-    #[error("the NATS server at {server} is version {version}, and {OLDEST_SERVER} or newer is needed; upgrade it, or set NATS_URL to another one")]
+    #[error(
+        "the NATS server at {server} is version {version}, and {OLDEST_SERVER} or newer is needed; upgrade it, or set NATS_URL to another one"
+    )]
     TooOld {
         /// Where.
         server: String,
@@ -36,7 +42,9 @@ pub enum ConnectError {
         version: String,
     },
     /// Asked for JetStream, and there is none.
-    #[error("no JetStream on the NATS server {server}: {reason}; start it with `-js`, give the account `jetstream: enabled`, or run without durability")]
+    #[error(
+        "no JetStream on the NATS server {server}: {reason}; start it with `-js`, give the account `jetstream: enabled`, or run without durability"
+    )]
     NoJetStream {
         /// Which server.
         server: String,
@@ -44,7 +52,9 @@ pub enum ConnectError {
         reason: String,
     },
     /// Encryption failed.
-    #[error("no TLS with {servers}: {reason}; check NATS_TLS_CA, NATS_TLS_CERT, NATS_TLS_KEY, and NATS_TLS_FIRST against the server's `tls` block")]
+    #[error(
+        "no TLS with {servers}: {reason}; check NATS_TLS_CA, NATS_TLS_CERT, NATS_TLS_KEY, and NATS_TLS_FIRST against the server's `tls` block"
+    )]
     Tls {
         /// Where.
         servers: String,
@@ -52,7 +62,9 @@ pub enum ConnectError {
         reason: String,
     },
     /// Not an address.
-    #[error("`{servers}` is no address of a NATS server ({reason}); write nats://HOST:PORT or tls://HOST:PORT in NATS_URL")]
+    #[error(
+        "`{servers}` is no address of a NATS server ({reason}); write nats://HOST:PORT or tls://HOST:PORT in NATS_URL"
+    )]
     Address {
         /// What was given.
         servers: String,

@@ -199,7 +199,8 @@ pub(crate) fn inbox_prefix(config: &ConnectionConfig, name: &str) -> String {
 fn explain(config: &ConnectionConfig, error: &async_nats::ConnectError) -> ConnectError {
     let servers = config.servers();
     let reason = reason_of(error);
-    let refused = || ConnectError::Refused { servers: servers.clone(), who: who(&config.credentials), reason: reason.clone() };
+    let refused =
+        || ConnectError::Refused { servers: servers.clone(), who: who(&config.credentials), reason: reason.clone() };
     match error.kind() {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => refused(),
         ConnectErrorKind::ServerParse => ConnectError::Address { servers, reason },

@@ -48,7 +48,8 @@ pub fn check_keys(place: &str, table: &Table, known: &[&str]) -> Result<(), Conf
 impl ConfigFile {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable { path: path.into(), reason })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable { path: path.into(), reason })?;
         Self::parse(path, &text)
     }
 
@@ -154,7 +155,9 @@ impl ConnectionArgs {
         let from_file = file.map(|file| file.layer(own_keys)).transpose()?.unwrap_or_default();
         let variable = |setting: &Setting| Some((setting.variable.to_owned(), environment(setting.variable)?));
         let from_environment = layer(variable)?;
-        for (place, layer) in [("the file", &from_file), ("the environment", &from_environment), ("the command line", self)] {
+        for (place, layer) in
+            [("the file", &from_file), ("the environment", &from_environment), ("the command line", self)]
+        {
             layer.check_one_method(place)?;
         }
         self.clone().over(from_environment.over(from_file)).finish()
@@ -168,9 +171,26 @@ impl ConnectionArgs {
         let (user, token, creds, nkey) = (keep(USER), keep(TOKEN), keep(CREDS), keep(NKEY));
         // Without `..`, so that a new setting can't be forgotten here.
         let Self {
-            config, world, prefix, nats_url, nats_user, nats_password, nats_token, nats_creds, nats_nkey, nats_tls,
-            nats_tls_first, nats_tls_ca, nats_tls_cert, nats_tls_key, nats_inbox, nats_ping_ms, nats_connect_ms,
-            nats_wait, nats_reconnect_ms, nats_max_reconnects,
+            config,
+            world,
+            prefix,
+            nats_url,
+            nats_user,
+            nats_password,
+            nats_token,
+            nats_creds,
+            nats_nkey,
+            nats_tls,
+            nats_tls_first,
+            nats_tls_ca,
+            nats_tls_cert,
+            nats_tls_key,
+            nats_inbox,
+            nats_ping_ms,
+            nats_connect_ms,
+            nats_wait,
+            nats_reconnect_ms,
+            nats_max_reconnects,
         } = self;
         Self {
             config: config.or(weaker.config),
@@ -331,8 +351,11 @@ mod tests {
     #[test]
     fn every_flag_is_a_setting_and_every_setting_a_flag() {
         let command = OneValue::command();
-        let flags: Vec<String> =
-            command.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?))).filter(|flag| flag != "--config").collect();
+        let flags: Vec<String> = command
+            .get_arguments()
+            .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
+            .filter(|flag| flag != "--config")
+            .collect();
         assert_eq!(flags.len(), SETTINGS.len());
         for setting in &SETTINGS {
             assert!(flags.contains(&setting.flag()), "{}", setting.flag());
@@ -360,7 +383,10 @@ mod tests {
     #[test]
     fn an_unknown_key_names_the_nearest() {
         let error = |text: &str| {
-            ConnectionArgs::default().resolve_with(Some(&file(text)), &["coordinator"], &nothing).unwrap_err().to_string()
+            ConnectionArgs::default()
+                .resolve_with(Some(&file(text)), &["coordinator"], &nothing)
+                .unwrap_err()
+                .to_string()
         };
         assert_eq!(error("[nats]\npasword = 'x'"), "engine.toml: [nats]: unknown key `pasword`; is `password` meant?");
         assert_eq!(error("wrold = 'x'"), "engine.toml: unknown key `wrold`; is `world` meant?");
@@ -386,7 +412,10 @@ mod tests {
         assert_eq!(config.credentials, Credentials::Token(Secret::new("t")));
         let password = |name: &str| (name == "NATS_PASSWORD").then(|| "other".to_owned());
         let config = ConnectionArgs::default().resolve_with(Some(&below), &[], &password).unwrap();
-        assert_eq!(config.credentials, Credentials::UserPassword { user: "ann".into(), password: Secret::new("other") });
+        assert_eq!(
+            config.credentials,
+            Credentials::UserPassword { user: "ann".into(), password: Secret::new("other") }
+        );
         assert!(!format!("{config:?}").contains("other"));
         let both = flags(&["--nats-token=t", "--nats-user=u"]).resolve_with(None, &[], &nothing).unwrap_err();
         assert_eq!(both.to_string(), "the command line gives both a user with password and a token; give one of them");

@@ -158,7 +158,8 @@ impl ConnectionConfig {
             Credentials::Nkey(seed) => variables.push(("NATS_NKEY", seed.expose().to_owned())),
         }
         let files = [("NATS_TLS_CA", &self.tls.ca), ("NATS_TLS_CERT", &self.tls.cert), ("NATS_TLS_KEY", &self.tls.key)];
-        variables.extend(files.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.display().to_string()))));
+        variables
+            .extend(files.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.display().to_string()))));
         variables
     }
 }

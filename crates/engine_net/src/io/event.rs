@@ -134,7 +134,9 @@ impl Outgoing {
     pub(super) fn size(&self) -> usize {
         let headers = self.headers.iter().flat_map(HeaderMap::iter);
         let headers: usize = headers
-            .map(|(name, values)| AsRef::<[u8]>::as_ref(name).len() + values.iter().map(|value| value.as_str().len()).sum::<usize>())
+            .map(|(name, values)| {
+                AsRef::<[u8]>::as_ref(name).len() + values.iter().map(|value| value.as_str().len()).sum::<usize>()
+            })
             .sum();
         self.subject.len() + self.reply.as_ref().map_or(0, |reply| reply.len()) + headers + self.payload.len()
     }
@@ -160,7 +162,9 @@ pub enum PublishError {
         lane: Lane,
     },
     /// Payload and headers are above the server's limit, which would reset the connection.
-    #[error("{size} bytes for `{subject}` are above the server's limit of {limit}; send less, or raise its max_payload")]
+    #[error(
+        "{size} bytes for `{subject}` are above the server's limit of {limit}; send less, or raise its max_payload"
+    )]
     TooLarge {
         /// Where it was going.
         subject: String,

@@ -118,7 +118,12 @@ impl IoHandle {
 
     /// Subscribes, as a member of a queue group if one is given. [`IoEvent::Subscribed`] tells when what
     /// others publish from then on will arrive. The subscription outlives reconnects.
-    pub fn subscribe(&self, lane: Lane, subject: impl Into<Subject>, queue: Option<&str>) -> Result<SubscriptionId, PublishError> {
+    pub fn subscribe(
+        &self,
+        lane: Lane,
+        subject: impl Into<Subject>,
+        queue: Option<&str>,
+    ) -> Result<SubscriptionId, PublishError> {
         self.shared.open_lane(lane)?;
         let id = SubscriptionId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
         let (shared, subject, queue) = (self.shared.clone(), subject.into(), queue.map(Into::into));
@@ -253,9 +258,9 @@ impl Shared {
         let (sender, receiver) = bounded(1);
         state.waiters.insert(id, Waiter::Thread(sender));
         let sent = state.push(state.request_message(message, id));
-        let answer = sent.map_err(RequestError::from).and_then(|()| {
-            receiver.recv_timeout(limit).unwrap_or(Err(RequestError::TimedOut(limit)))
-        });
+        let answer = sent
+            .map_err(RequestError::from)
+            .and_then(|()| receiver.recv_timeout(limit).unwrap_or(Err(RequestError::TimedOut(limit))));
         state.waiters.forget(id);
         answer
     }

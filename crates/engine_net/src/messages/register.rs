@@ -50,7 +50,10 @@ impl Register {
             [("systems", self.systems.len(), MAX_SYSTEMS), ("schemas", self.schemas.len(), MAX_SCHEMAS)]
         {
             if count > limit {
-                return Err(Problem::new("too_many", format_args!("{count} {what}, where at most {limit} are accepted")));
+                return Err(Problem::new(
+                    "too_many",
+                    format_args!("{count} {what}, where at most {limit} are accepted"),
+                ));
             }
         }
         if self.protocol != crate::PROTOCOL {

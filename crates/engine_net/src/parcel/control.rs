@@ -4,8 +4,8 @@
 //! as the body. `working` has an empty map.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::prefix::{ChunkKind, ChunkPrefix};
 use crate::strict::{self, DecodeError};

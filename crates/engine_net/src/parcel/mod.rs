@@ -41,7 +41,9 @@ pub const MAX_MANIFEST_BYTES: usize = 512 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum WriteError {
     /// One row of one column is larger than the largest chunk.
-    #[error("row {row} of part {part} needs {bytes} bytes in one chunk, where {limit} are possible; make the document smaller, or raise the server's max_payload")]
+    #[error(
+        "row {row} of part {part} needs {bytes} bytes in one chunk, where {limit} are possible; make the document smaller, or raise the server's max_payload"
+    )]
     RowTooLarge {
         /// The part.
         part: u16,

@@ -210,13 +210,7 @@ impl<'a> Section<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn read(
-        kind: u8,
-        first_row: u32,
-        rows: u32,
-        data: &'a [u8],
-        bitmap: &'a [u8],
-    ) -> Result<Self, SectionError> {
+    fn read(kind: u8, first_row: u32, rows: u32, data: &'a [u8], bitmap: &'a [u8]) -> Result<Self, SectionError> {
         let count = rows as usize;
         Ok(match kind {
             kind::PLAIN => Self::Plain(rows_of(data, count)?),

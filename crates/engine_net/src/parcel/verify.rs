@@ -56,7 +56,11 @@ impl Expect {
             rows: part.rows,
             entities: part.entities,
             changed: part.changed,
-            columns: part.columns.iter().map(|c| ExpectColumn { column: c.column, stride: c.stride, all_rows: true }).collect(),
+            columns: part
+                .columns
+                .iter()
+                .map(|c| ExpectColumn { column: c.column, stride: c.stride, all_rows: true })
+                .collect(),
         });
         Self { parts: parts.collect(), streams: events.iter().map(|event| event.bytes).collect() }
     }
@@ -132,11 +136,7 @@ struct Seen {
 
 impl Seen {
     fn new(expect: &ExpectPart) -> Self {
-        Self {
-            entities: 0,
-            changed: vec![0; expect.changed.into()],
-            columns: vec![0; expect.columns.len()],
-        }
+        Self { entities: 0, changed: vec![0; expect.changed.into()], columns: vec![0; expect.columns.len()] }
     }
 
     fn add(&mut self, expect: &ExpectPart, section: &Section<'_>) -> Result<(), Refusal> {

@@ -156,7 +156,8 @@ impl ParcelWriter {
                 continue;
             }
             let (now, later) = bytes.split_at(room.min(bytes.len()));
-            let header = Header { kind: kind::STREAM, part: stream, column: 0, first_row: offset, rows: now.len() as u32 };
+            let header =
+                Header { kind: kind::STREAM, part: stream, column: 0, first_row: offset, rows: now.len() as u32 };
             self.section(&header, now.len(), |chunk| chunk.extend_from_slice(now));
             offset += now.len() as u32;
             bytes = later;
@@ -243,7 +244,8 @@ impl ParcelWriter {
     }
 
     fn column(&mut self, part: u16, from: usize, to: usize, column: &OutColumn<'_>) {
-        let header = |kind| Header { kind, part, column: column.column, first_row: from as u32, rows: (to - from) as u32 };
+        let header =
+            |kind| Header { kind, part, column: column.column, first_row: from as u32, rows: (to - from) as u32 };
         match column.data {
             ColumnData::Entities(entities) => {
                 let entities = &entities[from..to];
@@ -270,7 +272,9 @@ impl ParcelWriter {
                 }
                 some => {
                     self.section(&header(kind::PACKED_PLAIN), some * stride, |chunk| {
-                        runs(dirty, from, to, |run| chunk.extend_from_slice(&bytes[run.start * stride..run.end * stride]));
+                        runs(dirty, from, to, |run| {
+                            chunk.extend_from_slice(&bytes[run.start * stride..run.end * stride]);
+                        });
                     });
                     self.bitmap(dirty, from, to);
                 }
@@ -452,7 +456,8 @@ fn data_bytes(data: &ColumnData<'_>, from: usize, to: usize) -> usize {
         ColumnData::Changed(_) => rows.div_ceil(64) * 8,
         ColumnData::DirtyPlain { stride, dirty, .. } => count(dirty, from, to) * stride + rows.div_ceil(64) * 8,
         ColumnData::DirtyDocuments { rows: documents, dirty } => {
-            let some: usize = (from..to).filter(|row| dirty.get(*row)).map(|row| 4 + documents.document(row).len()).sum();
+            let some: usize =
+                (from..to).filter(|row| dirty.get(*row)).map(|row| 4 + documents.document(row).len()).sum();
             // The bitmap, a byte in eight rows; sections have room to spare for its last word.
             some + to.div_ceil(8) - from.div_ceil(8)
         }

@@ -126,7 +126,8 @@ pub(super) fn render(options: &ServerOptions, users: &Users, port: u16, director
         let _ = writeln!(text, "max_payload: {bytes}");
     }
     if options.jetstream || options.log_account {
-        let store = options.store.as_ref().map_or_else(|| format!("{directory}/store"), |path| path.display().to_string());
+        let store =
+            options.store.as_ref().map_or_else(|| format!("{directory}/store"), |path| path.display().to_string());
         let sync = if options.sync_always { ", sync_interval: always" } else { "" };
         let _ = writeln!(text, "jetstream {{ store_dir: {}{sync} }}", quoted(&store));
     }

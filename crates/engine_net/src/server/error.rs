@@ -8,7 +8,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ServerError {
     /// Nowhere to be found and not to be fetched.
-    #[error("no nats-server to be found:{tried}\ninstall {} or newer (https://github.com/nats-io/nats-server/releases), or set NATS_SERVER to the program's path", crate::client::OLDEST_SERVER)]
+    #[error(
+        "no nats-server to be found:{tried}\ninstall {} or newer (https://github.com/nats-io/nats-server/releases), or set NATS_SERVER to the program's path",
+        crate::client::OLDEST_SERVER
+    )]
     NotFound {
         /// One line for each place that was looked at.
         tried: String,

@@ -1,10 +1,11 @@
 //! A nats-server of one's own: for `dev`, for tests, for examples.
 //!
 //! It listens on a free port of the loopback interface, asks for a random password, lives in a temporary
-//! directory, and ends with the process that started it, even if that one is killed. Methods that freeze,
+//! directory, and ends with the process that started it, even if that one is killed (on Linux). Methods that freeze,
 //! kill and restart it are there for tests of what happens then.
 
 mod configuration;
+mod directory;
 mod error;
 mod keeper;
 mod locate;
@@ -21,6 +22,7 @@ pub use error::ServerError;
 pub use locate::{FETCHED_VERSION, locate};
 
 use configuration::Users;
+use directory::OwnDirectory;
 use process::ServerProcess;
 
 use crate::config::{ConnectionConfig, Credentials};
@@ -37,7 +39,7 @@ pub struct PrivateServer {
     users: Users,
     port: u16,
     // Declared last: the server is gone before its directory goes.
-    directory: tempfile::TempDir,
+    directory: OwnDirectory,
 }
 
 impl PrivateServer {
@@ -47,8 +49,7 @@ impl PrivateServer {
             Some(path) => path.clone(),
             None => locate(&mut |line| eprintln!("{line}"))?,
         };
-        let directory = tempfile::Builder::new().prefix("engine-nats-").tempdir();
-        let directory = directory.map_err(|reason| ServerError::Directory { path: std::env::temp_dir(), reason })?;
+        let directory = OwnDirectory::new()?;
         let mut server = Self {
             process: None,
             binary,

@@ -32,7 +32,9 @@ impl<'w, E: Event> EventReader<'w, E> {
         if !events.holds::<E>() {
             return Self { source: Source::Decoded(Vec::new()), undecoded: events.len() };
         }
-        if E::KIND == StorageKind::Plain && events.rows().all(|row| matches!(E::Storage::view(row), Ok(Ref::Borrowed(_)))) {
+        if E::KIND == StorageKind::Plain
+            && events.rows().all(|row| matches!(E::Storage::view(row), Ok(Ref::Borrowed(_))))
+        {
             return Self { source: Source::InPlace(events), undecoded: 0 };
         }
         let decoded: Vec<E> = events.rows().filter_map(|row| E::Storage::decode(row).ok()).collect();

@@ -8,7 +8,8 @@ use crossbeam_channel::{Receiver, Sender};
 use engine_component::BitRows;
 use engine_component::query::PartColumn;
 use engine_net::parcel::{
-    ChunkSizes, ColumnData, EventManifest, Failed, JobManifest, OutColumn, Parcel, ParcelWriter, PartSource, ResultManifest, SharedManifest, control,
+    ChunkSizes, ColumnData, EventManifest, Failed, JobManifest, OutColumn, Parcel, ParcelWriter, PartSource,
+    ResultManifest, SharedManifest, control,
 };
 use engine_net::{ChunkKind, ChunkPrefix};
 
@@ -101,7 +102,8 @@ type Refusal = (&'static str, String);
 fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Result<Computed, Refusal> {
     let system = work.system.as_ref();
     let descriptor = system.descriptor();
-    let mut parts = input::parts(system, &work.parcel, &work.manifest.parts, &[]).map_err(|error| ("refused", error))?;
+    let mut parts =
+        input::parts(system, &work.parcel, &work.manifest.parts, &[]).map_err(|error| ("refused", error))?;
     let before: Vec<Vec<Option<Vec<u8>>>> = parts.iter().map(|part| copies(system, part)).collect();
     let wire = work.manifest.time;
     let mut job = JobInput::new(Time { tick: wire.tick, dt: wire.dt, elapsed: wire.elapsed }, work.manifest.seed);
@@ -123,8 +125,16 @@ fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Resul
     let documents: Vec<Vec<Option<Vec<(usize, Vec<u8>)>>>> = places
         .iter()
         .map(|(source, number, index)| {
-            let part = if *source == PartSource::Query { &job.queries[*number][*index] } else { &job.resources[*index] };
-            part.columns.iter().map(|column| if let PartColumn::Document(documents) = column { Some(documents.changes()) } else { None }).collect()
+            let part =
+                if *source == PartSource::Query { &job.queries[*number][*index] } else { &job.resources[*index] };
+            part.columns
+                .iter()
+                .map(
+                    |column| {
+                        if let PartColumn::Document(documents) = column { Some(documents.changes()) } else { None }
+                    },
+                )
+                .collect()
         })
         .collect();
     drop(job);
@@ -135,7 +145,11 @@ fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Resul
         events: output
             .events
             .iter()
-            .map(|(event, batch)| EventManifest { event: *event, count: batch.len() as u32, bytes: batch.byte_len() as u64 })
+            .map(|(event, batch)| EventManifest {
+                event: *event,
+                count: batch.len() as u32,
+                bytes: batch.byte_len() as u64,
+            })
             .collect(),
     };
     let refuse = |error: engine_net::parcel::WriteError| ("refused", error.to_string());
@@ -207,7 +221,10 @@ fn write_part(
             columns.push(OutColumn { column: *slot, data });
         }
     }
-    columns.extend(held.iter().map(|(slot, rows, dirty)| OutColumn { column: *slot, data: ColumnData::DirtyDocuments { rows, dirty } }));
+    columns.extend(
+        held.iter()
+            .map(|(slot, rows, dirty)| OutColumn { column: *slot, data: ColumnData::DirtyDocuments { rows, dirty } }),
+    );
     if columns.is_empty() { Ok(()) } else { writer.part(number, part.rows(), &columns) }
 }
 

@@ -49,16 +49,21 @@ pub(super) enum Answer {
 
 enum State {
     /// Asks again at this time.
-    Joining { ask_at: u64, tries: usize, asking: bool },
+    Joining {
+        ask_at: u64,
+        tries: usize,
+        asking: bool,
+    },
     Ready,
-    Leaving { ask_at: u64 },
+    Leaving {
+        ask_at: u64,
+    },
     Gone,
 }
 
 struct Incoming {
     assembler: Assembler,
     heard_at: u64,
-    system_known: bool,
 }
 
 struct WaitingJob {
@@ -159,7 +164,9 @@ impl InstanceCore {
     pub(super) fn rejected(&mut self, payload: &[u8]) {
         let Ok(rejected) = strict::decode::<Rejected>(payload, Rejected::LIMIT) else { return };
         tracing::debug!(reason = ?rejected.reason, message = rejected.message, "the coordinator refuses a message");
-        if matches!(rejected.reason, RejectReason::WrongInstance | RejectReason::ForeignEpoch) && matches!(self.state, State::Ready) {
+        if matches!(rejected.reason, RejectReason::WrongInstance | RejectReason::ForeignEpoch)
+            && matches!(self.state, State::Ready)
+        {
             self.forget_everything();
         }
     }
@@ -272,10 +279,15 @@ impl InstanceCore {
     /// Columns are read in place, so this build's layouts have to be the world's.
     fn check_schemas(&self, accepted: &Accepted) -> Result<(), String> {
         for schema in self.systems.values().flat_map(|system| system.schemas()) {
-            let Some(known) = accepted.components.iter().find(|known| known.schema.name == schema.name) else { continue };
+            let Some(known) = accepted.components.iter().find(|known| known.schema.name == schema.name) else {
+                continue;
+            };
             if !matches!(fit(&known.schema, schema), Fit::Exact) {
                 let diff = engine_component::schema::SchemaDiff::between(&known.schema, schema);
-                return Err(format!("`{}` is laid out otherwise in this world (-) than in this build (+):\n{diff}", schema.name));
+                return Err(format!(
+                    "`{}` is laid out otherwise in this world (-) than in this build (+):\n{diff}",
+                    schema.name
+                ));
             }
         }
         Ok(())
@@ -295,7 +307,11 @@ impl InstanceCore {
             slot: accepted.slot,
             epoch: accepted.epoch,
             tick: self.tick,
-            state: if matches!(self.state, State::Leaving { .. }) { InstanceState::Leaving } else { InstanceState::Ready },
+            state: if matches!(self.state, State::Leaving { .. }) {
+                InstanceState::Leaving
+            } else {
+                InstanceState::Ready
+            },
             load: (spent as f64 / interval.max(1) as f64).min(1.0) as f32,
             queue: (self.waiting.len() + self.running.len()) as u32,
             queue_bytes: self.held() as u64,
@@ -350,7 +366,11 @@ impl InstanceCore {
         let key = (prefix.tick, prefix.job, prefix.attempt);
         match prefix.kind {
             ChunkKind::Shared => self.shared.contains_key(&(prefix.tick, prefix.job)),
-            _ => self.running.contains(&key) || self.results.contains_key(&key) || self.waiting.iter().any(|job| job.prefix.parcel() == prefix.parcel()),
+            _ => {
+                self.running.contains(&key)
+                    || self.results.contains_key(&key)
+                    || self.waiting.iter().any(|job| job.prefix.parcel() == prefix.parcel())
+            }
         }
     }
 
@@ -363,10 +383,10 @@ impl InstanceCore {
             self.incoming.pop_first();
         }
         let id = prefix.parcel();
-        if !self.incoming.contains_key(&id) {
+        if let std::collections::btree_map::Entry::Vacant(e) = self.incoming.entry(id) {
             match Assembler::new(prefix, Limits::default()) {
                 Ok(assembler) => {
-                    self.incoming.insert(id, Incoming { assembler, heard_at: now, system_known: true });
+                    e.insert(Incoming { assembler, heard_at: now });
                 }
                 Err(_) => {
                     self.refused += 1;
@@ -441,7 +461,9 @@ impl InstanceCore {
         let key = (computed.prefix.tick, computed.prefix.job, computed.prefix.attempt);
         self.jobs += 1;
         self.compute_ns += computed.compute_ns;
-        let current = self.accepted.as_ref().is_some_and(|accepted| accepted.epoch == computed.prefix.epoch && accepted.slot == computed.prefix.instance);
+        let current = self.accepted.as_ref().is_some_and(|accepted| {
+            accepted.epoch == computed.prefix.epoch && accepted.slot == computed.prefix.instance
+        });
         if !self.running.remove(&key) || !current {
             return; // Of an epoch that is over: nobody wants it.
         }
@@ -456,7 +478,10 @@ impl InstanceCore {
         let key = (prefix.tick, prefix.job, prefix.attempt);
         let epoch = prefix.epoch;
         if let Some(chunks) = self.results.get(&key) {
-            let wanted = chunks.iter().enumerate().filter(|(number, _)| missing.chunks.is_empty() || missing.chunks.contains(&(*number as u16)));
+            let wanted = chunks
+                .iter()
+                .enumerate()
+                .filter(|(number, _)| missing.chunks.is_empty() || missing.chunks.contains(&(*number as u16)));
             for (_, payload) in wanted {
                 self.answers.push_back(Answer::Result { epoch, payload: payload.clone() });
             }
@@ -464,13 +489,15 @@ impl InstanceCore {
         }
         let id = ParcelId { kind: ChunkKind::Job, ..prefix.parcel() };
         if self.running.contains(&key) || self.waiting.iter().any(|job| job.prefix.parcel() == id) {
-            self.answers.push_back(Answer::Result { epoch, payload: control::working(&prefix.answer(ChunkKind::Working)) });
+            self.answers
+                .push_back(Answer::Result { epoch, payload: control::working(&prefix.answer(ChunkKind::Working)) });
         } else if self.incoming.contains_key(&id) {
             self.ask_for(&id);
         } else {
             let all = Missing { of: ChunkKind::Job as u8, chunks: Vec::new() };
             self.asked_again += 1;
-            self.answers.push_back(Answer::Result { epoch, payload: control::encode(prefix, ChunkKind::Missing, &all) });
+            self.answers
+                .push_back(Answer::Result { epoch, payload: control::encode(prefix, ChunkKind::Missing, &all) });
         }
     }
 
@@ -494,8 +521,12 @@ impl InstanceCore {
 
     /// Asks for what stopped coming, and for shared inputs that never came.
     fn ask_for_silent(&mut self, now: u64) {
-        let silent: Vec<ParcelId> =
-            self.incoming.iter().filter(|(_, incoming)| incoming.system_known && now.saturating_sub(incoming.heard_at) > SILENCE).map(|(id, _)| *id).collect();
+        let silent: Vec<ParcelId> = self
+            .incoming
+            .iter()
+            .filter(|(_, incoming)| now.saturating_sub(incoming.heard_at) > SILENCE)
+            .map(|(id, _)| *id)
+            .collect();
         for id in silent {
             if let Some(incoming) = self.incoming.get_mut(&id) {
                 incoming.heard_at = now;
@@ -507,12 +538,20 @@ impl InstanceCore {
             .iter()
             .filter(|job| job.arrived.elapsed().as_nanos() as u64 > SILENCE)
             .map(|job| ChunkPrefix { job: job.manifest.node, attempt: 0, ..job.prefix })
-            .filter(|prefix| !self.incoming.keys().any(|id| id.kind == ChunkKind::Shared && id.tick == prefix.tick && id.job == prefix.job))
+            .filter(|prefix| {
+                !self
+                    .incoming
+                    .keys()
+                    .any(|id| id.kind == ChunkKind::Shared && id.tick == prefix.tick && id.job == prefix.job)
+            })
             .collect();
-        for prefix in lacking.first() {
+        if let Some(prefix) = lacking.first() {
             let all = Missing { of: ChunkKind::Shared as u8, chunks: Vec::new() };
             self.asked_again += 1;
-            self.answers.push_back(Answer::Result { epoch: prefix.epoch, payload: control::encode(prefix, ChunkKind::Missing, &all) });
+            self.answers.push_back(Answer::Result {
+                epoch: prefix.epoch,
+                payload: control::encode(prefix, ChunkKind::Missing, &all),
+            });
         }
         for job in &mut self.waiting {
             if job.arrived.elapsed().as_nanos() as u64 > SILENCE {

@@ -1,8 +1,8 @@
 //! From verified parcels to columns: the instance's own copy of what a job works on.
 
 use engine_component::query::{DocumentColumn, Part, PartColumn};
-use engine_component::{BitRows, Column, ComponentId, Entity, StorageKind};
 use engine_component::schema::Schema;
+use engine_component::{BitRows, Column, ComponentId, Entity, StorageKind};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::parcel::{Body, EventManifest, Expect, Parcel, PartManifest, PartSource};
 
@@ -41,12 +41,20 @@ fn query_of(descriptor: &SystemDescriptor, part: &PartManifest) -> Result<QueryD
 }
 
 /// The parts of a parcel, verified and copied into columns.
-pub(super) fn parts(system: &dyn System, parcel: &Parcel, manifests: &[PartManifest], events: &[EventManifest]) -> Result<Vec<OwnedPart>, String> {
+pub(super) fn parts(
+    system: &dyn System,
+    parcel: &Parcel,
+    manifests: &[PartManifest],
+    events: &[EventManifest],
+) -> Result<Vec<OwnedPart>, String> {
     Expect::input(manifests, events).verify(parcel).map_err(|error| error.to_string())?;
     let mut parts = manifests.iter().map(|manifest| OwnedPart::new(system, manifest)).collect::<Result<Vec<_>, _>>()?;
     for section in parcel.sections() {
         let section = section.map_err(|error| error.to_string())?;
-        let Some(part) = parts.get_mut(usize::from(section.part)).filter(|_| !matches!(section.body, Body::Stream(_))) else { continue };
+        let Some(part) = parts.get_mut(usize::from(section.part)).filter(|_| !matches!(section.body, Body::Stream(_)))
+        else {
+            continue;
+        };
         match section.body {
             Body::Entities(bytes) => {
                 let numbers = bytes.as_chunks::<8>().0.iter();
@@ -101,7 +109,8 @@ impl OwnedPart {
             }
             columns.push(Some(column));
         }
-        let changed = query.changed().into_iter().take(manifest.changed.into()).map(|component| (component, BitRows::new(rows)));
+        let changed =
+            query.changed().into_iter().take(manifest.changed.into()).map(|component| (component, BitRows::new(rows)));
         Ok(Self {
             source: manifest.source,
             number: manifest.number,
@@ -127,11 +136,20 @@ impl OwnedPart {
                 StorageKind::Document => PartColumn::Document(DocumentColumn::new(column, 0, rows)),
                 StorageKind::Plain => {
                     let stride = column.stride();
-                    if writes(slot) { PartColumn::write(column.bytes_mut(), stride) } else { PartColumn::read(column.bytes(), stride) }
+                    if writes(slot) {
+                        PartColumn::write(column.bytes_mut(), stride)
+                    } else {
+                        PartColumn::read(column.bytes(), stride)
+                    }
                 }
             },
         });
-        Part { entities: &self.entities, archetype: &self.archetype, columns: columns.collect(), changed: self.changed.clone() }
+        Part {
+            entities: &self.entities,
+            archetype: &self.archetype,
+            columns: columns.collect(),
+            changed: self.changed.clone(),
+        }
     }
 
     /// The rows, read only.
@@ -144,7 +162,12 @@ impl OwnedPart {
                 StorageKind::Plain => PartColumn::read(column.bytes(), column.stride()),
             },
         });
-        Part { entities: &self.entities, archetype: &self.archetype, columns: columns.collect(), changed: self.changed.clone() }
+        Part {
+            entities: &self.entities,
+            archetype: &self.archetype,
+            columns: columns.collect(),
+            changed: self.changed.clone(),
+        }
     }
 
     fn shared(&self) -> SharedPart<'_> {
@@ -166,7 +189,10 @@ impl SharedInput {
     pub(super) fn views(&self, views: usize) -> Vec<SharedRows<'_>> {
         (0..views)
             .map(|view| {
-                let parts = self.parts.iter().filter(|part| part.source == PartSource::View && usize::from(part.number) == view);
+                let parts = self
+                    .parts
+                    .iter()
+                    .filter(|part| part.source == PartSource::View && usize::from(part.number) == view);
                 SharedRows::new(parts.map(OwnedPart::shared).collect())
             })
             .collect()
@@ -180,7 +206,11 @@ pub(super) fn schema_of(system: &dyn System, component: ComponentId) -> Result<&
 }
 
 /// The events of a shared input.
-pub(super) fn events(system: &dyn System, parcel: &Parcel, manifests: &[EventManifest]) -> Result<Vec<EventBatch>, String> {
+pub(super) fn events(
+    system: &dyn System,
+    parcel: &Parcel,
+    manifests: &[EventManifest],
+) -> Result<Vec<EventBatch>, String> {
     let mut streams: Vec<Vec<u8>> = vec![Vec::new(); manifests.len()];
     for section in parcel.sections() {
         let section = section.map_err(|error| error.to_string())?;

@@ -78,7 +78,11 @@ pub enum InstanceError {
 ///
 /// # Errors
 /// When there is no server, or the coordinator refuses the instance.
-pub fn run_instance(config: &ConnectionConfig, systems: Vec<Arc<dyn System>>, options: InstanceOptions) -> Result<(), InstanceError> {
+pub fn run_instance(
+    config: &ConnectionConfig,
+    systems: Vec<Arc<dyn System>>,
+    options: InstanceOptions,
+) -> Result<(), InstanceError> {
     let name = options.name.clone().unwrap_or_else(made_up_name);
     engine_net::name::token("instance", &name)?;
     let subjects = Subjects::new(&config.prefix, &config.world)?;

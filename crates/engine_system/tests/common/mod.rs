@@ -3,7 +3,9 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, reason = "each test uses a part of this")]
 
 use engine_component::query::{DocumentColumn, Part, PartColumn, QueryDescriptor};
-use engine_component::{AlignedBytes, BitRows, Column, Component, ComponentId, Data, Entity, Event, StorageKind, TableId, World};
+use engine_component::{
+    AlignedBytes, BitRows, Column, Component, ComponentId, Data, Entity, Event, StorageKind, TableId, World,
+};
 use engine_system::{
     EventBatch, JobError, JobInput, JobOutput, ResourceAccess, SharedPart, SharedRows, System, Time, resource_rows,
 };
@@ -82,8 +84,11 @@ pub fn run(world: &mut World, system: &dyn System) -> Result<JobOutput, JobError
 pub fn run_at(world: &mut World, system: &dyn System, time: Time, unread: &Unread) -> Result<JobOutput, JobError> {
     let descriptor = system.descriptor().clone();
     let mut queries: Vec<Vec<Rows>> = descriptor.queries.iter().map(|query| Rows::of(world, query)).collect();
-    let mut resources: Vec<Rows> =
-        descriptor.resources.iter().flat_map(|resource: &ResourceAccess| Rows::of(world, &resource_rows(*resource))).collect();
+    let mut resources: Vec<Rows> = descriptor
+        .resources
+        .iter()
+        .flat_map(|resource: &ResourceAccess| Rows::of(world, &resource_rows(*resource)))
+        .collect();
     let events: Vec<EventBatch> = descriptor.reads_events.iter().map(|event| unread.of(*event)).collect();
     let views: Vec<SharedRows<'_>> = descriptor.views.iter().map(|view| shared_rows(world, view)).collect();
 
@@ -122,7 +127,9 @@ fn written_documents(job: &JobInput<'_>) -> Vec<WrittenDocument> {
         for column in &part.columns {
             if let PartColumn::Document(documents) = column {
                 // The tests have one document type.
-                written.extend(documents.changes().into_iter().map(|(row, bytes)| (part.archetype.to_vec(), Name::ID, row, bytes)));
+                written.extend(
+                    documents.changes().into_iter().map(|(row, bytes)| (part.archetype.to_vec(), Name::ID, row, bytes)),
+                );
             }
         }
     }
@@ -146,7 +153,11 @@ impl Buffer {
             Self::Absent => PartColumn::Absent,
             Self::Tag => PartColumn::Tag,
             Self::Plain { bytes, stride } => {
-                if write { PartColumn::write(bytes.as_mut_slice(), *stride) } else { PartColumn::read(bytes.as_slice(), *stride) }
+                if write {
+                    PartColumn::write(bytes.as_mut_slice(), *stride)
+                } else {
+                    PartColumn::read(bytes.as_slice(), *stride)
+                }
             }
             Self::Documents(column) => PartColumn::Document(DocumentColumn::new(column, 0, rows)),
         }
