@@ -201,7 +201,7 @@ fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {
             }
             coordinator.nobody_there(now, reply[from..].trim_start_matches('.'));
         }
-        IoEvent::Reconnected { lane, .. } if lane == Lane(0) => coordinator.reconnected(now),
+        IoEvent::Reconnected { lane: Lane(0), .. } => coordinator.reconnected(now),
         IoEvent::Reconnected { .. } | IoEvent::Disconnected { .. } | IoEvent::SlowConsumer { .. } => {
             tracing::warn!(?event, "the connection is disturbed");
         }

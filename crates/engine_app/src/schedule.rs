@@ -266,10 +266,7 @@ mod tests {
             .map(|(component, write)| ColumnAccess { component: *component, write: *write, optional: false })
             .collect();
         let query = QueryDescriptor { columns, filter: Filter::All(Vec::new()), entity: false };
-        Registered {
-            descriptor: SystemDescriptor { name: name.into(), queries: vec![query], ..Default::default() },
-            place,
-        }
+        Registered { descriptor: SystemDescriptor { queries: vec![query], ..SystemDescriptor::new(name) }, place }
     }
 
     fn names(systems: &[Registered], schedule: &Schedule) -> Vec<String> {

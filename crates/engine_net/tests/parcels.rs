@@ -108,7 +108,7 @@ fn read(parcel: &Parcel, parts: &mut [Rows]) -> Vec<u8> {
                 }
             }
             Body::Changed(bits) => {
-                part.changed.add_at(first, &BitRows::from_bytes(bits.bytes(), bits.rows() as usize).unwrap())
+                part.changed.add_at(first, &BitRows::from_bytes(bits.bytes(), bits.rows() as usize).unwrap());
             }
             Body::PackedPlain(bits, data) => {
                 let (stride, bytes) = &mut part.plain[section.column as usize - 1];

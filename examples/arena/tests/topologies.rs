@@ -1,5 +1,6 @@
 //! The same world, bit for bit, in every topology: real processes and a real nats-server.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 #![expect(unsafe_code, reason = "SIGSTOP and SIGCONT are sent by libc::kill")]
 
 use std::collections::BTreeMap;

@@ -66,7 +66,10 @@ enum Slot<T> {
 
 impl<T: Data> OwnedCells<T> {
     fn new(rows: usize) -> Self {
-        Self { rows: (0..rows).map(|_| Cell(UnsafeCell::new(Slot::Raw))).collect(), written: RefCell::new(vec![false; rows]) }
+        Self {
+            rows: (0..rows).map(|_| Cell(UnsafeCell::new(Slot::Raw))).collect(),
+            written: RefCell::new(vec![false; rows]),
+        }
     }
 }
 

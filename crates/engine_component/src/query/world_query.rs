@@ -104,7 +104,12 @@ impl TableParts {
                 }
             }
         });
-        Part { entities: table.entities(), archetype: table.components(), columns: columns.collect(), changed: Vec::new() }
+        Part {
+            entities: table.entities(),
+            archetype: table.components(),
+            columns: columns.collect(),
+            changed: Vec::new(),
+        }
     }
 }
 
@@ -168,7 +173,9 @@ impl<D: QueryData, F: QueryFilter> QueryState<D, F> {
     fn look_at_new_tables(&mut self, world: &World) {
         for (index, table) in world.tables().iter().enumerate().skip(self.seen) {
             let has_documents = self.descriptor.columns.iter().any(|column| {
-                table.column_index(column.component).is_some_and(|index| table.column(index).kind() == StorageKind::Document)
+                table
+                    .column_index(column.component)
+                    .is_some_and(|index| table.column(index).kind() == StorageKind::Document)
             });
             if self.descriptor.matches(table.components()) && !has_documents {
                 let columns = self.descriptor.columns.iter();

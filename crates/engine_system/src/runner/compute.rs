@@ -91,10 +91,13 @@ fn run(work: Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Computed {
     }
 }
 
+/// Rows, and the documents that they have now.
+type NewDocuments = Vec<(usize, Vec<u8>)>;
+
 /// What a job changed in a column.
 enum Change {
     Plain(BitRows),
-    Documents(Vec<(usize, Vec<u8>)>),
+    Documents(NewDocuments),
 }
 
 type Refusal = (&'static str, String);
@@ -122,7 +125,7 @@ fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Resul
     let started = Instant::now();
     let output = system.run(&job).map_err(|error| ("error", error.to_string()))?;
     let compute_ns = started.elapsed().as_nanos() as u64;
-    let documents: Vec<Vec<Option<Vec<(usize, Vec<u8>)>>>> = places
+    let documents: Vec<Vec<Option<NewDocuments>>> = places
         .iter()
         .map(|(source, number, index)| {
             let part =
@@ -188,7 +191,7 @@ fn write_part(
     number: u16,
     part: &OwnedPart,
     before: &[Option<Vec<u8>>],
-    documents: Vec<Option<Vec<(usize, Vec<u8>)>>>,
+    documents: Vec<Option<NewDocuments>>,
 ) -> Result<(), engine_net::parcel::WriteError> {
     let mut changes: Vec<(u16, Change)> = Vec::new();
     for (slot, (column, documents)) in part.columns.iter().zip(documents).enumerate() {
