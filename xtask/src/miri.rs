@@ -15,9 +15,20 @@ const RUNS: &[(&str, &str)] = &[("engine_component", "--lib --tests"), ("engine_
 /// Files that Miri can't run, since all they do is to call into the operating system.
 const FOREIGN: &[&str] = &["crates/engine_net/src/server/signal.rs", "crates/engine_app/src/dev/child.rs"];
 
+/// Files whose unsafe code only runs in a whole app, with threads and processes, which is too slow for Miri;
+/// what they hand out is checked in `engine_component`.
+const WHOLE_APP: &[&str] = &[
+    "benches/src/allocator.rs",
+    "crates/engine_app/src/coordinator/tick.rs",
+    "crates/engine_app/src/local.rs",
+    "examples/arena/tests/topologies.rs",
+];
+
 /// Whether Miri runs the unsafe code of a file, or can't.
 pub(crate) fn sees(file: &str) -> bool {
-    FOREIGN.contains(&file) || RUNS.iter().any(|(package, _)| file.starts_with(&format!("crates/{package}/")))
+    FOREIGN.contains(&file)
+        || WHOLE_APP.contains(&file)
+        || RUNS.iter().any(|(package, _)| file.starts_with(&format!("crates/{package}/")))
 }
 
 pub(crate) fn check() -> Result<Outcome> {

@@ -76,7 +76,7 @@ fn names_path(line: &str, path: &str) -> bool {
 
 fn names_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
-        let inside = |neighbour: Option<char>| neighbour.is_some_and(|neighbour| neighbour.is_alphanumeric());
+        let inside = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
         !inside(line[..at].chars().next_back()) && !inside(line[at + word.len()..].chars().next())
     })
 }
