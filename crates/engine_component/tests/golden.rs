@@ -50,7 +50,7 @@ fn declared_types_are_normalised() {
     }
 
     let types: Vec<String> = Imports::schema().fields.iter().map(|field| field.ty.to_string()).collect();
-    assert_eq!(types, ["\"BTreeMap<String, Vec<(u8, u16, )>>\"", "\"Map<String, [Option<i8>; 3]>\""]);
+    assert_eq!(types, ["\"BTreeMap<String, Vec<(u8, u16)>>\"", "\"Map<String, [Option<i8>; 3]>\""]);
 }
 
 #[test]

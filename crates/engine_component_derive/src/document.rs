@@ -92,9 +92,11 @@ fn put(tokens: TokenStream, out: &mut String) {
                     proc_macro2::Delimiter::Brace => ("{", "}"),
                     proc_macro2::Delimiter::None => ("", ""),
                 };
-                out.push_str(open);
-                put(group.stream(), out);
-                out.push_str(close);
+                let inner = declared(group.stream());
+                // `(u8, u16,)` is `(u8, u16)`, but `(u8,)` is no `(u8)`.
+                let list = inner.strip_suffix(", ").filter(|list| list.contains(", "));
+                let inner = list.unwrap_or(inner.trim_end());
+                out.push_str(&format!("{open}{inner}{close}"));
             }
             TokenTree::Punct(punct) => put_punct(punct.as_char(), out),
             TokenTree::Ident(ident) => put_word(&ident.to_string(), out),

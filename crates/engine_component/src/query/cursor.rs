@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use super::data::{QueryData, ReadOnlyQueryData};
 use super::filter::{ArchetypeFilter, QueryFilter};
 use super::part::Part;
+use super::rows::Rows;
 use super::slices::SliceData;
 use crate::Entity;
 
@@ -34,6 +35,55 @@ use crate::Entity;
 /// }).unwrap();
 /// assert_eq!(world.get::<Position>(entity).unwrap().x, 2.0);
 /// ```
+///
+/// A row that is written is not reached a second time meanwhile:
+///
+/// ```compile_fail,E0499
+/// # use engine_component::{Component, Entity, query::Query};
+/// # #[derive(Component, Clone, Copy)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// fn swap(query: &mut Query<&mut Position>, a: Entity, b: Entity) {
+///     std::mem::swap(query.get_mut(a).unwrap(), query.get_mut(b).unwrap());
+/// }
+/// ```
+///
+/// nor read, nor kept longer than the query:
+///
+/// ```compile_fail,E0502
+/// # use engine_component::{Component, Entity, query::Query};
+/// # #[derive(Component, Clone, Copy)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// fn follow(query: &mut Query<&mut Position>, a: Entity, b: Entity) {
+///     let (first, second) = (query.get_mut(a).unwrap(), query.get(b).unwrap());
+///     first.x = second.x;
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use engine_component::{Component, World, query::Query};
+/// # #[derive(Component, Clone, Copy)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// let kept = World::default().with_query(|mut query: Query<&mut Position>| query.iter_mut().next());
+/// ```
+///
+/// Items that are only read are not written, whatever the query may do:
+///
+/// ```compile_fail,E0594
+/// # use engine_component::{Component, World, query::Query};
+/// # #[derive(Component, Clone, Copy)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// fn stop(query: &Query<&mut Position>) {
+///     query.iter().for_each(|position| position.x = 0.0);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Query<'w, D: QueryData, F: QueryFilter = ()> {
     parts: &'w [Part<'w>],
@@ -47,8 +97,10 @@ impl<'w, D: QueryData, F: QueryFilter> Query<'w, D, F> {
     /// sees to that.
     ///
     /// # Safety
-    /// Until the query and its items are gone, no other query over these parts writes what this one
-    /// touches, or touches what this one writes.
+    /// [`describe`](super::describe) finds nothing wrong with the query's types, and the columns of the parts
+    /// are those of its description. Until the query and its items are gone, nobody else writes what the query
+    /// touches, or touches what it writes, neither through a query over these parts nor otherwise
+    /// ([`DocumentColumn::changes`](super::DocumentColumn::changes) touches what was written).
     #[must_use]
     pub unsafe fn new(parts: &'w [Part<'w>]) -> Self {
         Self { parts, index: OnceCell::new(), types: PhantomData }
@@ -70,10 +122,14 @@ impl<'w, D: QueryData, F: QueryFilter> Query<'w, D, F> {
         self.iter_mut().for_each(visit);
     }
 
-    /// The number of rows that match. O(rows) when the filter looks at rows.
+    /// The number of rows that match. O(rows) when the filter or a document looks at rows, else O(parts).
     #[must_use]
     pub fn len(&self) -> usize {
-        self.iter().count()
+        if F::PER_ROW || D::DOCUMENTS {
+            return self.iter().count();
+        }
+        // SAFETY: as for `iter`.
+        self.parts.iter().map(|part| unsafe { Rows::<D::ReadOnly, F>::of(&part) }.left()).sum()
     }
 
     /// Whether no row matches.
@@ -95,6 +151,22 @@ impl<'w, D: QueryData, F: QueryFilter> Query<'w, D, F> {
         item::<D, F>(part, row)
     }
 
+    /// The only row that matches, to be read.
+    ///
+    /// # Errors
+    /// When none matches, or more than one.
+    pub fn single(&self) -> Result<<D::ReadOnly as QueryData>::Item<'_>, NotSingle> {
+        only(self.iter())
+    }
+
+    /// The only row that matches.
+    ///
+    /// # Errors
+    /// When none matches, or more than one.
+    pub fn single_mut(&mut self) -> Result<D::Item<'_>, NotSingle> {
+        only(self.iter_mut())
+    }
+
     /// Whole columns, part by part.
     pub fn slices(&self) -> impl Iterator<Item = <D::ReadOnly as SliceData>::Slices<'_>>
     where
@@ -105,7 +177,19 @@ impl<'w, D: QueryData, F: QueryFilter> Query<'w, D, F> {
         self.matching().map(|part| unsafe { whole::<D::ReadOnly>(part) })
     }
 
-    /// Whole columns, part by part, to be written.
+    /// Whole columns, part by part, to be written. Documents have none, and a filter that looks at rows would cut
+    /// holes into them:
+    ///
+    /// ```compile_fail,E0277
+    /// # use engine_component::{Component, query::{Changed, Query}};
+    /// # #[derive(Component, Clone, Copy)]
+    /// # #[repr(C)]
+    /// # #[component(name = "doc.Position")]
+    /// # struct Position { x: f32 }
+    /// fn stop(query: &mut Query<&mut Position, Changed<Position>>) {
+    ///     query.slices_mut().flatten().for_each(|position| position.x = 0.0);
+    /// }
+    /// ```
     pub fn slices_mut(&mut self) -> impl Iterator<Item = D::Slices<'_>>
     where
         D: SliceData,
@@ -141,6 +225,22 @@ fn item<'a, D: QueryData, F: QueryFilter>(part: &'a Part<'a>, row: usize) -> Opt
     matches.then(|| unsafe { D::item(&fetch, row) })
 }
 
+/// A query that was to have one row has none, or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotSingle {
+    /// No row matches.
+    #[error("no row matches a query that is asked for its only one")]
+    None,
+    /// More than one row matches.
+    #[error("several rows match a query that is asked for its only one")]
+    Several,
+}
+
+fn only<I: Iterator>(mut rows: I) -> Result<I::Item, NotSingle> {
+    let row = rows.next().ok_or(NotSingle::None)?;
+    if rows.next().is_some() { Err(NotSingle::Several) } else { Ok(row) }
+}
+
 /// # Safety
 /// Nobody else uses what the slices write, or writes what they read.
 unsafe fn whole<'a, D: SliceData>(part: &'a Part<'a>) -> D::Slices<'a> {
@@ -149,29 +249,15 @@ unsafe fn whole<'a, D: SliceData>(part: &'a Part<'a>) -> D::Slices<'a> {
 }
 
 /// The rows of a query.
+#[derive(Debug)]
 pub struct QueryIter<'a, D: QueryData, F: QueryFilter> {
     parts: std::slice::Iter<'a, Part<'a>>,
-    current: Option<(D::Fetch<'a>, F::Fetch<'a>)>,
-    row: usize,
-    rows: usize,
-}
-
-impl<D: QueryData, F: QueryFilter> std::fmt::Debug for QueryIter<'_, D, F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "QueryIter(row {} of {})", self.row, self.rows)
-    }
+    rows: Rows<'a, D, F>,
 }
 
 impl<'a, D: QueryData, F: QueryFilter> QueryIter<'a, D, F> {
     fn new(parts: &'a [Part<'a>]) -> Self {
-        Self { parts: parts.iter(), current: None, row: 0, rows: 0 }
-    }
-
-    fn next_part(&mut self) -> Option<()> {
-        let part = self.parts.next()?;
-        self.current = Some((D::fetch(&part, &mut 0), F::fetch(&part)));
-        (self.row, self.rows) = (0, part.entities.len());
-        Some(())
+        Self { parts: parts.iter(), rows: Rows::none() }
     }
 }
 
@@ -181,36 +267,21 @@ impl<'a, D: QueryData, F: QueryFilter> Iterator for QueryIter<'a, D, F> {
     #[inline]
     fn next(&mut self) -> Option<D::Item<'a>> {
         loop {
-            if self.row < self.rows {
-                let row = self.row;
-                self.row += 1;
-                let (fetch, filter) = self.current.as_ref()?;
-                if F::matches(filter, row) && D::matches(fetch, row) {
-                    // SAFETY: the row is the part's and matches; every row is handed out once.
-                    return Some(unsafe { D::item(fetch, row) });
-                }
-            } else {
-                self.next_part()?;
+            if let Some(item) = self.rows.next() {
+                return Some(item);
             }
+            let part = self.parts.next()?;
+            // SAFETY: what the maker of the query has promised; it is borrowed as `D` demands, and each part
+            // comes once.
+            self.rows = unsafe { Rows::of(&part) };
         }
     }
 
     #[inline]
-    fn fold<B, G: FnMut(B, D::Item<'a>) -> B>(mut self, init: B, mut visit: G) -> B {
-        let mut sum = init;
-        loop {
-            if let Some((fetch, filter)) = &self.current {
-                for row in self.row..self.rows {
-                    if F::matches(filter, row) && D::matches(fetch, row) {
-                        // SAFETY: as in `next`.
-                        sum = visit(sum, unsafe { D::item(fetch, row) });
-                    }
-                }
-            }
-            if self.next_part().is_none() {
-                return sum;
-            }
-        }
+    fn fold<B, G: FnMut(B, D::Item<'a>) -> B>(self, init: B, mut visit: G) -> B {
+        let sum = self.rows.fold(init, &mut visit);
+        // SAFETY: as in `next`.
+        self.parts.fold(sum, |sum, part| unsafe { Rows::<D, F>::of(&part) }.fold(sum, &mut visit))
     }
 }
 

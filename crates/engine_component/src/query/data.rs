@@ -3,12 +3,13 @@
 #![expect(unsafe_code, reason = "rows are read through pointers, without a bounds check each")]
 
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 
-use super::descriptor::{ColumnAccess, QueryDescriptor};
+use super::descriptor::{ColumnAccess, ItemNames, QueryDescriptor};
 use super::documents::TypedRows;
 use super::part::{ColumnView, Source};
 use crate::Entity;
-use crate::data::{Component, Data, DocumentStorage, Plain, PlainStorage, Storage, Tag, TagStorage};
+use crate::data::{Component, Data, DocumentStorage, Plain, PlainStorage, Storage, StorageKind, Tag, TagStorage};
 
 /// How a query reaches the rows of a type, by its storage.
 pub trait FetchStorage<T>: Storage<T> {
@@ -38,42 +39,44 @@ pub trait FetchStorage<T>: Storage<T> {
 }
 
 impl<T: Data + Plain> FetchStorage<T> for PlainStorage {
-    type Rows<'a> = *mut T;
+    type Rows<'a> = NonNull<T>;
 
     #[inline]
-    fn rows<'a>(column: ColumnView<'a>, write: bool) -> Option<*mut T>
+    fn rows<'a>(column: ColumnView<'a>, write: bool) -> Option<NonNull<T>>
     where
         T: 'a,
     {
         let ColumnView::Plain(first, stride, writable) = column else { return None };
         assert!(stride == size_of::<T>(), "a column of `{}` has values of {stride} bytes", T::NAME);
         assert!(writable || !write, "`{}` is written through a query that only reads it", T::NAME);
-        let first: *mut T = first.as_ptr().cast();
-        debug_assert!(first.is_aligned());
+        let first: NonNull<T> = first.cast();
+        // Not only in debug builds: bytes that somebody lends to a part may lie anywhere.
+        assert!(first.is_aligned(), "the values of `{}` are not aligned", T::NAME);
         Some(first)
     }
 
     #[inline]
-    fn matches(_rows: &*mut T, _row: usize) -> bool {
+    fn matches(_rows: &NonNull<T>, _row: usize) -> bool {
         true
     }
 
     #[inline]
-    unsafe fn read<'a>(rows: &*mut T, row: usize) -> &'a T
+    unsafe fn read<'a>(rows: &NonNull<T>, row: usize) -> &'a T
     where
         T: 'a,
     {
-        // SAFETY: the part promised initialised, aligned rows for 'a; any bytes are a `T`.
-        unsafe { &*rows.add(row) }
+        // SAFETY: the source promised initialised rows for 'a, and the row exists; any bytes are a `T`;
+        // `rows` has checked stride and alignment.
+        unsafe { rows.add(row).as_ref() }
     }
 
     #[inline]
-    unsafe fn write<'a>(rows: &*mut T, row: usize) -> &'a mut T
+    unsafe fn write<'a>(rows: &NonNull<T>, row: usize) -> &'a mut T
     where
         T: 'a,
     {
-        // SAFETY: as for `read`, and the part promised that nobody else uses writable rows.
-        unsafe { &mut *rows.add(row) }
+        // SAFETY: as for `read`, and the source promised that nobody else uses writable rows.
+        unsafe { rows.add(row).as_mut() }
     }
 }
 
@@ -148,8 +151,13 @@ impl<T: Data + Tag> FetchStorage<T> for TagStorage {
 /// What a query hands out for each row.
 ///
 /// # Safety
-/// `describe` and `fetch` use up the same number of columns, and `item` touches nothing but what
-/// `describe` said.
+/// `describe` and `fetch` use up the same columns in the same order, and `item` touches nothing but what
+/// `describe` said. `ReadOnly` has the same columns, and writes none.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no item of a query",
+    label = "no item of a query",
+    note = "items are `Entity`, `&T`, `&mut T`, `Option<&T>`, `Option<&mut T>` and tuples of up to 12 of them, where `T` derives `Component`"
+)]
 pub unsafe trait QueryData {
     /// The item of a row.
     type Item<'a>;
@@ -157,9 +165,11 @@ pub unsafe trait QueryData {
     type ReadOnly: ReadOnlyQueryData;
     /// The columns of a part.
     type Fetch<'a>: Copy;
+    /// Whether an item is a document. Documents may not decode, so such rows are looked at one by one.
+    const DOCUMENTS: bool;
 
     /// Appends what is touched, and how people call it.
-    fn describe(descriptor: &mut QueryDescriptor, names: &mut Vec<String>);
+    fn describe(descriptor: &mut QueryDescriptor, names: &mut ItemNames);
 
     /// The columns of a part, from `slot` on.
     fn fetch<'a, S: Source<'a>>(source: &S, slot: &mut usize) -> Self::Fetch<'a>;
@@ -187,9 +197,11 @@ unsafe impl QueryData for Entity {
     type Item<'a> = Entity;
     type ReadOnly = Entity;
     type Fetch<'a> = &'a [Entity];
+    const DOCUMENTS: bool = false;
 
-    fn describe(descriptor: &mut QueryDescriptor, _names: &mut Vec<String>) {
+    fn describe(descriptor: &mut QueryDescriptor, names: &mut ItemNames) {
         descriptor.entity = true;
+        names.skip();
     }
 
     #[inline]
@@ -206,10 +218,10 @@ unsafe impl QueryData for Entity {
 // SAFETY: as above.
 unsafe impl ReadOnlyQueryData for Entity {}
 
-fn column<T: Data>(descriptor: &mut QueryDescriptor, names: &mut Vec<String>, write: bool, optional: bool) {
+fn column<T: Data>(descriptor: &mut QueryDescriptor, names: &mut ItemNames, write: bool, optional: bool) {
     descriptor.columns.push(ColumnAccess { component: T::ID, write, optional });
-    let reference = if write { "&mut " } else { "&" };
-    names.push(if optional { format!("Option<{reference}{}>", T::NAME) } else { format!("{reference}{}", T::NAME) });
+    let reference = format!("{}{}", if write { "&mut " } else { "&" }, T::NAME);
+    names.push(&if optional { format!("Option<{reference}>") } else { reference });
 }
 
 /// The rows of a column of one type.
@@ -276,8 +288,9 @@ macro_rules! single {
             type Item<'a> = $item;
             type ReadOnly = $read_only;
             type Fetch<'a> = ColumnFetch<'a, T>;
+            const DOCUMENTS: bool = matches!(T::KIND, StorageKind::Document);
 
-            fn describe(descriptor: &mut QueryDescriptor, names: &mut Vec<String>) {
+            fn describe(descriptor: &mut QueryDescriptor, names: &mut ItemNames) {
                 column::<T>(descriptor, names, $write, $optional);
             }
 
@@ -323,8 +336,9 @@ macro_rules! tuple {
             type Item<'a> = ($($name::Item<'a>,)*);
             type ReadOnly = ($($name::ReadOnly,)*);
             type Fetch<'a> = ($($name::Fetch<'a>,)*);
+            const DOCUMENTS: bool = false $(|| $name::DOCUMENTS)*;
 
-            fn describe(_descriptor: &mut QueryDescriptor, _names: &mut Vec<String>) {
+            fn describe(_descriptor: &mut QueryDescriptor, _names: &mut ItemNames) {
                 $($name::describe(_descriptor, _names);)*
             }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{QueryData, QueryFilter};
 use crate::ComponentId;
 
-/// Columns of a query, at the most.
+/// Columns and filters of a query, at the most.
 pub(super) const MAX_COLUMNS: usize = 64;
 
 /// One component that a query touches.
@@ -66,37 +66,72 @@ pub enum QueryError {
         second: String,
     },
     /// Too many columns or filters.
-    #[error("a query of {0} columns; {MAX_COLUMNS} are allowed")]
+    #[error("a query of {0} columns and filters; {MAX_COLUMNS} are allowed")]
     TooLarge(usize),
+    /// A prepared query of documents.
+    #[error("a `QueryState` does not decode documents: use `World::with_query` for this query")]
+    Documents,
 }
 
 /// The descriptor of a query's types.
 ///
 /// # Errors
-/// When two items alias.
+/// When two items alias, or there are too many.
 pub fn describe<D: QueryData, F: QueryFilter>() -> Result<QueryDescriptor, QueryError> {
     let mut descriptor = QueryDescriptor { filter: F::describe(), ..QueryDescriptor::default() };
-    let mut names = Vec::new();
+    let mut names = ItemNames::default();
     D::describe(&mut descriptor, &mut names);
+    let size = descriptor.size();
+    if size > MAX_COLUMNS {
+        return Err(QueryError::TooLarge(size));
+    }
     for (at, column) in descriptor.columns.iter().enumerate() {
         let alias = descriptor.columns[..at]
             .iter()
             .position(|other| other.component == column.component && (other.write || column.write));
         if let Some(first) = alias {
-            let name = |index: usize| format!("`{}` (item {})", names[index], index + 1);
-            return Err(QueryError::Aliases { first: name(first), second: name(at) });
+            return Err(QueryError::Aliases { first: names.of(first), second: names.of(at) });
         }
     }
     Ok(descriptor)
 }
 
+/// What people call the items of a query: for messages.
+#[derive(Debug, Default)]
+pub struct ItemNames {
+    items: usize,
+    columns: Vec<String>,
+}
+
+impl ItemNames {
+    /// An item without a column.
+    pub(super) fn skip(&mut self) {
+        self.items += 1;
+    }
+
+    /// An item with a column.
+    pub(super) fn push(&mut self, name: &str) {
+        self.items += 1;
+        self.columns.push(format!("`{name}` (item {})", self.items));
+    }
+
+    fn of(&self, column: usize) -> String {
+        self.columns[column].clone()
+    }
+}
+
 impl QueryDescriptor {
+    /// Columns and filters.
+    fn size(&self) -> usize {
+        self.columns.len() + self.filter.size()
+    }
+
     /// Checks a descriptor from outside.
     ///
     /// # Errors
     /// When it is too large, or two columns alias.
     pub fn check(&self) -> Result<(), QueryError> {
-        let size = self.columns.len() + self.filter.size();
+        let size = self.size();
         if size > MAX_COLUMNS {
             return Err(QueryError::TooLarge(size));
         }

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "rows of a query are handed out one by one, as rows of a slice are")]
 
 use std::any::Any;
-use std::cell::{OnceCell, RefCell, UnsafeCell};
+use std::cell::{Cell as Counter, OnceCell, RefCell, UnsafeCell};
 
 use crate::column::Column;
 use crate::data::{Data, Storage};
@@ -26,6 +26,9 @@ impl std::fmt::Debug for DocumentColumn<'_> {
 pub trait Cells: Any + Send {
     /// The rows that were handed out to be written, with their documents encoded.
     fn written(&self) -> Vec<(usize, Vec<u8>)>;
+
+    /// Rows that were looked at and did not decode.
+    fn undecodable(&self) -> usize;
 }
 
 impl<'a> DocumentColumn<'a> {
@@ -35,12 +38,19 @@ impl<'a> DocumentColumn<'a> {
         Self { column, first_row, rows, cells: OnceCell::new() }
     }
 
-    /// Rows whose documents differ from those in the column, with the new ones.
+    /// Rows whose documents differ from those in the column, with the new ones. It reads what queries have
+    /// written: it is for when they are gone.
     #[must_use]
     pub fn changes(&self) -> Vec<(usize, Vec<u8>)> {
         let mut written = self.cells.get().map(|cells| cells.written()).unwrap_or_default();
         written.retain(|(row, bytes)| self.column.row(self.first_row + row) != bytes.as_slice());
         written
+    }
+
+    /// Rows that a query looked at and did not match, since their documents are not of its type.
+    #[must_use]
+    pub fn undecodable(&self) -> usize {
+        self.cells.get().map_or(0, |cells| cells.undecodable())
     }
 
     pub(super) fn typed<T: Data>(&'a self) -> TypedRows<'a, T> {
@@ -54,6 +64,7 @@ impl<'a> DocumentColumn<'a> {
 struct OwnedCells<T> {
     rows: Box<[Cell<T>]>,
     written: RefCell<Vec<bool>>,
+    undecodable: Counter<usize>,
 }
 
 struct Cell<T>(UnsafeCell<Slot<T>>);
@@ -66,10 +77,8 @@ enum Slot<T> {
 
 impl<T: Data> OwnedCells<T> {
     fn new(rows: usize) -> Self {
-        Self {
-            rows: (0..rows).map(|_| Cell(UnsafeCell::new(Slot::Raw))).collect(),
-            written: RefCell::new(vec![false; rows]),
-        }
+        let cells = (0..rows).map(|_| Cell(UnsafeCell::new(Slot::Raw)));
+        Self { rows: cells.collect(), written: RefCell::new(vec![false; rows]), undecodable: Counter::new(0) }
     }
 }
 
@@ -85,6 +94,10 @@ impl<T: Data> Cells for OwnedCells<T> {
             }
         })
         .collect()
+    }
+
+    fn undecodable(&self) -> usize {
+        self.undecodable.get()
     }
 }
 
@@ -117,7 +130,10 @@ impl<'a, T: Data> TypedRows<'a, T> {
         if let Slot::Raw = unsafe { &*slot } {
             let decoded = match T::Storage::decode(self.column.column.row(self.column.first_row + row)) {
                 Ok(value) => Slot::Decoded(value),
-                Err(_) => Slot::Undecodable,
+                Err(_) => {
+                    self.cells.undecodable.set(self.cells.undecodable.get() + 1);
+                    Slot::Undecodable
+                }
             };
             // SAFETY: as above: no reference into a `Raw` slot has been handed out.
             unsafe { *slot = decoded };

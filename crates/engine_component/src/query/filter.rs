@@ -25,9 +25,16 @@ pub struct Changed<T>(PhantomData<T>);
 pub struct Or<T>(PhantomData<T>);
 
 /// A filter.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no filter of a query",
+    label = "no filter of a query",
+    note = "filters are `With<T>`, `Without<T>`, `Changed<T>`, `Or<(…)>` and tuples of up to 12 of them, where `T` derives `Component`"
+)]
 pub trait QueryFilter {
     /// The filter, applied to a part.
     type Fetch<'a>: Copy;
+    /// Whether rows of one part can differ. When not, a part is taken or left as a whole.
+    const PER_ROW: bool;
 
     /// The filter without its types.
     fn describe() -> Filter;
@@ -40,10 +47,15 @@ pub trait QueryFilter {
 }
 
 /// A filter that matches all rows of an archetype, or none.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` looks at single rows",
+    note = "slices are whole columns: `With`, `Without` and `Or` of them are possible, `Changed` is not"
+)]
 pub trait ArchetypeFilter: QueryFilter {}
 
 impl<T: Component> QueryFilter for With<T> {
     type Fetch<'a> = bool;
+    const PER_ROW: bool = false;
 
     fn describe() -> Filter {
         Filter::With(T::ID)
@@ -63,6 +75,7 @@ impl<T: Component> ArchetypeFilter for With<T> {}
 
 impl<T: Component> QueryFilter for Without<T> {
     type Fetch<'a> = bool;
+    const PER_ROW: bool = false;
 
     fn describe() -> Filter {
         Filter::Without(T::ID)
@@ -93,6 +106,7 @@ pub enum ChangedRows<'a> {
 
 impl<T: Component> QueryFilter for Changed<T> {
     type Fetch<'a> = ChangedRows<'a>;
+    const PER_ROW: bool = true;
 
     fn describe() -> Filter {
         Filter::Changed(T::ID)
@@ -121,6 +135,7 @@ macro_rules! tuple {
     ($($name:ident $index:tt),*) => {
         impl<$($name: QueryFilter),*> QueryFilter for ($($name,)*) {
             type Fetch<'a> = ($($name::Fetch<'a>,)*);
+            const PER_ROW: bool = false $(|| $name::PER_ROW)*;
 
             fn describe() -> Filter {
                 Filter::All(vec![$($name::describe()),*])
@@ -145,6 +160,7 @@ macro_rules! or {
     ($($name:ident $index:tt),*) => {
         impl<$($name: QueryFilter),*> QueryFilter for Or<($($name,)*)> {
             type Fetch<'a> = ($($name::Fetch<'a>,)*);
+            const PER_ROW: bool = false $(|| $name::PER_ROW)*;
 
             fn describe() -> Filter {
                 Filter::Any(vec![$($name::describe()),*])

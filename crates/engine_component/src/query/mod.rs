@@ -12,6 +12,7 @@
 //! | `filter.rs` | `With`, `Without`, `Changed`, `Or` |
 //! | `documents.rs` | documents, decoded when they are looked at |
 //! | `slices.rs` | whole columns as slices |
+//! | `rows.rs` | walking the rows of one part |
 //! | `cursor.rs` | the query itself: rows, access by entity |
 //! | `world_query.rs` | queries on a world, outside of systems |
 
@@ -21,14 +22,15 @@ mod descriptor;
 mod documents;
 mod filter;
 mod part;
+mod rows;
 mod slices;
 mod world_query;
 
-pub use cursor::{Query, QueryIter};
+pub use cursor::{NotSingle, Query, QueryIter};
 pub use data::{FetchStorage, QueryData, ReadOnlyQueryData};
-pub use descriptor::{ColumnAccess, Filter, QueryDescriptor, QueryError, describe};
+pub use descriptor::{ColumnAccess, Filter, ItemNames, QueryDescriptor, QueryError, describe};
 pub use documents::{Cells, DocumentColumn};
 pub use filter::{ArchetypeFilter, Changed, Or, QueryFilter, With, Without};
 pub use part::{ColumnView, Part, PartColumn, Source};
 pub use slices::SliceData;
-pub use world_query::QueryState;
+pub use world_query::{QueryState, StateIter};

@@ -37,8 +37,8 @@ unsafe impl<T: Component<Storage = PlainStorage> + Plain> SliceData for &T {
     type Slices<'a> = &'a [T];
 
     unsafe fn slices<'a>(fetch: &Self::Fetch<'a>, rows: usize) -> &'a [T] {
-        let first = fetch.rows().expect("a required column is there");
-        // SAFETY: the part promised so many initialised, aligned rows; any bytes are a `T`.
+        let first = fetch.rows().expect("a required column is there").as_ptr();
+        // SAFETY: the source promised so many initialised rows; any bytes are a `T`; alignment was checked.
         unsafe { std::slice::from_raw_parts(first, rows) }
     }
 }
@@ -48,7 +48,7 @@ unsafe impl<T: Component<Storage = PlainStorage> + Plain> SliceData for &mut T {
     type Slices<'a> = &'a mut [T];
 
     unsafe fn slices<'a>(fetch: &Self::Fetch<'a>, rows: usize) -> &'a mut [T] {
-        let first = fetch.rows().expect("a required column is there");
+        let first = fetch.rows().expect("a required column is there").as_ptr();
         // SAFETY: as above, and nobody else uses writable rows.
         unsafe { std::slice::from_raw_parts_mut(first, rows) }
     }
@@ -60,7 +60,17 @@ unsafe impl<T: Component<Storage = PlainStorage> + Plain> SliceData for Option<&
 
     unsafe fn slices<'a>(fetch: &Self::Fetch<'a>, rows: usize) -> Option<&'a [T]> {
         // SAFETY: as above.
-        fetch.rows().map(|first| unsafe { std::slice::from_raw_parts(first.cast_const(), rows) })
+        fetch.rows().map(|first| unsafe { std::slice::from_raw_parts(first.as_ptr(), rows) })
+    }
+}
+
+// SAFETY: the column's rows, where there is one.
+unsafe impl<T: Component<Storage = PlainStorage> + Plain> SliceData for Option<&mut T> {
+    type Slices<'a> = Option<&'a mut [T]>;
+
+    unsafe fn slices<'a>(fetch: &Self::Fetch<'a>, rows: usize) -> Option<&'a mut [T]> {
+        // SAFETY: as above, and nobody else uses writable rows.
+        fetch.rows().map(|first| unsafe { std::slice::from_raw_parts_mut(first.as_ptr(), rows) })
     }
 }
 
