@@ -96,7 +96,12 @@ impl Coordinator {
                 continue;
             }
             let node = running.run.plan().jobs[job as usize].node;
-            let Some(member) = running.open.get(&job).map(|open| open.member.clone()) else {
+            let Some(member) = running
+                .open
+                .get(&job)
+                .map(|open| open.member.clone())
+                .filter(|member| self.members.get(member).is_some())
+            else {
                 unassigned.entry(node).or_default().push(job);
                 kept.push_back(job);
                 continue;

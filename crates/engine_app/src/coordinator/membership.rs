@@ -31,7 +31,9 @@ impl Coordinator {
                     // The same instance asks again while its first request waits: the answer goes to the last.
                     self.joins.retain(|(_, other)| other.instance != register.instance);
                     self.joins.push((reply.map(str::to_owned), register));
-                    if self.running.is_none() {
+                    // Who brings nothing new may come in the middle of a tick: perhaps it is what the tick
+                    // waits for.
+                    if self.running.is_none() || self.brings_nothing_new() {
                         self.accept_joins(now);
                     }
                     return;
@@ -41,6 +43,14 @@ impl Coordinator {
             Err(error) => Problem::new("bad_request", format_args!("the registration can't be read: {error}")),
         };
         self.refuse_registration(reply, problem);
+    }
+
+    /// Whether all who want to join run systems, and name types, that are known.
+    fn brings_nothing_new(&self) -> bool {
+        self.joins.iter().all(|(_, register)| {
+            register.systems.iter().all(|system| self.systems.iter().any(|entry| entry.descriptor() == system))
+                && register.schemas.iter().all(|schema| self.world.schema(schema.id()).is_some())
+        })
     }
 
     fn refuse_registration(&mut self, reply: Option<&str>, problem: Problem) {

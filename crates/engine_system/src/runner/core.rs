@@ -95,6 +95,7 @@ pub(super) struct InstanceCore {
     asked_again: u64,
     refused: u64,
     heartbeat_at: u64,
+    now: u64,
     answers: VecDeque<Answer>,
 }
 
@@ -121,6 +122,7 @@ impl InstanceCore {
             asked_again: 0,
             refused: 0,
             heartbeat_at: 0,
+            now: 0,
             answers: VecDeque::new(),
         }
     }
@@ -182,6 +184,7 @@ impl InstanceCore {
 
     /// What has to be done from time to time.
     pub(super) fn look_around(&mut self, now: u64) {
+        self.now = now;
         match &mut self.state {
             State::Joining { ask_at, asking, .. } if !*asking && now >= *ask_at => {
                 *asking = true;
@@ -227,7 +230,7 @@ impl InstanceCore {
     pub(super) fn unanswered(&mut self) {
         if let State::Joining { ask_at, tries, asking } = &mut self.state {
             *asking = false;
-            *ask_at += BACK_OFF[(*tries).min(BACK_OFF.len() - 1)];
+            *ask_at = self.now + BACK_OFF[(*tries).min(BACK_OFF.len() - 1)];
             *tries += 1;
         }
     }
@@ -336,7 +339,10 @@ impl InstanceCore {
             return;
         };
         let Some(accepted) = &self.accepted else { return };
-        if prefix.epoch != accepted.epoch || prefix.instance != accepted.slot || prefix.tick + 2 < self.tick {
+        if prefix.epoch != accepted.epoch
+            || prefix.instance != accepted.slot
+            || prefix.tick.saturating_add(2) < self.tick
+        {
             return; // Of somebody's past.
         }
         if prefix.tick > self.tick {
