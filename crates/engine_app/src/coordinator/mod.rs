@@ -129,7 +129,8 @@ struct Running {
 struct Figures {
     tick_ns: VecDeque<u64>,
     commits: VecDeque<u64>,
-    bytes_per_tick: u64,
+    /// Bytes of the same ticks.
+    tick_bytes: VecDeque<u64>,
     total_bytes: u64,
     events_last_tick: u64,
     counters: BTreeMap<String, u64>,
@@ -138,6 +139,11 @@ struct Figures {
 impl Figures {
     fn count(&mut self, name: impl Into<String>) {
         *self.counters.entry(name.into()).or_default() += 1;
+    }
+
+    /// The mean over the kept ticks: a system that runs in every third one would make a single tick misleading.
+    fn bytes_per_tick(&self) -> u64 {
+        self.tick_bytes.iter().sum::<u64>().checked_div(self.tick_bytes.len() as u64).unwrap_or(0)
     }
 }
 

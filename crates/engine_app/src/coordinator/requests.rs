@@ -312,7 +312,7 @@ impl Coordinator {
             budget_ms: self.interval() as f64 / 1e6,
             tick_ms_p50: at(0.5),
             tick_ms_p99: at(0.99),
-            bytes_per_tick: self.figures.bytes_per_tick,
+            bytes_per_tick: self.figures.bytes_per_tick(),
             events: self.figures.events_last_tick,
             systems,
             counters: self.figures.counters.clone(),

@@ -267,14 +267,15 @@ impl Coordinator {
     fn note_figures(&mut self, now: u64, took: u64, running: &Running) {
         let figures = &mut self.figures;
         figures.tick_ns.push_back(took);
+        figures.tick_bytes.push_back(running.bytes);
         figures.commits.push_back(now);
         if figures.tick_ns.len() > KEPT_TICKS {
             figures.tick_ns.pop_front();
+            figures.tick_bytes.pop_front();
         }
         while figures.commits.front().is_some_and(|at| now.saturating_sub(*at) > SECOND as u64) {
             figures.commits.pop_front();
         }
-        figures.bytes_per_tick = running.bytes;
         figures.total_bytes += running.bytes;
         figures.events_last_tick = running.emitted.iter().map(|(_, batch)| batch.len() as u64).sum();
         let interval = self.interval();

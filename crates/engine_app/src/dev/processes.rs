@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tempfile::TempDir;
 
 use super::args::{self, DevArgs, DevPlan};
 use super::child::Child;
@@ -28,7 +27,8 @@ pub(super) struct Processes<'a> {
     /// How the processes reach the server, password included.
     access: Environment,
     program: PathBuf,
-    logs: TempDir,
+    /// A folder for their output, removed with the server that it belongs to.
+    logs: PathBuf,
     coordinator: Option<Child>,
     instances: Vec<Instance>,
     /// The last number of an instance of each system: names are not used twice, so that whoever talks
@@ -67,12 +67,16 @@ impl std::fmt::Display for Ended {
 }
 
 impl<'a> Processes<'a> {
-    /// Nobody yet.
-    pub(super) fn new(args: &'a DevArgs, plan: &'a DevPlan, access: Environment) -> anyhow::Result<Self> {
-        let logs = tempfile::Builder::new()
-            .prefix("engine-dev-")
-            .tempdir()
-            .context("making a folder for log files; is the folder for temporary files ($TMPDIR) writable?")?;
+    /// Nobody yet. Their logs go into a new folder in the server's, so that both are removed together, by
+    /// whoever starts a server next when this process is killed.
+    pub(super) fn new(
+        args: &'a DevArgs,
+        plan: &'a DevPlan,
+        access: Environment,
+        server: &Path,
+    ) -> anyhow::Result<Self> {
+        let logs = server.join("processes");
+        std::fs::create_dir(&logs).with_context(|| format!("making the folder {} for log files", logs.display()))?;
         let program = args::program()?;
         let numbers = BTreeMap::new();
         Ok(Self { args, plan, access, program, logs, coordinator: None, instances: Vec::new(), numbers })
@@ -132,8 +136,8 @@ impl<'a> Processes<'a> {
     }
 
     /// Where their log files are, as long as the run lasts.
-    pub(super) fn logs(&self) -> &std::path::Path {
-        self.logs.path()
+    pub(super) fn logs(&self) -> &Path {
+        &self.logs
     }
 
     /// What everybody wrote last, for the report of a failure.
@@ -160,7 +164,7 @@ impl<'a> Processes<'a> {
             command.env_remove(variable);
         }
         command.envs(self.access.iter().map(|(key, value)| (key, value)));
-        let log = self.logs.path().join(format!("{name}.log"));
+        let log = self.logs.join(format!("{name}.log"));
         Child::start(command, &log)
             .with_context(|| format!("starting {name}: {} {}", self.program.display(), line.join(" ")))
     }

@@ -34,7 +34,7 @@ pub(super) async fn run(args: &DevArgs, plan: &DevPlan, crew: &Crew) -> anyhow::
     let mut config = server.config();
     config.world = args::world(plan).to_owned();
     let (link, news) = Link::open(&config).await?;
-    let mut processes = Processes::new(args, plan, config.to_environment())?;
+    let mut processes = Processes::new(args, plan, config.to_environment(), server.directory())?;
     let mut session = Session::new(args, plan, link, &mut processes);
     let result = async {
         session.start(crew)?;

@@ -43,7 +43,7 @@ pub struct Status {
     pub tick_ms_p50: f64,
     /// Milliseconds of ticks: what 99 in 100 of the last ones stayed below.
     pub tick_ms_p99: f64,
-    /// Bytes that were sent and received for the last tick.
+    /// Bytes that were sent and received for a tick: the mean of the last ones.
     pub bytes_per_tick: u64,
     /// Events of the last tick.
     pub events: u64,

@@ -33,6 +33,9 @@ impl ServerProcess {
         let mut command = Command::new(binary);
         command.arg("-c").arg(&file).env("GOGC", gogc.to_string());
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        // A Ctrl-C in the terminal is for its owner, which ends it after those who use it.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = keeper::spawn(command).map_err(|reason| ServerError::Spawn { binary: binary.into(), reason })?;
         Ok(Self { child, directory: directory.into() })
     }
