@@ -148,7 +148,7 @@ fn len_counts_what_iteration_visits() {
     assert_eq!(lens, (4, 4, false));
     let names = query!(world, Query<&Name>, |query| (query.len(), query.iter().count()));
     assert_eq!(names, (1, 1));
-    assert!(query!(world, Query<&Mass>, |query| query.is_empty() && query.len() == 0));
+    assert_eq!(query!(world, Query<&Mass>, |query| (query.len(), query.is_empty())), (0, true));
 }
 
 #[test]
