@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use engine_net::config::{Credentials, Secret};
+use engine_net::config::{ConnectionConfig, Credentials, Secret};
 use engine_net::server::{PrivateServer, ServerOptions};
 use tokio::runtime::Runtime;
 
@@ -44,6 +44,12 @@ impl Broker {
         self.workers.push(command.stdin(Stdio::piped()).spawn().context("can't start a worker")?);
         Ok(())
     }
+}
+
+/// The same entrance for Engine's own client.
+pub(crate) fn config(entrance: &Entrance) -> ConnectionConfig {
+    let Entrance { url, user, password } = entrance.clone();
+    ConnectionConfig::new(url, Credentials::UserPassword { user, password })
 }
 
 impl Drop for Broker {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use engine_net::config::Secret;
 
 use super::broker::Entrance;
-use super::{echo, raw};
+use super::{echo, engine_side, raw};
 
 const ROLE: &str = "BENCH_WORKER";
 const NUMBER: &str = "BENCH_WORKER_NUMBER";
@@ -23,12 +23,15 @@ pub(crate) enum Role {
     Echo,
     /// Takes `bytes_in` in chunks, answers with `bytes_out` in chunks.
     Raw { number: usize, bytes_in: usize, bytes_out: usize },
+    /// Runs the system of the bench for a coordinator.
+    Instance { number: usize },
 }
 
 impl Role {
     pub(crate) fn to_environment(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Echo => vec![(ROLE, "echo".into())],
+            Self::Instance { number } => vec![(ROLE, "instance".into()), (NUMBER, number.to_string())],
             Self::Raw { number, bytes_in, bytes_out } => vec![
                 (ROLE, "raw".into()),
                 (NUMBER, number.to_string()),
@@ -56,6 +59,7 @@ impl Worker {
             Entrance { url: variable(URL)?, user: variable(USER)?, password: Secret::new(variable(PASSWORD)?) };
         match self.name.as_str() {
             "echo" => echo::work(&entrance),
+            "instance" => engine_side::work(&entrance, number(NUMBER)?),
             _ => raw::work(&entrance, number(NUMBER)?, number(BYTES_IN)?, number(BYTES_OUT)?),
         }
     }

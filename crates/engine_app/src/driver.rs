@@ -126,7 +126,7 @@ pub fn run(
     connection: Option<&ConnectionConfig>,
     linger: bool,
     stop: &Stop,
-    mut on_commit: impl FnMut(&Commit, &Coordinator),
+    mut on_commit: impl FnMut(&Commit, &mut Coordinator),
 ) -> Result<(), RunError> {
     let started = Instant::now();
     let clock = || started.elapsed().as_nanos() as u64 + 1;

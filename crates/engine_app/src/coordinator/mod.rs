@@ -286,6 +286,12 @@ impl Coordinator {
         &self.subjects
     }
 
+    /// How many instances are registered.
+    #[must_use]
+    pub fn instances(&self) -> usize {
+        self.members.len()
+    }
+
     /// The epoch.
     #[must_use]
     pub fn epoch(&self) -> u64 {
@@ -322,6 +328,11 @@ impl Coordinator {
     /// No tick begins any more; the open one is finished.
     pub fn stop(&mut self) {
         self.sim.stopping = true;
+    }
+
+    /// Runs so many ticks more, when the world is paused.
+    pub fn step(&mut self, ticks: u64) {
+        self.sim.steps = self.sim.steps.saturating_add(ticks);
     }
 
     /// Announces the epoch: whoever runs systems registers again.
@@ -379,7 +390,12 @@ impl Coordinator {
     #[must_use]
     pub fn wake_at(&self, now: u64) -> u64 {
         let soon = now + 20_000_000;
-        if self.running.is_some() || self.is_finished() { soon } else { self.next_tick_at.clamp(now, soon) }
+        let stands_still = self.is_finished() || self.waits_for().is_some();
+        match self.running {
+            None if self.sim.paused && self.sim.steps > 0 && !stands_still => now,
+            None if !self.sim.paused && !stands_still => self.next_tick_at.clamp(now, soon),
+            _ => soon,
+        }
     }
 
     /// The connection was lost and is back: whoever was registered registers again.
