@@ -63,8 +63,10 @@ pub(crate) struct CaseResult {
 }
 
 impl Case {
-    pub(crate) fn measure(&self, effort: Effort) -> Result<CaseResult> {
+    /// `alone` leaves out what ours is measured against.
+    pub(crate) fn measure(&self, effort: Effort, alone: bool) -> Result<CaseResult> {
         let mut contenders = (self.contenders)()?;
+        contenders.retain(|contender| !alone || contender.name == OURS);
         let costs = measure::take_turns(&mut contenders, effort, self.unit.scale())?;
         Ok(CaseResult { name: self.name, unit: self.unit, costs })
     }

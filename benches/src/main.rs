@@ -35,6 +35,9 @@ struct Arguments {
     /// Fewer and shorter samples: to see that everything works, not to compare.
     #[arg(long)]
     quick: bool,
+    /// Only Engine's side, without what it is compared with: for a profiler.
+    #[arg(long)]
+    alone: bool,
     /// Says which cases there are.
     #[arg(long)]
     list: bool,
@@ -60,7 +63,8 @@ fn main() -> Result<()> {
     let mut results = Vec::new();
     for case in &cases {
         eprint!("{} …", case.name);
-        let result = case.measure(effort).with_context(|| format!("{} can't be measured", case.name))?;
+        let result =
+            case.measure(effort, arguments.alone).with_context(|| format!("{} can't be measured", case.name))?;
         eprintln!("\r{}", report::progress(&result));
         results.push(result);
     }

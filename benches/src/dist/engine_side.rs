@@ -45,7 +45,7 @@ pub(crate) fn tick(entities: usize, instances: usize) -> Result<Contender> {
     let config = super::broker::config(&broker.entrance()?);
     let settings = Settings { time: TimeMode::Fast, paused: true, ..Settings::default() };
     let (coordinator, _) = app(entities).into_coordinator(settings, &BTreeMap::new(), |_| false, 1)?;
-    let ticks = Ticks::start(coordinator, config, instances);
+    let ticks = Ticks::start(coordinator, config, instances)?;
     let sample = move |times: u32| {
         // The server and the workers live as long as the contender.
         let _ = &broker;
@@ -61,10 +61,10 @@ struct Ticks {
 }
 
 impl Ticks {
-    fn start(mut coordinator: Coordinator, config: ConnectionConfig, instances: usize) -> Self {
+    fn start(mut coordinator: Coordinator, config: ConnectionConfig, instances: usize) -> Result<Self> {
         let (ask, asked) = channel::<u32>();
         let (tell, done) = channel();
-        std::thread::spawn(move || {
+        let work = move || {
             let stop = Stop::default();
             // Paused, since else the next tick would have begun when this one is reported.
             let (mut open, mut started) = (0_u32, None::<Instant>);
@@ -91,8 +91,10 @@ impl Ticks {
             if let Err(error) = ended {
                 eprintln!("the coordinator has ended: {error}");
             }
-        });
-        Self { ask, done }
+        };
+        // Named, so that a profiler tells it from the contenders.
+        std::thread::Builder::new().name("coordinator".into()).spawn(work).context("can't start a thread")?;
+        Ok(Self { ask, done })
     }
 
     /// Seconds of a tick, in the mean of so many.

@@ -139,6 +139,10 @@ pub fn run(
     coordinator.clock(clock());
     loop {
         while let Some(output) = coordinator.next_output() {
+            // Results are taken while jobs are being sent.
+            while let Some(event) = link.as_ref().and_then(|link| link.events.try_recv().ok()) {
+                handle_event(coordinator, clock(), event);
+            }
             match output {
                 Output::Run(job) => pool.start(job),
                 Output::Send { lane, subject, token, kind, payload } => {

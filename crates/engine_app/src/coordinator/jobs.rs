@@ -63,8 +63,13 @@ impl Coordinator {
             })
             .collect();
         let members = self.members.assign(&name, &shards);
+        if members.is_empty() {
+            jobs.into_iter().for_each(|job| running.queue.push_homeless(job));
+            return;
+        }
         for (job, member) in jobs.into_iter().zip(members) {
             let Some(slot) = self.members.get(&member).map(|member| member.slot) else { continue };
+            running.queue.push(&member, job);
             let before = running.open.remove(&job);
             let (attempt, deaths) = before.map_or((0, 0), |open| (open.attempt.wrapping_add(1), open.deaths));
             let open = OpenJob {
@@ -83,52 +88,31 @@ impl Coordinator {
         }
     }
 
-    /// Sends queued jobs to instances that have room, in order.
-    pub(super) fn send_jobs(&mut self, now: u64) {
+    /// Looks for instances for the jobs that had none.
+    pub(super) fn assign_homeless(&mut self, now: u64) {
         let Some(running) = &mut self.running else { return };
-        let mut kept = std::collections::VecDeque::new();
-        let mut unassigned = std::collections::BTreeMap::<usize, Vec<u32>>::new();
-        let mut full = std::collections::BTreeSet::new();
-        let queued: Vec<u32> = running.unsent.drain(..).collect();
-        for job in queued {
-            let Some(running) = &mut self.running else { return };
-            if !running.run.is_open(job) {
-                continue;
-            }
-            let node = running.run.plan().jobs[job as usize].node;
-            let Some(member) = running
-                .open
-                .get(&job)
-                .map(|open| open.member.clone())
-                .filter(|member| self.members.get(member).is_some())
-            else {
-                unassigned.entry(node).or_default().push(job);
-                kept.push_back(job);
-                continue;
-            };
-            let has_room = self
-                .members
-                .get(&member)
-                .is_some_and(|member| member.open_jobs == 0 || member.in_flight < self.settings.in_flight_bytes);
-            if has_room && !full.contains(&member) {
-                self.send_job(now, job);
-            } else {
-                full.insert(member);
-                kept.push_back(job);
+        let mut by_node = std::collections::BTreeMap::<usize, Vec<u32>>::new();
+        for job in running.queue.take_homeless() {
+            if running.run.is_open(job) {
+                by_node.entry(running.run.plan().jobs[job as usize].node).or_default().push(job);
             }
         }
-        let Some(running) = &mut self.running else { return };
-        running.unsent = kept;
-        let somebody = !unassigned.is_empty() && !self.members.is_empty();
-        if somebody {
-            let mut assigned = false;
-            for jobs in unassigned.into_values() {
-                let before = self.running.as_ref().map_or(0, |running| running.open.len());
-                self.assign_jobs(now, jobs);
-                assigned |= self.running.as_ref().map_or(0, |running| running.open.len()) > before;
-            }
-            if assigned {
-                self.send_jobs(now);
+        for jobs in by_node.into_values() {
+            self.assign_jobs(now, jobs);
+        }
+    }
+
+    /// Sends the next job to an instance that has room. One at a time, when the driver asks for more to do:
+    /// so bytes are on their way while the next job is made.
+    pub(super) fn send_next_job(&mut self) {
+        while let Some(running) = &mut self.running {
+            let (members, most) = (&self.members, self.settings.in_flight_bytes);
+            let has_room =
+                |name: &str| members.get(name).is_some_and(|member| member.open_jobs == 0 || member.in_flight < most);
+            let Some((member, job)) = running.queue.next(has_room) else { return };
+            let waits = running.open.get(&job).is_some_and(|open| open.member == member && !open.sent);
+            if waits && running.run.is_open(job) {
+                return self.send_job(self.now, job);
             }
         }
     }
@@ -183,13 +167,13 @@ impl Coordinator {
             && !running.shared_sent.contains(&(node, member.clone()));
         let mut sent = 0;
         if shared {
-            let Some(chunks) = self.chunks(job, &Piece::Shared(node as u32)) else { return };
+            let Some(chunks) = self.chunks(job, &Piece::Shared(node as u32)) else { return self.give_up(job) };
             sent += self.send_chunks(job, chunks, None);
             if let Some(running) = &mut self.running {
                 running.shared_sent.insert((node, member.clone()));
             }
         }
-        let Some(chunks) = self.chunks(job, &Piece::Job) else { return };
+        let Some(chunks) = self.chunks(job, &Piece::Job) else { return self.give_up(job) };
         sent += self.send_chunks(job, chunks, Some(job));
         let Some(running) = &mut self.running else { return };
         running.bytes += sent;
@@ -201,6 +185,13 @@ impl Coordinator {
             member.in_flight += sent;
             member.open_jobs += 1;
         }
+    }
+
+    /// A job that can't be put into messages: its shard keeps its values, in this tick and in the next.
+    fn give_up(&mut self, job: u32) {
+        self.figures.count("unsendable");
+        self.stage_held(job);
+        self.advance(self.now);
     }
 
     /// Sends chunks on the job's subject; the first one of a job asks for an answer when nobody is there.
@@ -242,6 +233,7 @@ impl Coordinator {
         self.figures.count("lost_instances");
         let Some(running) = &mut self.running else { return };
         running.shared_sent.retain(|(_, member)| member != name);
+        running.queue.drop_line(name);
         let mut moved = std::collections::BTreeMap::<usize, Vec<u32>>::new();
         let mut held = Vec::new();
         for (job, open) in &mut running.open {
@@ -258,10 +250,6 @@ impl Coordinator {
                 moved.entry(running.run.plan().jobs[*job as usize].node).or_default().push(*job);
             }
         }
-        for jobs in moved.values() {
-            // Unassigned again until an instance is chosen; the attempt counts on.
-            running.unsent.extend(jobs.iter().filter(|job| !running.unsent.contains(job)).copied().collect::<Vec<_>>());
-        }
         for job in held {
             tracing::error!(job, "a job lost too many instances: its shard keeps its values in this tick");
             self.figures.count("quarantined");
@@ -270,7 +258,6 @@ impl Coordinator {
         for jobs in moved.into_values() {
             self.assign_jobs(now, jobs);
         }
-        self.send_jobs(now);
     }
 
     pub(super) fn lose_all_members(&mut self, now: u64) {
@@ -374,9 +361,6 @@ impl Coordinator {
             member.speed *= 0.5;
         }
         self.assign_jobs(now, vec![job]);
-        if let Some(running) = &mut self.running {
-            running.unsent.push_back(job);
-        }
     }
 
     /// The node does not happen in this tick: nothing of it is merged.

@@ -14,6 +14,7 @@
 //! | --- | --- |
 //! | `tick.rs` | begins a tick, starts and merges nodes, commits |
 //! | `jobs.rs` | sends jobs to instances, moves them when one dies |
+//! | `send_queue.rs` | who is sent the next job |
 //! | `results.rs` | takes what instances send, or refuses it |
 //! | `membership.rs` | registrations, heartbeats, leaving |
 //! | `requests.rs` | commands, queries, status |
@@ -22,6 +23,7 @@ mod jobs;
 mod membership;
 mod requests;
 mod results;
+mod send_queue;
 mod tick;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -47,6 +49,7 @@ use crate::tick_run::TickRun;
 
 use jobs::OpenJob;
 use requests::Waiting;
+use send_queue::SendQueue;
 
 /// Ticks whose times are kept for the figures.
 const KEPT_TICKS: usize = 512;
@@ -116,7 +119,7 @@ struct Running {
     /// Open jobs at instances.
     open: BTreeMap<u32, OpenJob>,
     /// Jobs that wait for room, in order.
-    unsent: VecDeque<u32>,
+    queue: SendQueue,
     /// Shared inputs that were sent: (node, instance).
     shared_sent: std::collections::BTreeSet<(usize, String)>,
     /// Events for the outside.
@@ -179,6 +182,8 @@ pub struct Coordinator {
     sim: Sim,
     next_tick_at: u64,
     running: Option<Running>,
+    /// The driver's clock when it last said what happened.
+    now: u64,
     waiting: Vec<Waiting>,
     figures: Figures,
     out: VecDeque<Output>,
@@ -241,6 +246,7 @@ impl Coordinator {
             sim,
             next_tick_at: 0,
             running: None,
+            now: 0,
             waiting: Vec::new(),
             figures: Figures::default(),
             out: VecDeque::new(),
@@ -286,6 +292,12 @@ impl Coordinator {
         &self.subjects
     }
 
+    /// Whether a tick is going on.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// How many instances are registered.
     #[must_use]
     pub fn instances(&self) -> usize {
@@ -306,6 +318,9 @@ impl Coordinator {
 
     /// The next thing to be done.
     pub fn next_output(&mut self) -> Option<Output> {
+        if self.out.is_empty() {
+            self.send_next_job();
+        }
         self.out.pop_front()
     }
 

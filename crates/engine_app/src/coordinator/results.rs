@@ -136,7 +136,6 @@ impl Coordinator {
         if let Some(running) = &mut self.running {
             running.run.stage(prefix.job, JobResult::Remote(received));
         }
-        self.send_jobs(now);
         Ok(())
     }
 
@@ -227,9 +226,6 @@ impl Coordinator {
             self.stage_held(job);
         } else {
             self.assign_jobs(now, vec![job]);
-            if let Some(running) = &mut self.running {
-                running.unsent.push_back(job);
-            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! A tick, from its beginning to its commit.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine_component::{ComponentId, WorldHash};
@@ -9,6 +9,7 @@ use engine_net::messages::tick::Tick;
 use engine_system::{EventBatch, Time};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::send_queue::SendQueue;
 use super::{Commit, Coordinator, CoordinatorError, KEPT_TICKS, Output, Running};
 use crate::local::{LocalJob, LocalShared};
 use crate::merge::JobResult;
@@ -23,6 +24,7 @@ const SECOND: f64 = 1e9;
 impl Coordinator {
     /// Does all that can be done without waiting.
     pub(super) fn advance(&mut self, now: u64) {
+        self.now = now;
         if self.failure.is_some() {
             return;
         }
@@ -118,7 +120,7 @@ impl Coordinator {
             commands: BTreeMap::new(),
             events: BTreeMap::new(),
             open: BTreeMap::new(),
-            unsent: VecDeque::new(),
+            queue: SendQueue::default(),
             shared_sent: BTreeSet::new(),
             emitted: Vec::new(),
             bytes: 0,
@@ -145,7 +147,7 @@ impl Coordinator {
                 None => break,
             }
         }
-        self.send_jobs(now);
+        self.assign_homeless(now);
     }
 
     fn start_node(&mut self, now: u64, node: usize) {
@@ -158,7 +160,6 @@ impl Coordinator {
             entry.registered.descriptor.reads_events.iter().map(|event| self.events.unread(*event, &name)).collect();
         let Some(system) = entry.local.clone() else {
             running.events.insert(node, events);
-            running.unsent.extend(plan.jobs.clone());
             self.assign_jobs(now, plan.jobs.clone().collect());
             return;
         };
