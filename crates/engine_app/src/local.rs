@@ -213,7 +213,7 @@ impl LocalJob {
                         let tracked = self.tracked.iter().position(|tracked| *tracked == (index, slot));
                         Written::Plain(tracked.and_then(|at| {
                             let (now, stride) = self.plain_bytes(index, slot)?;
-                            Some(differing_rows(&before[at], now, stride))
+                            Some(BitRows::differing(&before[at], now, stride))
                         }))
                     }
                     PartColumn::Absent | PartColumn::Tag => continue,
@@ -231,21 +231,6 @@ impl LocalJob {
         }
         written
     }
-}
-
-/// Rows whose bytes differ. Equal columns, the usual case for most shards, are found by one comparison.
-#[must_use]
-pub fn differing_rows(before: &[u8], now: &[u8], stride: usize) -> BitRows {
-    let mut rows = BitRows::new(now.len() / stride.max(1));
-    if before == now {
-        return rows;
-    }
-    for (row, (old, new)) in before.chunks_exact(stride).zip(now.chunks_exact(stride)).enumerate() {
-        if old != new {
-            rows.set(row);
-        }
-    }
-    rows
 }
 
 fn tracked_columns(world: &World, descriptor: &SystemDescriptor, plan: &JobPlan) -> Vec<(usize, usize)> {

@@ -4,7 +4,7 @@ use engine_component::{BitRows, Column, ComponentId, StorageKind, World};
 use engine_net::parcel::{Bits, Body, Section};
 use engine_system::EventBatch;
 
-use crate::local::{LocalResult, Written, differing_rows};
+use crate::local::{LocalResult, Written};
 use crate::plan::{JobPlan, PartPlan};
 use crate::receive::Received;
 
@@ -117,7 +117,7 @@ fn merge_range(column: &mut Column, first: usize, rows: usize, bytes: &[u8], ver
     let stride = column.stride();
     let place = first * stride..(first + rows) * stride;
     if column.is_tracked() {
-        let differ = differing_rows(&column.bytes()[place.clone()], bytes, stride);
+        let differ = BitRows::differing(&column.bytes()[place.clone()], bytes, stride);
         column.bytes_mut()[place].copy_from_slice(bytes);
         for row in differ.iter_ones() {
             column.mark_range(first + row..first + row + 1, version);

@@ -25,6 +25,49 @@ impl BitRows {
         Self { words: vec![0; len.div_ceil(WORD)], len }
     }
 
+    /// The rows of `stride` bytes whose bytes differ; a rest that fills no row is left out.
+    ///
+    /// # Panics
+    /// When the lengths differ, or the stride is 0.
+    #[must_use]
+    pub fn differing(before: &[u8], now: &[u8], stride: usize) -> Self {
+        assert_eq!(before.len(), now.len(), "two states of the same rows");
+        // Comparisons of a length that the compiler knows become a few instructions.
+        match stride {
+            1 => Self::differing_rows::<1>(before, now),
+            2 => Self::differing_rows::<2>(before, now),
+            4 => Self::differing_rows::<4>(before, now),
+            8 => Self::differing_rows::<8>(before, now),
+            12 => Self::differing_rows::<12>(before, now),
+            16 => Self::differing_rows::<16>(before, now),
+            24 => Self::differing_rows::<24>(before, now),
+            32 => Self::differing_rows::<32>(before, now),
+            48 => Self::differing_rows::<48>(before, now),
+            64 => Self::differing_rows::<64>(before, now),
+            _ => {
+                let words = before.chunks(stride * WORD).zip(now.chunks(stride * WORD)).map(|(before, now)| {
+                    word_of(before.chunks_exact(stride).zip(now.chunks_exact(stride)).map(|(a, b)| a != b))
+                });
+                Self { words: words.collect(), len: now.len() / stride }.trimmed()
+            }
+        }
+    }
+
+    fn differing_rows<const STRIDE: usize>(before: &[u8], now: &[u8]) -> Self {
+        let (before, now) = (before.as_chunks::<STRIDE>().0, now.as_chunks::<STRIDE>().0);
+        let words = before
+            .chunks(WORD)
+            .zip(now.chunks(WORD))
+            .map(|(before, now)| word_of(before.iter().zip(now).map(|(before, now)| before != now)));
+        Self { words: words.collect(), len: now.len() }
+    }
+
+    /// Without a word for a rest that fills no row.
+    fn trimmed(mut self) -> Self {
+        self.words.truncate(self.len.div_ceil(WORD));
+        self
+    }
+
     /// A set over `len` rows, all present.
     #[must_use]
     pub fn full(len: usize) -> Self {
@@ -124,14 +167,18 @@ impl BitRows {
         self.words[last] |= tail;
     }
 
-    /// Adds the rows of another set, shifted by `first` rows (a multiple of 64).
+    /// Adds the rows of another set, shifted by `first` rows.
     ///
     /// # Panics
     /// When the other set reaches past the end.
     pub fn add_at(&mut self, first: usize, other: &Self) {
-        assert!(first.is_multiple_of(WORD) && first + other.len <= self.len);
-        for (mine, theirs) in self.words[first / WORD..].iter_mut().zip(&other.words) {
-            *mine |= theirs;
+        assert!(first + other.len <= self.len);
+        let shift = first % WORD;
+        for (at, theirs) in (first / WORD..).zip(&other.words) {
+            self.words[at] |= theirs << shift;
+            if let Some(rest) = theirs.checked_shr((WORD - shift) as u32).filter(|rest| *rest != 0) {
+                self.words[at + 1] |= rest;
+            }
         }
     }
 
@@ -300,6 +347,11 @@ impl Changes {
     }
 }
 
+/// Up to 64 bits, the first one lowest.
+fn word_of(bits: impl Iterator<Item = bool>) -> u64 {
+    bits.enumerate().fold(0, |word, (index, bit)| word | (u64::from(bit) << index))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,6 +364,33 @@ mod tests {
         assert_eq!(rows.slice(64..128).count(), 64);
         rows.resize(100);
         assert_eq!(rows.count(), 40);
+    }
+
+    #[test]
+    fn sets_are_added_at_any_row() {
+        for first in [0, 1, 63, 64, 65, 127] {
+            let mut part = BitRows::new(70);
+            [0, 1, 62, 63, 64, 69].iter().for_each(|row| part.set(*row));
+            let mut all = BitRows::new(first + 70);
+            all.add_at(first, &part);
+            let rows: Vec<usize> = part.iter_ones().map(|row| first + row).collect();
+            assert_eq!(all.iter_ones().collect::<Vec<_>>(), rows, "at {first}");
+        }
+    }
+
+    #[test]
+    fn rows_that_differ_are_found_at_every_stride() {
+        for stride in 1..=70 {
+            let before: Vec<u8> = (0..130 * stride).map(|at| at as u8).collect();
+            let mut now = before.clone();
+            for row in [0, 63, 64, 129] {
+                now[row * stride + stride / 2] ^= 1;
+            }
+            let rows = BitRows::differing(&before, &now, stride);
+            assert_eq!((rows.len(), rows.iter_ones().collect::<Vec<_>>()), (130, vec![0, 63, 64, 129]), "{stride}");
+            assert!(rows == BitRows::differing(&now, &before, stride));
+            assert_eq!(BitRows::differing(&now, &now, stride).count(), 0);
+        }
     }
 
     #[test]

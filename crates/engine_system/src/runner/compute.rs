@@ -1,5 +1,6 @@
 //! Running jobs: from a complete job to the chunks of its result.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 use engine_component::BitRows;
 use engine_component::query::PartColumn;
 use engine_net::parcel::{
-    ChunkSizes, ColumnData, EventManifest, Failed, JobManifest, OutColumn, Parcel, ParcelWriter, PartSource,
+    Body, ChunkSizes, ColumnData, EventManifest, Failed, JobManifest, OutColumn, Parcel, ParcelWriter, PartSource,
     ResultManifest, SharedManifest, control,
 };
 use engine_net::{ChunkKind, ChunkPrefix};
@@ -100,6 +101,9 @@ enum Change {
     Documents(NewDocuments),
 }
 
+/// Rows that differ, by the number of the part and the slot of the column.
+type ChangedRows = BTreeMap<(usize, usize), BitRows>;
+
 type Refusal = (&'static str, String);
 
 fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Result<Computed, Refusal> {
@@ -107,7 +111,6 @@ fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Resul
     let descriptor = system.descriptor();
     let mut parts =
         input::parts(system, &work.parcel, &work.manifest.parts, &[]).map_err(|error| ("refused", error))?;
-    let before: Vec<Vec<Option<Vec<u8>>>> = parts.iter().map(|part| copies(system, part)).collect();
     let wire = work.manifest.time;
     let mut job = JobInput::new(Time { tick: wire.tick, dt: wire.dt, elapsed: wire.elapsed }, work.manifest.seed);
     job.queries = descriptor.queries.iter().map(|_| Vec::new()).collect();
@@ -158,8 +161,9 @@ fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Resul
     let refuse = |error: engine_net::parcel::WriteError| ("refused", error.to_string());
     let prefix = ChunkPrefix { kind: ChunkKind::Result, ..work.prefix };
     let mut writer = ParcelWriter::new(prefix, work.sizes, &manifest).map_err(refuse)?;
-    for (index, ((part, before), documents)) in parts.iter().zip(&before).zip(documents).enumerate() {
-        write_part(&mut writer, index as u16, part, before, documents).map_err(refuse)?;
+    let mut changed = changed_rows(system, &work.parcel, &parts)?;
+    for (index, (part, documents)) in parts.iter().zip(documents).enumerate() {
+        write_part(&mut writer, index as u16, part, &mut changed, documents).map_err(refuse)?;
     }
     writer.stream(0, 0, output.commands.bytes()).map_err(refuse)?;
     for (stream, (_, batch)) in output.events.iter().enumerate() {
@@ -177,29 +181,41 @@ fn writes(system: &dyn System, source: PartSource, number: usize, slot: usize) -
     }
 }
 
-/// Copies of the Plain columns that the job may write, to tell afterwards which rows differ.
-fn copies(system: &dyn System, part: &OwnedPart) -> Vec<Option<Vec<u8>>> {
-    let copy = |(slot, column): (usize, &Option<engine_component::Column>)| {
-        let column = column.as_ref().filter(|column| column.stride() > 0)?;
-        writes(system, part.source, usize::from(part.number), slot).then(|| column.bytes().to_vec())
-    };
-    part.columns.iter().enumerate().map(copy).collect()
+/// Which rows of the Plain columns that the job may write differ from what came: the parcel still holds that.
+fn changed_rows(system: &dyn System, parcel: &Parcel, parts: &[OwnedPart]) -> Result<ChangedRows, Refusal> {
+    let mut changed = ChangedRows::new();
+    for section in parcel.sections() {
+        let section = section.map_err(|error| ("refused", error.to_string()))?;
+        let (number, slot) = (usize::from(section.part), usize::from(section.column));
+        let (Body::Plain(before), Some(part)) = (section.body, parts.get(number)) else { continue };
+        let Some(Some(column)) = part.columns.get(slot) else { continue };
+        if !writes(system, part.source, usize::from(part.number), slot) {
+            continue;
+        }
+        let (first, stride) = (section.first_row as usize, column.stride());
+        let now = &column.bytes()[first * stride..][..before.len()];
+        if before != now {
+            let rows = changed.entry((number, slot)).or_insert_with(|| BitRows::new(part.rows()));
+            rows.add_at(first, &BitRows::differing(before, now, stride));
+        }
+    }
+    Ok(changed)
 }
 
 fn write_part(
     writer: &mut ParcelWriter,
     number: u16,
     part: &OwnedPart,
-    before: &[Option<Vec<u8>>],
+    changed: &mut ChangedRows,
     documents: Vec<Option<NewDocuments>>,
 ) -> Result<(), engine_net::parcel::WriteError> {
     let mut changes: Vec<(u16, Change)> = Vec::new();
     for (slot, (column, documents)) in part.columns.iter().zip(documents).enumerate() {
-        let Some(column) = column else { continue };
-        if let Some(before) = &before[slot]
-            && before.as_slice() != column.bytes()
-        {
-            changes.push((slot as u16, Change::Plain(differing_rows(before, column.bytes(), column.stride()))));
+        if column.is_none() {
+            continue;
+        }
+        if let Some(rows) = changed.remove(&(usize::from(number), slot)) {
+            changes.push((slot as u16, Change::Plain(rows)));
         }
         if let Some(rows) = documents.filter(|rows| !rows.is_empty()) {
             changes.push((slot as u16, Change::Documents(rows)));
@@ -229,15 +245,4 @@ fn write_part(
             .map(|(slot, rows, dirty)| OutColumn { column: *slot, data: ColumnData::DirtyDocuments { rows, dirty } }),
     );
     if columns.is_empty() { Ok(()) } else { writer.part(number, part.rows(), &columns) }
-}
-
-/// Rows whose bytes differ.
-fn differing_rows(before: &[u8], now: &[u8], stride: usize) -> BitRows {
-    let mut rows = BitRows::new(now.len() / stride);
-    for (row, (old, new)) in before.chunks_exact(stride).zip(now.chunks_exact(stride)).enumerate() {
-        if old != new {
-            rows.set(row);
-        }
-    }
-    rows
 }
