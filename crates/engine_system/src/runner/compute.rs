@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender};
 use engine_component::BitRows;
 use engine_component::query::PartColumn;
 use engine_net::parcel::{
@@ -37,27 +36,33 @@ pub(super) struct Computed {
     pub(super) compute_ns: u64,
 }
 
-/// Runs jobs until there are no more senders. Jobs of one node that follow one another share what is built
-/// from their views.
-pub(super) fn work(take: &Receiver<Work>, give: &Sender<Computed>) {
-    let mut next = take.recv().ok();
+/// Where jobs come from, and where their results go.
+pub(super) trait Jobs {
+    /// The next job; waits for it. None when there will be no more.
+    fn next(&mut self) -> Option<Work>;
+    /// A job is done.
+    fn done(&mut self, computed: Computed);
+}
+
+/// Runs jobs until there are no more. Jobs of one node that follow one another share what is built from
+/// their views.
+pub(super) fn work(jobs: &mut impl Jobs) {
+    let mut next = jobs.next();
     while let Some(first) = next.take() {
         let node = node_of(&first);
         match SharedInput::of(&first) {
             Err(message) => {
-                let _ = give.send(failed(&first.prefix, "refused", &message));
-                next = take.recv().ok();
+                jobs.done(failed(&first.prefix, "refused", &message));
+                next = jobs.next();
             }
             Ok(shared) => {
                 let views = shared.views(first.system.descriptor().views.len());
                 let mut current = Some(first);
                 while let Some(job) = current.take() {
-                    if give.send(run(job, &shared, &views)).is_err() {
-                        return;
-                    }
-                    match take.recv() {
-                        Ok(job) if node_of(&job) == node => current = Some(job),
-                        other => next = other.ok(),
+                    jobs.done(run(job, &shared, &views));
+                    match jobs.next() {
+                        Some(job) if node_of(&job) == node => current = Some(job),
+                        other => next = other,
                     }
                 }
             }

@@ -462,7 +462,12 @@ impl InstanceCore {
         }
     }
 
-    /// The compute thread is done with a job.
+    /// Whether a job is still wanted.
+    pub(super) fn is_running(&self, prefix: &ChunkPrefix) -> bool {
+        self.running.contains(&(prefix.tick, prefix.job, prefix.attempt))
+    }
+
+    /// A job is computed.
     pub(super) fn computed(&mut self, computed: Computed) {
         let key = (computed.prefix.tick, computed.prefix.job, computed.prefix.attempt);
         self.jobs += 1;

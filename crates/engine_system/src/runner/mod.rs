@@ -8,8 +8,9 @@
 //!    └──────────────────  Leaving ──▶ ends, with a request as fence
 //! ```
 //!
-//! Bytes are moved by the I/O thread, jobs computed on a thread of their own, and this module's loop only
-//! assembles and answers: an instance that computes still says that it is alive.
+//! Bytes are moved by the I/O thread. The loop that assembles and answers also computes, since to wake
+//! another thread for it costs more than a small job; while a job takes long, a second thread assembles and
+//! answers in its place: an instance that computes still says that it is alive.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -21,18 +22,19 @@ mod compute;
 mod core;
 mod input;
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use engine_net::client::ConnectError;
 use engine_net::config::ConnectionConfig;
 use engine_net::io::{Io, IoEvent, IoHandle, IoMessage, Lane, Outgoing, RequestId};
 use engine_net::subject::{Subject, Subjects};
 
 use crate::System;
-use compute::Computed;
+use compute::{Computed, Jobs, Work};
 use core::{Answer, InstanceCore};
 
 /// Control messages and jobs come in on one connection, results leave on another.
@@ -94,9 +96,18 @@ pub fn run_instance(
             .map_err(|error| InstanceError::Io { what: "subscribing", reason: error.to_string() })?;
     }
     let core = InstanceCore::new(name, systems, handle.max_payload(OUT));
-    let mut runner = Runner { core, subjects, handle, asked: None, started: Instant::now() };
-    let result = runner.run(&events, &options.stop);
-    let _ = runner.handle.fence_blocking(OUT, PATIENCE);
+    let runner = Runner {
+        core,
+        subjects,
+        handle: handle.clone(),
+        asked: None,
+        work: VecDeque::new(),
+        failed: None,
+        started: Instant::now(),
+    };
+    let result =
+        Shared { runner: Mutex::new(runner), events, stop: options.stop, computing: AtomicBool::new(false) }.run();
+    let _ = handle.fence_blocking(OUT, PATIENCE);
     let _ = io.close(PATIENCE);
     result
 }
@@ -106,12 +117,114 @@ fn made_up_name() -> String {
     format!("i{}-{:x}", std::process::id(), clock.as_millis() & 0xff_ffff)
 }
 
+/// What the loop and its stand-in share.
+struct Shared {
+    runner: Mutex<Runner>,
+    events: Receiver<IoEvent>,
+    stop: Arc<AtomicBool>,
+    /// The loop is busy with a job.
+    computing: AtomicBool,
+}
+
+impl Shared {
+    fn run(&self) -> Result<(), InstanceError> {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let stand_in = std::thread::Builder::new().name("engine-answers".into());
+            let stand_in = stand_in
+                .spawn_scoped(scope, || self.stand_in(&over))
+                .map_err(|error| InstanceError::Io { what: "starting a thread", reason: error.to_string() })?;
+            let mut jobs = Loop { shared: self, result: Ok(()) };
+            compute::work(&mut jobs);
+            over.store(true, Ordering::Release);
+            stand_in.thread().unpark();
+            jobs.result
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Runner> {
+        self.runner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stand_in(&self, over: &AtomicBool) {
+        while !over.load(Ordering::Acquire) {
+            std::thread::park_timeout(LOOK);
+            if self.computing.load(Ordering::Acquire) {
+                let mut runner = self.lock();
+                runner.failed = runner.turn(&self.events, &self.stop).err();
+            }
+        }
+    }
+}
+
+/// The loop, as the source of jobs.
+struct Loop<'a> {
+    shared: &'a Shared,
+    result: Result<(), InstanceError>,
+}
+
+impl Loop<'_> {
+    /// Waits for a job; none when the instance has left.
+    fn wait(&self) -> Result<Option<Work>, InstanceError> {
+        let Shared { events, stop, .. } = self.shared;
+        let mut runner = self.shared.lock();
+        loop {
+            runner.turn(events, stop)?;
+            if let Some(work) = runner.work.pop_front() {
+                if runner.core.is_running(&work.prefix) {
+                    return Ok(Some(work));
+                }
+                continue;
+            }
+            if runner.core.is_gone() {
+                return Ok(None);
+            }
+            match events.recv_timeout(LOOK) {
+                Ok(event) => runner.event(event)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(InstanceError::Io {
+                        what: "the connection",
+                        reason: "the I/O thread has ended".into(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Jobs for Loop<'_> {
+    fn next(&mut self) -> Option<Work> {
+        match self.wait() {
+            Ok(work) => {
+                self.shared.computing.store(work.is_some(), Ordering::Release);
+                work
+            }
+            Err(error) => {
+                self.result = Err(error);
+                None
+            }
+        }
+    }
+
+    fn done(&mut self, computed: Computed) {
+        self.shared.computing.store(false, Ordering::Release);
+        let mut runner = self.shared.lock();
+        runner.core.computed(computed);
+        runner.carry_out();
+    }
+}
+
 struct Runner {
     core: InstanceCore,
     subjects: Subjects,
     handle: IoHandle,
     /// The registration or farewell that waits for its answer.
     asked: Option<RequestId>,
+    /// Complete jobs, in order.
+    work: VecDeque<Work>,
+    /// What went wrong while the loop was busy.
+    failed: Option<InstanceError>,
     started: Instant,
 }
 
@@ -120,49 +233,28 @@ impl Runner {
         self.started.elapsed().as_nanos() as u64
     }
 
-    fn run(&mut self, events: &Receiver<IoEvent>, stop: &AtomicBool) -> Result<(), InstanceError> {
-        let (jobs, take) = unbounded();
-        let (give, done): (Sender<Computed>, Receiver<Computed>) = unbounded();
-        let computing = std::thread::Builder::new()
-            .name("engine-compute".into())
-            .spawn(move || compute::work(&take, &give))
-            .map_err(|error| InstanceError::Io { what: "starting a thread", reason: error.to_string() })?;
-        let clock = tick(LOOK);
-        let result = loop {
-            select! {
-                recv(events) -> event => match event {
-                    Ok(event) => self.event(event)?,
-                    Err(_) => break Err(InstanceError::Io { what: "the connection", reason: "the I/O thread has ended".into() }),
-                },
-                recv(done) -> computed => if let Ok(computed) = computed {
-                    self.core.computed(computed);
-                },
-                recv(clock) -> _ => {
-                    if stop.load(Ordering::Relaxed) {
-                        self.core.leave();
-                    }
-                    let now = self.now();
-                    self.core.look_around(now);
-                }
-            }
-            self.carry_out(&jobs);
-            if self.core.is_gone() {
-                break Ok(());
-            }
-        };
-        drop(jobs);
-        if result.is_ok() {
-            let _ = computing.join();
+    /// Takes all that has arrived, does what is due, and carries out what follows from it.
+    fn turn(&mut self, events: &Receiver<IoEvent>, stop: &AtomicBool) -> Result<(), InstanceError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
         }
-        result
+        while let Ok(event) = events.try_recv() {
+            self.event(event)?;
+            self.carry_out();
+        }
+        if stop.load(Ordering::Relaxed) {
+            self.core.leave();
+        }
+        let now = self.now();
+        self.core.look_around(now);
+        self.carry_out();
+        Ok(())
     }
 
-    fn carry_out(&mut self, jobs: &Sender<compute::Work>) {
+    fn carry_out(&mut self) {
         while let Some(answer) = self.core.next_answer() {
             match answer {
-                Answer::Compute(work) => {
-                    let _ = jobs.send(*work);
-                }
+                Answer::Compute(work) => self.work.push_back(*work),
                 Answer::Result { epoch, payload } => {
                     let subject = self.subjects.changed(epoch, self.core.name());
                     self.publish(OUT, Outgoing::new(subject, payload));
