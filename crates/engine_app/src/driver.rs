@@ -60,6 +60,9 @@ impl Stop {
 /// How long a coordinator waits for what it asks of the server at its start and end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Nanoseconds between two looks at what is late, at the most.
+const LOOK_EVERY: u64 = 20_000_000;
+
 /// The connection side of a run.
 struct Link {
     io: Io,
@@ -137,6 +140,7 @@ pub fn run(
         coordinator.hello();
     }
     coordinator.clock(clock());
+    let mut look_at = 0;
     loop {
         while let Some(output) = coordinator.next_output() {
             // Results are taken while jobs are being sent.
@@ -166,6 +170,13 @@ pub fn run(
         }
         let worked = pool.work();
         let now = clock();
+        if now >= look_at {
+            // Also where messages never cease: who asks for the status again and again must not keep silent
+            // jobs from being looked after.
+            look_at = now + LOOK_EVERY;
+            coordinator.clock(now);
+            continue;
+        }
         let wait =
             if worked { Duration::ZERO } else { Duration::from_nanos(coordinator.wake_at(now).saturating_sub(now)) };
         let events = link.as_ref().map_or(&nothing, |link| &link.events);

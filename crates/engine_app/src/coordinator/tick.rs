@@ -22,22 +22,25 @@ use crate::tick_run::{NodeState, TickRun};
 const SECOND: f64 = 1e9;
 
 impl Coordinator {
-    /// Does all that can be done without waiting.
+    /// Does all that can be done without waiting, up to the end of one tick: a world without jobs that runs as
+    /// fast as it can would never come back else.
     pub(super) fn advance(&mut self, now: u64) {
         self.now = now;
         if self.failure.is_some() {
             return;
         }
+        let mut committed = false;
         loop {
             if self.running.is_none() {
                 self.between_ticks(now);
-                if !self.is_due(now) || self.begin(now).is_err() {
+                if committed || !self.is_due(now) || self.begin(now).is_err() {
                     return;
                 }
             }
             self.run_nodes(now);
             if self.running.as_ref().is_some_and(|running| running.run.is_done()) {
                 self.commit(now);
+                committed = true;
             }
             if self.running.is_some() {
                 return;
