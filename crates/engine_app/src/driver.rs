@@ -79,7 +79,12 @@ impl Link {
         let subjects = coordinator.subjects().clone();
         let in_epoch = subjects.changed_in(coordinator.epoch());
         let plain = [in_epoch, subjects.register(), subjects.heartbeat(), subjects.leave(), subjects.status()];
-        let queued = [subjects.query(), format!("{}.command.>", subjects.root()), subjects.discovery("coordinator")];
+        let queued = [
+            subjects.query(),
+            subjects.schemas(),
+            format!("{}.command.>", subjects.root()),
+            subjects.discovery("coordinator"),
+        ];
         for (subject, queue) in plain
             .into_iter()
             .map(|subject| (subject, None))
@@ -188,7 +193,10 @@ pub fn run(
                 }
             },
             recv(events) -> event => match event {
-                Ok(event) => handle_event(coordinator, clock(), event),
+                Ok(event) => {
+                    coordinator.set_wall_clock(unix_ms());
+                    handle_event(coordinator, clock(), event);
+                }
                 Err(_) => return Err(RunError::Io { what: "the connection", reason: "the I/O thread has ended".into() }),
             },
             default(wait) => coordinator.clock(clock()),
@@ -200,6 +208,11 @@ pub fn run(
         let _ = link.io.close(PATIENCE);
     }
     Ok(())
+}
+
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
 }
 
 fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {

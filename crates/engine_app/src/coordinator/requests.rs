@@ -303,6 +303,7 @@ impl Coordinator {
             tick: self.tick,
             hash: self.hash,
             entities: self.world.len() as u64,
+            clock_ms: self.wall_clock_ms,
             tables: self.world.tables().len() as u64,
             world_bytes: self.world.heap_bytes() as u64,
             state,
