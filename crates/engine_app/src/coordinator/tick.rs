@@ -33,6 +33,7 @@ impl Coordinator {
         loop {
             if self.running.is_none() {
                 self.between_ticks(now);
+                self.apply_while_standing();
                 if committed || !self.is_due(now) || self.begin(now).is_err() {
                     return;
                 }
@@ -104,6 +105,9 @@ impl Coordinator {
         self.between_ticks(now);
         if self.failure.is_some() {
             return Err(());
+        }
+        if self.sim.paused {
+            self.sim.steps = self.sim.steps.saturating_sub(1);
         }
         let interval = self.interval();
         let due = self.next_tick_at;
@@ -249,9 +253,6 @@ impl Coordinator {
         self.hash = self.whole_hash();
         let took = now.saturating_sub(running.started);
         self.note_figures(now, took, &running);
-        if self.sim.paused {
-            self.sim.steps = self.sim.steps.saturating_sub(1);
-        }
         self.announce(&mut running, &created, &destroyed);
         self.answer_waiting();
         self.commits.push_back(Commit { tick: self.tick, hash: self.hash, took_ns: took, bytes: running.bytes });
@@ -261,7 +262,7 @@ impl Coordinator {
     }
 
     /// The hash over the world and what systems have still to read.
-    fn whole_hash(&mut self) -> WorldHash {
+    pub(super) fn whole_hash(&mut self) -> WorldHash {
         let mut hash = Xxh3::new();
         hash.update(&self.world.hash().0.to_le_bytes());
         self.events.hash_into(&mut hash);
