@@ -24,5 +24,5 @@ pub mod tick_run;
 
 pub use app::{App, AppOption, Outcome, Plugin, Result, Start};
 pub use driver::Stop;
-pub use roles::{WorldArgs, epoch_of_now, start_log};
+pub use roles::{BeforeFirstTick, CoordinatorArgs, WorldArgs, epoch_of_now, run_coordinator, start_log};
 pub use settings::{Settings, TimeMode};
