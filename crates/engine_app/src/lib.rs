@@ -21,6 +21,7 @@ pub mod settings;
 pub mod ship;
 pub mod system_entry;
 pub mod tick_run;
+pub mod tool;
 
 pub use app::{App, AppOption, Outcome, Plugin, Result, Start};
 pub use driver::Stop;
