@@ -296,10 +296,11 @@ impl App {
         Ok(Outcome { tick, hash, entities: coordinator.world().len(), tick_ms })
     }
 
-    /// The program: reads the command line and runs the role that it names.
+    /// The program: reads the command line and runs the role that it names. What goes wrong is printed for
+    /// people, and ends the process with code 1.
     ///
     /// # Errors
-    /// Whatever went wrong, for people.
+    /// None any more; the type is what `main` may return beside other things that an app does.
     pub fn main(self) -> Result {
         crate::roles::main(self)
     }

@@ -34,28 +34,52 @@ pub fn component(world: &World, name: &str) -> Result<ComponentId, Problem> {
     Err(Problem::new("unknown_component", format_args!("there is no component `{name}`; {hint}")))
 }
 
-/// `physics.Velocity.x` is a field of a component, `physics.Velocity` a whole one.
-fn field(world: &World, name: &str) -> Result<(ComponentId, Option<String>), Problem> {
+/// A component, and the way to a part of it, field by field.
+type Place = (ComponentId, Vec<String>);
+
+/// `physics.Velocity` is a whole component, `physics.Velocity.by.x` a part of one: the longest name that is a
+/// component decides.
+fn field(world: &World, name: &str) -> Result<Place, Problem> {
     if let Ok(id) = component(world, name) {
-        return Ok((id, None));
+        return Ok((id, Vec::new()));
     }
-    if let Some((owner, field)) = name.rsplit_once('.')
-        && let Ok(id) = component(world, owner)
-    {
-        let schema = world.schema(id);
-        if schema.is_some_and(|schema| schema.fields.iter().any(|known| known.name == field)) {
-            return Ok((id, Some(field.to_owned())));
+    for (dot, _) in name.rmatch_indices('.') {
+        let (owner, path) = (&name[..dot], &name[dot + 1..]);
+        let Ok(id) = component(world, owner) else { continue };
+        let known = || world.schema(id).into_iter().flat_map(|schema| &schema.fields).map(|field| field.name.as_str());
+        let path: Vec<String> = path.split('.').map(str::to_owned).collect();
+        if known().any(|known| known == path[0]) {
+            return Ok((id, path));
         }
-        return Err(Problem::new("unknown_field", format_args!("`{owner}` has no field `{field}`")));
+        let hint = nearest(&path[0], known()).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        return Err(Problem::new("unknown_field", format_args!("`{owner}` has no field `{}`{hint}", path[0])));
     }
-    component(world, name).map(|id| (id, None))
+    component(world, name).map(|id| (id, Vec::new()))
+}
+
+/// The part of a value that a path leads to.
+fn part<'v>(whole: &'v Value, path: &[String]) -> Option<&'v Value> {
+    path.iter().try_fold(whole, |value, step| value.get(step))
+}
+
+/// Puts a part where it is in the whole.
+fn put_part(target: &mut Value, path: &[String], found: Value) {
+    match path.split_first() {
+        None => *target = found,
+        Some((step, rest)) => {
+            if !target.is_object() {
+                *target = Value::Object(serde_json::Map::new());
+            }
+            put_part(&mut target[step.as_str()], rest, found);
+        }
+    }
 }
 
 struct Plan {
     with: Vec<ComponentId>,
     without: Vec<ComponentId>,
-    fields: Vec<(ComponentId, Option<String>)>,
-    filters: Vec<(ComponentId, Option<String>, FieldFilter)>,
+    fields: Vec<Place>,
+    filters: Vec<(Place, FieldFilter)>,
 }
 
 impl Plan {
@@ -68,10 +92,7 @@ impl Plan {
             ));
         }
         let ids = |names: &[String]| names.iter().map(|name| component(world, name)).collect::<Result<Vec<_>, _>>();
-        let filters = request.filters.iter().map(|filter| {
-            let (id, name) = field(world, &filter.field)?;
-            Ok((id, name, filter.clone()))
-        });
+        let filters = request.filters.iter().map(|filter| Ok((field(world, &filter.field)?, filter.clone())));
         Ok(Self {
             with: ids(&request.with)?,
             without: ids(&request.without)?,
@@ -82,7 +103,7 @@ impl Plan {
 
     fn matches(&self, table: &Table) -> bool {
         let has = |id: &ComponentId| table.components().contains(id);
-        self.with.iter().all(has) && !self.without.iter().any(has) && self.filters.iter().all(|filter| has(&filter.0))
+        self.with.iter().all(has) && !self.without.iter().any(has) && self.filters.iter().all(|filter| has(&filter.0.0))
     }
 
     /// The values of a row, when it passes the filters; and its bytes in the columns.
@@ -91,10 +112,9 @@ impl Plan {
             let column = table.column(table.column_index(id)?);
             world.schema(id)?.row_to_value(column.row(row)).ok().map(|value| (value, column.row(row).len()))
         };
-        for (id, name, filter) in &self.filters {
+        for ((id, path), filter) in &self.filters {
             let (whole, _) = value(*id)?;
-            let found = name.as_ref().map_or(Some(&whole), |name| whole.get(name))?;
-            if !passes(found, filter) {
+            if !passes(part(&whole, path)?, filter) {
                 return None;
             }
         }
@@ -107,17 +127,13 @@ impl Plan {
                 components.insert(world.registry().name(*id), value);
             }
         }
-        for (id, name) in self.fields.iter().filter(|(id, _)| table.components().contains(id)) {
+        for (id, path) in self.fields.iter().filter(|(id, _)| table.components().contains(id)) {
             let (whole, length) = value(*id)?;
             bytes += length * 2 + 64;
             let entry =
                 components.entry(world.registry().name(*id)).or_insert_with(|| Value::Object(serde_json::Map::new()));
-            match (name, entry) {
-                (Some(name), Value::Object(fields)) => {
-                    fields.insert(name.clone(), whole.get(name).cloned().unwrap_or(Value::Null));
-                }
-                (_, entry) => *entry = whole,
-            }
+            let found = part(&whole, path).cloned().unwrap_or(Value::Null);
+            put_part(entry, path, found);
         }
         Some((QueryRow { entity: table.entities()[row], components }, bytes))
     }

@@ -60,6 +60,9 @@ impl Stop {
 /// How long a coordinator waits for what it asks of the server at its start and end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Nanoseconds between two looks at what is late, at the most.
+const LOOK_EVERY: u64 = 20_000_000;
+
 /// The connection side of a run.
 struct Link {
     io: Io,
@@ -76,7 +79,12 @@ impl Link {
         let subjects = coordinator.subjects().clone();
         let in_epoch = subjects.changed_in(coordinator.epoch());
         let plain = [in_epoch, subjects.register(), subjects.heartbeat(), subjects.leave(), subjects.status()];
-        let queued = [subjects.query(), format!("{}.command.>", subjects.root()), subjects.discovery("coordinator")];
+        let queued = [
+            subjects.query(),
+            subjects.schemas(),
+            format!("{}.command.>", subjects.root()),
+            subjects.discovery("coordinator"),
+        ];
         for (subject, queue) in plain
             .into_iter()
             .map(|subject| (subject, None))
@@ -137,6 +145,7 @@ pub fn run(
         coordinator.hello();
     }
     coordinator.clock(clock());
+    let mut look_at = 0;
     loop {
         while let Some(output) = coordinator.next_output() {
             // Results are taken while jobs are being sent.
@@ -166,6 +175,13 @@ pub fn run(
         }
         let worked = pool.work();
         let now = clock();
+        if now >= look_at {
+            // Also where messages never cease: who asks for the status again and again must not keep silent
+            // jobs from being looked after.
+            look_at = now + LOOK_EVERY;
+            coordinator.clock(now);
+            continue;
+        }
         let wait =
             if worked { Duration::ZERO } else { Duration::from_nanos(coordinator.wake_at(now).saturating_sub(now)) };
         let events = link.as_ref().map_or(&nothing, |link| &link.events);
@@ -177,7 +193,10 @@ pub fn run(
                 }
             },
             recv(events) -> event => match event {
-                Ok(event) => handle_event(coordinator, clock(), event),
+                Ok(event) => {
+                    coordinator.set_wall_clock(unix_ms());
+                    handle_event(coordinator, clock(), event);
+                }
                 Err(_) => return Err(RunError::Io { what: "the connection", reason: "the I/O thread has ended".into() }),
             },
             default(wait) => coordinator.clock(clock()),
@@ -189,6 +208,11 @@ pub fn run(
         let _ = link.io.close(PATIENCE);
     }
     Ok(())
+}
+
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
 }
 
 fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {

@@ -21,8 +21,9 @@ pub mod settings;
 pub mod ship;
 pub mod system_entry;
 pub mod tick_run;
+pub mod tool;
 
 pub use app::{App, AppOption, Outcome, Plugin, Result, Start};
 pub use driver::Stop;
-pub use roles::{WorldArgs, epoch_of_now, start_log};
+pub use roles::{BeforeFirstTick, CoordinatorArgs, WorldArgs, epoch_of_now, run_coordinator, start_log};
 pub use settings::{Settings, TimeMode};

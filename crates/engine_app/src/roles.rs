@@ -1,9 +1,11 @@
 //! The roles of an app's program: everything inside, `coordinator`, `system NAME…`, `dev`.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use engine_component::World;
 use engine_net::config::ConnectionArgs;
 use engine_system::runner::{InstanceOptions, run_instance};
 
@@ -30,18 +32,10 @@ enum Role {
     /// Own the world and its tick; systems are run by other processes, over NATS
     Coordinator {
         #[command(flatten)]
-        world: WorldArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
+        args: CoordinatorArgs,
         /// Run these systems in the coordinator's own process; may be given several times
         #[arg(long, value_name = "NAME")]
         local: Vec<String>,
-        /// End after the last tick of --ticks, instead of answering until stopped
-        #[arg(long)]
-        exit: bool,
-        /// Print a line with the world hash every so many ticks
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-        report_every: Option<u64>,
     },
     /// Run systems for a coordinator; any number of these processes may be started
     System {
@@ -65,8 +59,26 @@ enum Role {
     },
 }
 
+/// How a coordinator runs.
+#[derive(Clone, Debug, Args)]
+pub struct CoordinatorArgs {
+    /// End after the last tick of --ticks, instead of answering until stopped
+    #[arg(long)]
+    pub exit: bool,
+    /// Print a line with the world hash every so many ticks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub report_every: Option<u64>,
+    /// What its world runs by.
+    #[command(flatten)]
+    pub world: WorldArgs,
+    /// Where the server is.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
 /// What a world runs by.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "World")]
 pub struct WorldArgs {
     /// The seed of all random numbers
     #[arg(long, default_value_t = 1)]
@@ -127,8 +139,19 @@ impl WorldArgs {
     }
 }
 
-/// Reads the command line of an app and runs its role.
+/// Reads the command line of an app and runs its role; ends the process when that fails.
+///
+/// An error that `main` returns would be printed by the standard library, for programmers: with a backtrace,
+/// where `RUST_BACKTRACE` is set.
 pub(crate) fn main(app: App) -> Result {
+    if let Err(error) = run(app) {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn run(app: App) -> Result {
     let command =
         app.options.iter().fold(Cli::command().bin_name(app.name.clone()).about(app.about.clone()), with_option);
     let matches = command.get_matches();
@@ -136,9 +159,9 @@ pub(crate) fn main(app: App) -> Result {
     let options = app.option_values(&given_options(&app, &matches));
     match cli.role {
         None => in_process(app, &cli.world, &options, false),
-        Some(Role::Coordinator { world, connection, local, exit, report_every }) => {
+        Some(Role::Coordinator { args, local }) => {
             start_log();
-            coordinator(app, &world, &connection, &local, (exit, report_every), &options)
+            run_coordinator(app, &args, &local, &options, None)
         }
         Some(Role::System { names, instance, connection }) => {
             start_log();
@@ -257,34 +280,57 @@ pub fn epoch_of_now() -> u64 {
     since.as_millis() as u64
 }
 
-fn coordinator(
+/// Done with the world after all expected systems are there, and before the first tick.
+pub type BeforeFirstTick = Box<dyn FnOnce(&mut World) -> Result + Send>;
+
+/// Runs the coordinator of an app's world until it is stopped; `local` are the systems that run in its process.
+///
+/// # Errors
+/// When the settings, the app or a system of this process is at fault, when there is no connection, or when
+/// `before` fails; then the world ends with its first tick.
+pub fn run_coordinator(
     app: App,
-    world: &WorldArgs,
-    connection: &ConnectionArgs,
+    args: &CoordinatorArgs,
     local: &[String],
-    (exit, report_every): (bool, Option<u64>),
     options: &BTreeMap<String, String>,
+    before: Option<BeforeFirstTick>,
 ) -> Result {
-    let config = connection.resolve()?;
-    let names = app.system_names();
+    let config = args.connection.resolve()?;
+    let mut names = app.system_names();
     if let Some(unknown) = local.iter().find(|name| !names.contains(name)) {
         bail!("--local {unknown}: there is no such system; there are: {}", names.join(", "));
     }
-    let settings = world.settings(&config.prefix, &config.world);
+    names.retain(|name| !local.contains(name));
+    names.extend(args.world.expect.iter().cloned());
+    names.dedup();
+    let settings = args.world.settings(&config.prefix, &config.world);
     let (mut coordinator, shutdown) =
         app.into_coordinator(settings, options, |name| local.iter().any(|one| one == name), epoch_of_now())?;
     let stop = stop_on_signals()?;
-    println!(
-        "coordinator of world `{}`: {} entities; waiting for systems: {}",
-        config.world,
-        coordinator.world().len(),
-        names.join(", ")
-    );
-    driver::run(&mut coordinator, Some(&config), !exit, &stop, |commit, _| {
-        if report_every.is_some_and(|every| commit.tick.is_multiple_of(every)) {
+    let failure = Arc::new(Mutex::new(None));
+    if let Some(before) = before {
+        let (mut before, failure, stop) = (Some(before), failure.clone(), stop.clone());
+        coordinator.on_update(Box::new(move |world, _| {
+            if let Some(Err(error)) = before.take().map(|before| before(world)) {
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                stop.ask();
+            }
+        }));
+    }
+    let waits = if names.is_empty() {
+        "systems join as they come".into()
+    } else {
+        format!("waiting for systems: {}", names.join(", "))
+    };
+    println!("coordinator of world `{}`: {} entities; {waits}", config.world, coordinator.world().len());
+    driver::run(&mut coordinator, Some(&config), !args.exit, &stop, |commit, _| {
+        if args.report_every.is_some_and(|every| commit.tick.is_multiple_of(every)) {
             println!("tick {}, hash {}", commit.tick, commit.hash);
         }
     })?;
+    if let Some(error) = failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(error);
+    }
     for look in shutdown {
         look(coordinator.world());
     }

@@ -279,3 +279,24 @@ fn lanes_and_entities_are_found_inside_of_fields() {
     assert_eq!(Pose::schema().float_lanes().len(), 16);
     assert!(Profile::schema().float_lanes().is_empty());
 }
+
+#[test]
+fn every_entity_of_a_value_is_visited_and_nothing_else() {
+    fn numbered<T: Data>(value: &Value) -> Value {
+        let mut value = value.clone();
+        T::schema().for_each_entity_value(&mut value, &mut |entity| {
+            *entity = entity.as_u64().map_or_else(|| 1.into(), |number| (number + 100).into());
+        });
+        value
+    }
+    let mut profile = Profile::schema().row_to_value(&row(&profile())).unwrap();
+    profile["friends"] = json!([6, {"$entity": 0}, "boss"]);
+    let renumbered = numbered::<Profile>(&profile);
+    assert_eq!(renumbered["rival"], json!(105));
+    assert_eq!(renumbered["friends"], json!([106, {"$entity": 100}, 1]));
+    assert_eq!(renumbered["hits"], json!([1, 70_000]), "numbers that are no entities stay");
+    let deep = json!({"name": [{"by": {"$entity": 7}}, 7]});
+    assert_eq!(numbered::<Profile>(&deep), json!({"name": [{"by": {"$entity": 107}}, 7]}));
+    let car = numbered::<Car>(&json!({"driver": 9, "seats": [1, 1, 1, 1, 1, 1]}));
+    assert_eq!(car, json!({"driver": 109, "seats": [1, 1, 1, 1, 1, 1]}));
+}

@@ -56,6 +56,8 @@ pub enum Subject<'a> {
     EntityDestroy,
     /// `query.request`: an ad-hoc query.
     Query,
+    /// `query.schemas`: what components look like.
+    Schemas,
     /// `watch.request`: open, change or close a live query.
     WatchRequest,
     /// `watch.frame.<id>`: a frame of a live query.
@@ -211,6 +213,12 @@ impl Subjects {
         self.of("query.request")
     }
 
+    /// See [`Subject::Schemas`].
+    #[must_use]
+    pub fn schemas(&self) -> String {
+        self.of("query.schemas")
+    }
+
     /// See [`Subject::WatchRequest`].
     #[must_use]
     pub fn watch(&self) -> String {
@@ -291,7 +299,7 @@ impl Subjects {
             "system" => system(rest),
             "component" => changed(rest),
             "entity" => entity(rest),
-            "query" => (rest == "request").then_some(Subject::Query),
+            "query" => query(rest),
             "watch" => watch(rest),
             "command" => command(rest),
             "event" => Some(Subject::Event { name: rest }),
@@ -337,6 +345,14 @@ fn entity(rest: &str) -> Option<Subject<'_>> {
     match rest {
         "create" => Some(Subject::EntityCreate),
         "destroy" => Some(Subject::EntityDestroy),
+        _ => None,
+    }
+}
+
+fn query(rest: &str) -> Option<Subject<'_>> {
+    match rest {
+        "request" => Some(Subject::Query),
+        "schemas" => Some(Subject::Schemas),
         _ => None,
     }
 }
@@ -391,6 +407,7 @@ mod tests {
             (s.entity_create(), Subject::EntityCreate),
             (s.entity_destroy(), Subject::EntityDestroy),
             (s.query(), Subject::Query),
+            (s.schemas(), Subject::Schemas),
             (s.watch(), Subject::WatchRequest),
             (s.watch_frame("w1"), Subject::WatchFrame { id: "w1" }),
             (s.watch_ack("w1"), Subject::WatchAck { id: "w1" }),

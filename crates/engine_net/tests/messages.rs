@@ -177,6 +177,7 @@ fn status_travels() {
         tick: 2,
         hash: WorldHash(5),
         entities: 3,
+        clock_ms: None,
         tables: 1,
         world_bytes: 100,
         state: SimState::Waiting { what: "an instance of steer".to_owned() },

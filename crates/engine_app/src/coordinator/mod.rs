@@ -18,11 +18,13 @@
 //! | `results.rs` | takes what instances send, or refuses it |
 //! | `membership.rs` | registrations, heartbeats, leaving |
 //! | `requests.rs` | commands, queries, status |
+//! | `schemas.rs` | what components look like, for whoever asks |
 
 mod jobs;
 mod membership;
 mod requests;
 mod results;
+mod schemas;
 mod send_queue;
 mod tick;
 
@@ -190,6 +192,7 @@ pub struct Coordinator {
     commits: VecDeque<Commit>,
     failure: Option<CoordinatorError>,
     updates: Vec<Update>,
+    wall_clock_ms: Option<u64>,
 }
 
 /// What a plugin does with the world before each tick.
@@ -253,6 +256,7 @@ impl Coordinator {
             commits: VecDeque::new(),
             failure: None,
             updates: Vec::new(),
+            wall_clock_ms: None,
         };
         coordinator.reschedule()?;
         Ok(coordinator)
@@ -316,6 +320,12 @@ impl Coordinator {
         self.sizes.limit = bytes.saturating_sub(16 << 10).clamp(4 << 10, 1 << 20);
     }
 
+    /// What a clock on the wall shows, in milliseconds since 1970: for the status alone, so that tools can
+    /// tell how far clocks are apart. Nothing in the world depends on it.
+    pub fn set_wall_clock(&mut self, unix_ms: u64) {
+        self.wall_clock_ms = Some(unix_ms);
+    }
+
     /// The next thing to be done.
     pub fn next_output(&mut self) -> Option<Output> {
         if self.out.is_empty() {
@@ -370,6 +380,7 @@ impl Coordinator {
             Some(Subject::Heartbeat) => self.heartbeat(now, &payload),
             Some(Subject::Leave) => self.leave(now, reply, &payload),
             Some(Subject::Query) => self.query(reply, &payload),
+            Some(Subject::Schemas) => self.schemas_request(reply, &payload),
             Some(Subject::Command { domain, aggregate, action }) => {
                 self.command(reply, domain, aggregate, action, &payload);
             }

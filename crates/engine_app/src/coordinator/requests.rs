@@ -1,7 +1,9 @@
 //! What the outside asks for: commands, queries, the status.
 
+use bytes::Bytes;
 use engine_component::commands::CommandBuffer;
-use engine_component::{ComponentId, Entity, WorldError};
+use engine_component::schema::{FieldType, Schema};
+use engine_component::{ComponentId, Entity, StorageKind, WorldError, msgpack};
 use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, SceneEntity};
 use engine_net::messages::entities::{Created, CreatedBatch, Destroyed, MAX_ENTITIES};
 use engine_net::messages::event::Events;
@@ -18,6 +20,8 @@ use crate::members::MemberState;
 
 /// Commands that wait for the next tick, at the most.
 const MAX_WAITING: usize = 16 * 1024;
+/// Queries that wait for the end of the open tick, at the most.
+const MAX_QUERIES: usize = 256;
 /// Bytes of event records in one message.
 const EVENT_BYTES: usize = 512 << 10;
 
@@ -34,6 +38,9 @@ enum WaitState {
     Applied(Result<Done, Problem>),
     /// Steps that are to be run first: answered at this tick.
     Steps(u64),
+    /// A query that came in the middle of a tick: answered when it is committed, since half of a tick is no
+    /// state of the world, and its systems write to the rows.
+    Query(Bytes),
 }
 
 impl Coordinator {
@@ -74,8 +81,17 @@ impl Coordinator {
                 format_args!("the command is `{is_aggregate}.{is_action}`, its subject says `{aggregate}.{action}`"),
             ));
         }
+        if self.waiting.len() >= MAX_WAITING {
+            return Err(Problem::new("overloaded", "too many commands wait for the next tick: try again later"));
+        }
         match command.action {
-            Action::Pause {} => self.sim.paused = true,
+            Action::Pause {} => {
+                self.sim.paused = true;
+                if self.running.is_some() {
+                    // Answered when the world stands still.
+                    return Ok(Some(WaitState::Applied(Ok(Done::default()))));
+                }
+            }
             Action::Resume {} => (self.sim.paused, self.sim.steps) = (false, 0),
             Action::Speed { factor } if factor.is_finite() && (0.0..=1000.0).contains(&factor) => {
                 self.sim.speed = factor;
@@ -89,38 +105,34 @@ impl Coordinator {
             Action::Step { .. } if !self.sim.paused => {
                 return Err(Problem::new("not_paused", "the world runs: pause it before you step"));
             }
+            Action::Step { .. } if self.is_finished() => {
+                return Err(Problem::new("unavailable", "the world has had its last tick"));
+            }
+            Action::Step { ticks: 0 } => {}
             Action::Step { ticks } => {
                 self.sim.steps = self.sim.steps.saturating_add(ticks);
                 let open = u64::from(self.running.is_some());
                 return Ok(Some(WaitState::Steps(self.tick.saturating_add(self.sim.steps).saturating_add(open))));
-            }
-            change if self.waiting.len() >= MAX_WAITING => {
-                drop(change);
-                return Err(Problem::new("overloaded", "too many commands wait for the next tick: try again later"));
-            }
-            // A paused world has no next tick soon: an edit is applied at once.
-            change if self.sim.paused && self.running.is_none() => {
-                let done = self.apply(change);
-                self.hash = self.rehash();
-                return done
-                    .map(|done| Some(WaitState::Applied(Ok(done))))
-                    .inspect(|_| {})
-                    .and_then(|state| self.answer_paused(state));
             }
             change => return Ok(Some(WaitState::Queued(change))),
         }
         Ok(None)
     }
 
-    fn answer_paused(&mut self, state: Option<WaitState>) -> Result<Option<WaitState>, Problem> {
-        Ok(state)
+    /// Whether no tick begins until somebody does something.
+    fn stands_still(&self) -> bool {
+        (self.sim.paused && self.sim.steps == 0) || self.is_finished() || self.waits_for().is_some()
     }
 
-    fn rehash(&mut self) -> engine_component::WorldHash {
-        let mut hash = xxhash_rust::xxh3::Xxh3::new();
-        hash.update(&self.world.hash().0.to_le_bytes());
-        self.events.hash_into(&mut hash);
-        engine_component::WorldHash(hash.digest128())
+    /// Between two ticks: a world that stands still has no next tick soon, so what waits for it is applied at
+    /// once. The next tick sees the same as if it had begun with it.
+    pub(super) fn apply_while_standing(&mut self) {
+        let queued = |waiting: &Waiting| matches!(waiting.state, WaitState::Queued(_));
+        if self.waiting.iter().any(queued) && self.stands_still() {
+            self.apply_inputs();
+            self.hash = self.whole_hash();
+            self.answer_waiting();
+        }
     }
 
     /// Applies the commands that wait for this tick, in the order in which they came.
@@ -136,7 +148,7 @@ impl Coordinator {
 
     /// Answers commands that are part of the committed tick.
     pub(super) fn answer_waiting(&mut self) {
-        let tick = self.tick;
+        let (tick, over) = (self.tick, self.is_finished());
         for waiting in std::mem::take(&mut self.waiting) {
             let answer = match waiting.state {
                 WaitState::Applied(Ok(done)) => Reply::Ok(Done { tick, ..done }),
@@ -144,7 +156,11 @@ impl Coordinator {
                     self.figures.count(format!("refused.{}", problem.code));
                     Reply::Error(problem)
                 }
-                WaitState::Steps(until) if until <= tick => Reply::Ok(Done { tick, entities: Vec::new() }),
+                WaitState::Steps(until) if until <= tick || over => Reply::Ok(Done { tick, entities: Vec::new() }),
+                WaitState::Query(payload) => {
+                    self.answer_query(waiting.reply.as_deref(), &payload);
+                    continue;
+                }
                 state => {
                     self.waiting.push(Waiting { reply: waiting.reply, state });
                     continue;
@@ -252,17 +268,26 @@ impl Coordinator {
             };
             let schema = self.world.schema(id).ok_or_else(|| problem(WorldError::UnknownComponent(id)))?;
             let mut value = schema.row_to_value(row).map_err(|error| Problem::new("bad_value", error))?;
-            match (&mut value, change) {
-                (serde_json::Value::Object(fields), serde_json::Value::Object(changes)) => fields.extend(changes),
-                (value, change) => *value = change,
-            }
+            change_fields(schema, &mut value, change);
             whole.insert(name, value);
         }
         self.rows_of(&whole)
     }
 
-    pub(super) fn query(&mut self, reply: Option<&str>, payload: &[u8]) {
+    pub(super) fn query(&mut self, reply: Option<&str>, payload: &Bytes) {
         self.figures.count("queries");
+        if self.running.is_none() {
+            return self.answer_query(reply, payload);
+        }
+        let waiting = self.waiting.iter().filter(|waiting| matches!(waiting.state, WaitState::Query(_))).count();
+        if waiting >= MAX_QUERIES {
+            let problem = Problem::new("unavailable", "too many queries wait for the end of the tick: try again");
+            return self.answer::<QueryReply>(reply, &Reply::Error(problem));
+        }
+        self.waiting.push(Waiting { reply: reply.map(str::to_owned), state: WaitState::Query(payload.clone()) });
+    }
+
+    fn answer_query(&mut self, reply: Option<&str>, payload: &[u8]) {
         let answer = strict::decode::<QueryRequest>(payload, QueryRequest::LIMIT)
             .map_err(|error| Problem::new("bad_request", error))
             .and_then(|request| ask::page(&self.world, self.tick, &request));
@@ -303,6 +328,7 @@ impl Coordinator {
             tick: self.tick,
             hash: self.hash,
             entities: self.world.len() as u64,
+            clock_ms: self.wall_clock_ms,
             tables: self.world.tables().len() as u64,
             world_bytes: self.world.heap_bytes() as u64,
             state,
@@ -414,18 +440,43 @@ fn problem(error: WorldError) -> Problem {
     Problem::new(code, error)
 }
 
+/// Replaces the fields that a change names. Structs inside of Plain values are changed field by field too;
+/// what documents hold is replaced whole, since a map without a key means something.
+fn change_fields(schema: &Schema, value: &mut serde_json::Value, change: serde_json::Value) {
+    let fields = schema.fields.iter().map(|field| (field.name.as_str(), &field.ty));
+    put_fields(&fields.collect::<Vec<_>>(), value, change);
+}
+
+fn put_fields(known: &[(&str, &FieldType)], value: &mut serde_json::Value, change: serde_json::Value) {
+    match (value, change) {
+        (serde_json::Value::Object(fields), serde_json::Value::Object(changes)) => {
+            for (name, change) in changes {
+                let ty = known.iter().find(|(known, _)| *known == name).map(|(_, ty)| *ty);
+                match (ty, fields.get_mut(&name)) {
+                    (Some(FieldType::Struct(inner)), Some(old)) => {
+                        let inner: Vec<_> = inner.iter().map(|field| (field.name.as_str(), &field.ty)).collect();
+                        put_fields(&inner, old, change);
+                    }
+                    _ => drop(fields.insert(name, change)),
+                }
+            }
+        }
+        (value, change) => *value = change,
+    }
+}
+
 /// Entities of a scene name each other by numbers of the scene: they become provisional entities.
-fn number_entities(
-    schema: &engine_component::schema::Schema,
-    row: &mut [u8],
-    numbers: &std::collections::BTreeMap<u64, u32>,
-) {
+fn number_entities(schema: &Schema, row: &mut [u8], numbers: &std::collections::BTreeMap<u64, u32>) {
+    let provisional = |number: u64| numbers.get(&number).map(|index| Entity::provisional(*index));
+    if schema.kind == StorageKind::Document {
+        msgpack::for_each_entity(row, |entity| provisional(entity.to_bits()).unwrap_or(entity));
+    }
     for offset in schema.entity_offsets() {
         let at = offset as usize;
         let Some(field) = row.get_mut(at..at + 8) else { continue };
         let number = field.iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-        if let Some(index) = numbers.get(&number) {
-            field.copy_from_slice(&Entity::provisional(*index).to_bits().to_le_bytes());
+        if let Some(entity) = provisional(number) {
+            field.copy_from_slice(&entity.to_bits().to_le_bytes());
         }
     }
 }

@@ -22,22 +22,26 @@ use crate::tick_run::{NodeState, TickRun};
 const SECOND: f64 = 1e9;
 
 impl Coordinator {
-    /// Does all that can be done without waiting.
+    /// Does all that can be done without waiting, up to the end of one tick: a world without jobs that runs as
+    /// fast as it can would never come back else.
     pub(super) fn advance(&mut self, now: u64) {
         self.now = now;
         if self.failure.is_some() {
             return;
         }
+        let mut committed = false;
         loop {
             if self.running.is_none() {
                 self.between_ticks(now);
-                if !self.is_due(now) || self.begin(now).is_err() {
+                self.apply_while_standing();
+                if committed || !self.is_due(now) || self.begin(now).is_err() {
                     return;
                 }
             }
             self.run_nodes(now);
             if self.running.as_ref().is_some_and(|running| running.run.is_done()) {
                 self.commit(now);
+                committed = true;
             }
             if self.running.is_some() {
                 return;
@@ -101,6 +105,9 @@ impl Coordinator {
         self.between_ticks(now);
         if self.failure.is_some() {
             return Err(());
+        }
+        if self.sim.paused {
+            self.sim.steps = self.sim.steps.saturating_sub(1);
         }
         let interval = self.interval();
         let due = self.next_tick_at;
@@ -246,9 +253,6 @@ impl Coordinator {
         self.hash = self.whole_hash();
         let took = now.saturating_sub(running.started);
         self.note_figures(now, took, &running);
-        if self.sim.paused {
-            self.sim.steps = self.sim.steps.saturating_sub(1);
-        }
         self.announce(&mut running, &created, &destroyed);
         self.answer_waiting();
         self.commits.push_back(Commit { tick: self.tick, hash: self.hash, took_ns: took, bytes: running.bytes });
@@ -258,7 +262,7 @@ impl Coordinator {
     }
 
     /// The hash over the world and what systems have still to read.
-    fn whole_hash(&mut self) -> WorldHash {
+    pub(super) fn whole_hash(&mut self) -> WorldHash {
         let mut hash = Xxh3::new();
         hash.update(&self.world.hash().0.to_le_bytes());
         self.events.hash_into(&mut hash);

@@ -182,6 +182,7 @@ pub(super) mod tests {
             tick: 1234,
             hash: WorldHash(0xabc),
             entities: 20_000,
+            clock_ms: None,
             tables: 7,
             world_bytes: 3_200_000,
             state: SimState::Running,

@@ -17,7 +17,7 @@ use crate::Entity;
 use crate::msgpack::{MAX_DEPTH, MsgError, Token, Walk};
 
 /// Whether a field is declared as an entity, or as entities and nothing else.
-fn holds_entities(field: &Field) -> bool {
+pub(super) fn holds_entities(field: &Field) -> bool {
     let FieldType::Text(text) = &field.ty else { return false };
     matches!(text.as_str(), "Entity" | "Option<Entity>" | "Vec<Entity>") || text.starts_with("[Entity; ")
 }

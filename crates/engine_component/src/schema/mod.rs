@@ -13,6 +13,7 @@ mod field_type;
 mod fit;
 mod json;
 mod plain;
+mod references;
 mod row;
 mod text;
 

@@ -17,6 +17,7 @@ pub mod query;
 pub mod register;
 pub mod rejected;
 pub mod reply;
+pub mod schemas;
 pub mod status;
 pub mod tick;
 pub mod value;
@@ -110,6 +111,8 @@ pub fn table() -> Vec<(&'static str, u16, usize)> {
         row::<entities::Destroyed>(),
         row::<query::QueryRequest>(),
         row::<query::QueryReply>(),
+        row::<schemas::SchemasRequest>(),
+        row::<schemas::SchemasReply>(),
         row::<watch::WatchRequest>(),
         row::<watch::WatchReply>(),
         row::<watch::WatchFrame>(),

@@ -25,6 +25,9 @@ pub struct Status {
     pub hash: WorldHash,
     /// Entities in the world.
     pub entities: u64,
+    /// What the coordinator's clock showed, in milliseconds since 1970; nothing in the world depends on it.
+    #[serde(default)]
+    pub clock_ms: Option<u64>,
     /// Tables in the world.
     pub tables: u64,
     /// Bytes of the world's columns.

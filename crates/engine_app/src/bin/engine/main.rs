@@ -1,2 +1,132 @@
-//! The engine binary.
-fn main() {}
+//! The `engine` program: a coordinator for systems that are built elsewhere, and the tools of a running world.
+
+mod change;
+mod components;
+mod coordinator;
+mod doctor;
+mod link;
+mod output;
+mod progress;
+mod query;
+mod scene;
+mod sim;
+mod status;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use engine_net::config::ConnectionArgs;
+
+/// Messages are received on one thread and dropped on another, which mimalloc does well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const EXAMPLES: &str = "\
+Examples:
+  engine coordinator --expect steer --expect strike     a world for two systems that are started elsewhere
+  engine status                                         what the world is up to
+  engine query 'arena.Position, ?arena.Chronicle.name' --limit 10
+  engine spawn 'arena.Position={\"at\":{\"x\":1,\"y\":2}}' arena.Wounded
+  engine set 42 arena.Position.at.x=3
+  engine scene save world.toml
+  engine doctor                                         what is wrong, and what to do about it
+
+The server is that of NATS_URL (nats://127.0.0.1:4222 when it is not set), the world that of ENGINE_WORLD
+(main); every command has flags for both: --nats-url, --world. `engine COMMAND --help` says more.";
+
+/// Look at a running world and change it; own one for systems that are built elsewhere
+#[derive(Debug, Parser)]
+#[command(name = "engine", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Own a world and its tick; systems join over NATS
+    Coordinator(coordinator::CoordinatorCommand),
+    /// What the world is up to: tick, rate, systems and their instances
+    Status(status::StatusCommand),
+    /// Which components there are, and their fields
+    Components(components::ComponentsCommand),
+    /// Find entities and show their components
+    Query(query::QueryCommand),
+    /// Make entities
+    Spawn(change::SpawnCommand),
+    /// Change, add or remove components of an entity
+    Set(change::SetCommand),
+    /// Remove entities
+    Despawn(change::DespawnCommand),
+    /// Load entities from a file, or save them to one
+    Scene(scene::SceneCommand),
+    /// Stop the world before its next tick
+    Pause(sim::PauseCommand),
+    /// Let a paused world run
+    Resume(sim::ResumeCommand),
+    /// Run some ticks of a paused world
+    Step(sim::StepCommand),
+    /// Set how fast the world runs
+    Speed(sim::SpeedCommand),
+    /// Check the server, the permissions, the clock and the coordinator, and say what to do
+    Doctor(doctor::DoctorCommand),
+}
+
+/// What every tool has.
+#[derive(Args, Clone, Debug)]
+struct Common {
+    /// Print JSON, for machines
+    #[arg(long)]
+    json: bool,
+    /// How long to wait for an answer
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    timeout: Duration,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds > 0.0 && *seconds <= 1e6);
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "seconds are a number above 0".to_owned())
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) if output::nobody_reads(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // The coordinator has threads of its own; everything else is one conversation.
+    if let Command::Coordinator(command) = cli.command {
+        return command.run().map(|()| ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Doctor(command) => return command.run().await,
+            Command::Coordinator(_) => unreachable!("was run above"),
+            Command::Status(command) => command.run().await,
+            Command::Components(command) => command.run().await,
+            Command::Query(command) => command.run().await,
+            Command::Spawn(command) => command.run().await,
+            Command::Set(command) => command.run().await,
+            Command::Despawn(command) => command.run().await,
+            Command::Scene(command) => command.run().await,
+            Command::Pause(command) => command.run().await,
+            Command::Resume(command) => command.run().await,
+            Command::Step(command) => command.run().await,
+            Command::Speed(command) => command.run().await,
+        }
+        .map(|()| ExitCode::SUCCESS)
+    });
+    // A file that is read from a pipe must not hold the process.
+    runtime.shutdown_background();
+    code
+}

@@ -1,0 +1,17 @@
+//! What the `engine` program knows without a connection: texts of queries and values, scene files, tables.
+//!
+//! Everything here is plain data in and plain data out; `src/bin/engine` connects it to NATS.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `schemas.rs` | the components of a world, by name |
+//! | `assign.rs` | `arena.Position.x=3` |
+//! | `query_text.rs` | `arena.Position, ?arena.Name, !arena.Asleep` |
+//! | `scene/` | files of entities: read, checked whole, cut into batches, written |
+//! | `table.rs` | columns for people |
+
+pub mod assign;
+pub mod query_text;
+pub mod scene;
+pub mod schemas;
+pub mod table;

@@ -1,0 +1,12 @@
+//! The `engine` program, as its users run it: real processes, a real nats-server, and a coordinator.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+mod coordinator;
+mod doctor;
+mod entities;
+mod failing;
+mod scene_files;
+mod scenes;
+mod sim;
+mod world;
