@@ -193,10 +193,7 @@ pub fn run(
                 }
             },
             recv(events) -> event => match event {
-                Ok(event) => {
-                    coordinator.set_wall_clock(unix_ms());
-                    handle_event(coordinator, clock(), event);
-                }
+                Ok(event) => handle_event(coordinator, clock(), event),
                 Err(_) => return Err(RunError::Io { what: "the connection", reason: "the I/O thread has ended".into() }),
             },
             default(wait) => coordinator.clock(clock()),
@@ -218,6 +215,7 @@ fn unix_ms() -> u64 {
 fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {
     match event {
         IoEvent::Message(message) => {
+            coordinator.set_wall_clock(unix_ms());
             let reply = message.reply.as_ref().map(engine_net::io::WireSubject::as_str);
             coordinator.message(now, message.subject.as_str(), reply, message.payload.clone());
         }
