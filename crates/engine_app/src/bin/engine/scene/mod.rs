@@ -29,7 +29,7 @@ enum Direction {
 /// How a file is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FileFormat {
-    /// [[entity]] tables
+    /// Tables `[[entity]]`
     Toml,
     /// A line of JSON for each entity
     Jsonl,
