@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use engine_component::BitRows;
@@ -18,7 +17,7 @@ use crate::view::SharedRows;
 use crate::{EventBatch, JobInput, System, Time};
 
 /// A complete job.
-pub(super) struct Work {
+pub struct Work {
     pub(super) system: Arc<dyn System>,
     pub(super) prefix: ChunkPrefix,
     pub(super) manifest: JobManifest,
@@ -26,14 +25,28 @@ pub(super) struct Work {
     /// What all jobs of the node read alike, when the system reads any of it.
     pub(super) shared: Option<Arc<Parcel>>,
     pub(super) sizes: ChunkSizes,
-    pub(super) arrived: Instant,
+    pub(super) arrived: u64,
 }
 
 /// A job that was run: the chunks of its result, or of its failure.
-pub(super) struct Computed {
+pub struct Computed {
     pub(super) prefix: ChunkPrefix,
     pub(super) chunks: Vec<Bytes>,
     pub(super) compute_ns: u64,
+}
+
+impl Work {
+    /// Runs the job by itself. The clock is in nanoseconds.
+    #[must_use]
+    pub fn run(self, clock: &dyn Fn() -> u64) -> Computed {
+        match SharedInput::of(&self) {
+            Err(message) => failed(&self.prefix, "refused", &message),
+            Ok(shared) => {
+                let views = shared.views(self.system.descriptor().views.len());
+                run(self, &shared, &views, clock)
+            }
+        }
+    }
 }
 
 /// Where jobs come from, and where their results go.
@@ -42,6 +55,8 @@ pub(super) trait Jobs {
     fn next(&mut self) -> Option<Work>;
     /// A job is done.
     fn done(&mut self, computed: Computed);
+    /// Nanoseconds of the clock that jobs arrive by.
+    fn now(&self) -> u64;
 }
 
 /// Runs jobs until there are no more. Jobs of one node that follow one another share what is built from
@@ -59,7 +74,8 @@ pub(super) fn work(jobs: &mut impl Jobs) {
                 let views = shared.views(first.system.descriptor().views.len());
                 let mut current = Some(first);
                 while let Some(job) = current.take() {
-                    jobs.done(run(job, &shared, &views));
+                    let computed = run(job, &shared, &views, &|| jobs.now());
+                    jobs.done(computed);
                     match jobs.next() {
                         Some(job) if node_of(&job) == node => current = Some(job),
                         other => next = other,
@@ -89,9 +105,9 @@ fn failed(prefix: &ChunkPrefix, reason: &str, message: &str) -> Computed {
     Computed { prefix: *prefix, chunks: vec![control::encode(prefix, ChunkKind::Failed, &body)], compute_ns: 0 }
 }
 
-fn run(work: Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Computed {
+fn run(work: Work, shared: &SharedInput, views: &[SharedRows<'_>], clock: &dyn Fn() -> u64) -> Computed {
     let prefix = work.prefix;
-    match compute(&work, shared, views) {
+    match compute(&work, shared, views, clock) {
         Ok(computed) => computed,
         Err((reason, message)) => failed(&prefix, reason, &message),
     }
@@ -111,7 +127,12 @@ type ChangedRows = BTreeMap<(usize, usize), BitRows>;
 
 type Refusal = (&'static str, String);
 
-fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Result<Computed, Refusal> {
+fn compute(
+    work: &Work,
+    shared: &SharedInput,
+    views: &[SharedRows<'_>],
+    clock: &dyn Fn() -> u64,
+) -> Result<Computed, Refusal> {
     let system = work.system.as_ref();
     let descriptor = system.descriptor();
     let mut parts =
@@ -130,9 +151,9 @@ fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Resul
     job.views = views.iter().collect();
     job.resources.extend(shared.parts.iter().filter(|part| part.source == PartSource::Resource).map(OwnedPart::read));
     job.events = shared.events.iter().map(EventBatch::as_slice).collect();
-    let started = Instant::now();
+    let started = clock();
     let output = system.run(&job).map_err(|error| ("error", error.to_string()))?;
-    let compute_ns = started.elapsed().as_nanos() as u64;
+    let compute_ns = clock().saturating_sub(started);
     let documents: Vec<Vec<Option<NewDocuments>>> = places
         .iter()
         .map(|(source, number, index)| {
@@ -151,7 +172,7 @@ fn compute(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>]) -> Resul
     drop(job);
     let manifest = ResultManifest {
         compute_ns,
-        wait_ns: started.duration_since(work.arrived).as_nanos() as u64,
+        wait_ns: started.saturating_sub(work.arrived),
         commands_bytes: output.commands.bytes().len() as u64,
         events: output
             .events

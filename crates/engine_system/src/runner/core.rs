@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use engine_component::schema::{Fit, fit};
@@ -29,7 +28,7 @@ const BACK_OFF: [u64; 5] = [50_000_000, 100_000_000, 250_000_000, 500_000_000, 1
 const MAX_HELD: usize = 512 << 20;
 
 /// What the instance wants done.
-pub(super) enum Answer {
+pub enum Answer {
     /// A job for the compute thread.
     Compute(Box<Work>),
     /// A message about a job.
@@ -70,11 +69,11 @@ struct WaitingJob {
     prefix: ChunkPrefix,
     manifest: JobManifest,
     parcel: Parcel,
-    arrived: Instant,
+    arrived: u64,
 }
 
 /// The state machine. See the module's text.
-pub(super) struct InstanceCore {
+pub struct InstanceCore {
     name: String,
     nonce: u64,
     systems: BTreeMap<String, Arc<dyn System>>,
@@ -100,12 +99,12 @@ pub(super) struct InstanceCore {
 }
 
 impl InstanceCore {
-    pub(super) fn new(name: String, systems: Vec<Arc<dyn System>>, max_payload: usize) -> Self {
+    /// An instance that is not registered yet. The nonce tells two processes of the same name apart.
+    pub fn new(name: String, nonce: u64, systems: Vec<Arc<dyn System>>, max_payload: usize) -> Self {
         let systems = systems.into_iter().map(|system| (system.descriptor().name.clone(), system)).collect();
-        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self {
             name,
-            nonce: clock.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32),
+            nonce,
             systems,
             max_payload,
             state: State::Joining { ask_at: 0, tries: 0, asking: false },
@@ -127,20 +126,25 @@ impl InstanceCore {
         }
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn next_answer(&mut self) -> Option<Answer> {
+    /// The next thing to be done.
+    pub fn next_answer(&mut self) -> Option<Answer> {
         self.answers.pop_front()
     }
 
-    pub(super) fn is_gone(&self) -> bool {
+    /// Whether it has left.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
         matches!(self.state, State::Gone)
     }
 
     /// The epoch has changed, or the connection was lost: nothing that is open counts any more.
-    pub(super) fn forget_everything(&mut self) {
+    pub fn forget_everything(&mut self) {
         self.incoming.clear();
         self.shared.clear();
         self.waiting.clear();
@@ -153,7 +157,8 @@ impl InstanceCore {
         }
     }
 
-    pub(super) fn hello(&mut self, payload: &[u8]) {
+    /// A coordinator says hello: who runs systems registers again.
+    pub fn hello(&mut self, payload: &[u8]) {
         let Ok(hello) = strict::decode::<Hello>(payload, Hello::LIMIT) else {
             self.refused += 1;
             return;
@@ -163,7 +168,7 @@ impl InstanceCore {
     }
 
     /// The coordinator refused something of ours. When it does not know us we register again.
-    pub(super) fn rejected(&mut self, payload: &[u8]) {
+    pub fn rejected(&mut self, payload: &[u8]) {
         let Ok(rejected) = strict::decode::<Rejected>(payload, Rejected::LIMIT) else { return };
         tracing::debug!(reason = ?rejected.reason, message = rejected.message, "the coordinator refuses a message");
         if matches!(rejected.reason, RejectReason::WrongInstance | RejectReason::ForeignEpoch)
@@ -174,7 +179,7 @@ impl InstanceCore {
     }
 
     /// Says good-bye as soon as nothing is open.
-    pub(super) fn leave(&mut self) {
+    pub fn leave(&mut self) {
         match self.state {
             State::Ready => self.state = State::Leaving { ask_at: 0 },
             State::Joining { .. } => self.state = State::Gone,
@@ -183,7 +188,7 @@ impl InstanceCore {
     }
 
     /// What has to be done from time to time.
-    pub(super) fn look_around(&mut self, now: u64) {
+    pub fn look_around(&mut self, now: u64) {
         self.now = now;
         match &mut self.state {
             State::Joining { ask_at, asking, .. } if !*asking && now >= *ask_at => {
@@ -227,7 +232,7 @@ impl InstanceCore {
     }
 
     /// A request was not answered.
-    pub(super) fn unanswered(&mut self) {
+    pub fn unanswered(&mut self) {
         if let State::Joining { ask_at, tries, asking } = &mut self.state {
             *asking = false;
             *ask_at = self.now + BACK_OFF[(*tries).min(BACK_OFF.len() - 1)];
@@ -239,7 +244,7 @@ impl InstanceCore {
     ///
     /// # Errors
     /// When the coordinator refuses the instance for good.
-    pub(super) fn answered(&mut self, now: u64, payload: &[u8]) -> Result<(), String> {
+    pub fn answered(&mut self, now: u64, payload: &[u8]) -> Result<(), String> {
         match self.state {
             State::Joining { .. } => self.registered(now, payload),
             State::Leaving { .. } => {
@@ -333,7 +338,8 @@ impl InstanceCore {
     }
 
     /// A chunk arrived on this instance's subject.
-    pub(super) fn chunk(&mut self, now: u64, payload: Bytes) {
+    pub fn chunk(&mut self, now: u64, payload: Bytes) {
+        self.now = now;
         let Ok((prefix, body)) = ChunkPrefix::decode(&payload) else {
             self.refused += 1;
             return;
@@ -423,7 +429,7 @@ impl InstanceCore {
             match parcel.manifest::<JobManifest>() {
                 Ok(manifest) => {
                     let prefix = prefix.answer(ChunkKind::Job);
-                    self.waiting.push(WaitingJob { prefix, manifest, parcel, arrived: Instant::now() });
+                    self.waiting.push(WaitingJob { prefix, manifest, parcel, arrived: self.now });
                 }
                 Err(error) => {
                     self.refused += 1;
@@ -463,12 +469,13 @@ impl InstanceCore {
     }
 
     /// Whether a job is still wanted.
-    pub(super) fn is_running(&self, prefix: &ChunkPrefix) -> bool {
+    #[must_use]
+    pub fn is_running(&self, prefix: &ChunkPrefix) -> bool {
         self.running.contains(&(prefix.tick, prefix.job, prefix.attempt))
     }
 
     /// A job is computed.
-    pub(super) fn computed(&mut self, computed: Computed) {
+    pub fn computed(&mut self, computed: Computed) {
         let key = (computed.prefix.tick, computed.prefix.job, computed.prefix.attempt);
         self.jobs += 1;
         self.compute_ns += computed.compute_ns;
@@ -547,7 +554,7 @@ impl InstanceCore {
         let lacking: Vec<ChunkPrefix> = self
             .waiting
             .iter()
-            .filter(|job| job.arrived.elapsed().as_nanos() as u64 > SILENCE)
+            .filter(|job| now.saturating_sub(job.arrived) > SILENCE)
             .map(|job| ChunkPrefix { job: job.manifest.node, attempt: 0, ..job.prefix })
             .filter(|prefix| {
                 !self
@@ -565,8 +572,8 @@ impl InstanceCore {
             });
         }
         for job in &mut self.waiting {
-            if job.arrived.elapsed().as_nanos() as u64 > SILENCE {
-                job.arrived = Instant::now();
+            if now.saturating_sub(job.arrived) > SILENCE {
+                job.arrived = now;
             }
         }
     }

@@ -34,8 +34,10 @@ use engine_net::io::{Io, IoEvent, IoHandle, IoMessage, Lane, Outgoing, RequestId
 use engine_net::subject::{Subject, Subjects};
 
 use crate::System;
-use compute::{Computed, Jobs, Work};
-use core::{Answer, InstanceCore};
+pub use compute::{Computed, Work};
+pub use core::{Answer, InstanceCore};
+
+use compute::Jobs;
 
 /// Control messages and jobs come in on one connection, results leave on another.
 const IN: Lane = Lane(0);
@@ -95,7 +97,7 @@ pub fn run_instance(
             .subscribe_blocking(IN, subject, None, PATIENCE)
             .map_err(|error| InstanceError::Io { what: "subscribing", reason: error.to_string() })?;
     }
-    let core = InstanceCore::new(name, systems, handle.max_payload(OUT));
+    let core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT));
     let runner = Runner {
         core,
         subjects,
@@ -110,6 +112,12 @@ pub fn run_instance(
     let _ = handle.fence_blocking(OUT, PATIENCE);
     let _ = io.close(PATIENCE);
     result
+}
+
+/// Another one for each process.
+fn nonce() -> u64 {
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    clock.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
 }
 
 fn made_up_name() -> String {
@@ -134,7 +142,7 @@ impl Shared {
             let stand_in = stand_in
                 .spawn_scoped(scope, || self.stand_in(&over))
                 .map_err(|error| InstanceError::Io { what: "starting a thread", reason: error.to_string() })?;
-            let mut jobs = Loop { shared: self, result: Ok(()) };
+            let mut jobs = Loop { shared: self, started: self.lock().started, result: Ok(()) };
             compute::work(&mut jobs);
             over.store(true, Ordering::Release);
             stand_in.thread().unpark();
@@ -160,6 +168,7 @@ impl Shared {
 /// The loop, as the source of jobs.
 struct Loop<'a> {
     shared: &'a Shared,
+    started: Instant,
     result: Result<(), InstanceError>,
 }
 
@@ -205,6 +214,10 @@ impl Jobs for Loop<'_> {
                 None
             }
         }
+    }
+
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
     }
 
     fn done(&mut self, computed: Computed) {
