@@ -470,7 +470,8 @@ impl InstanceCore {
 
     /// Whether a job is still wanted.
     #[must_use]
-    pub fn is_running(&self, prefix: &ChunkPrefix) -> bool {
+    pub fn wants(&self, work: &Work) -> bool {
+        let prefix = &work.prefix;
         self.running.contains(&(prefix.tick, prefix.job, prefix.attempt))
     }
 

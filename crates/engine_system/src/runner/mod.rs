@@ -180,7 +180,7 @@ impl Loop<'_> {
         loop {
             runner.turn(events, stop)?;
             if let Some(work) = runner.work.pop_front() {
-                if runner.core.is_running(&work.prefix) {
+                if runner.core.wants(&work) {
                     return Ok(Some(work));
                 }
                 continue;

@@ -1,0 +1,139 @@
+//! The world that is simulated: small, but with everything that travels: Plain, Document and Tag columns,
+//! views, events, commands that spawn and despawn, random numbers, `Changed`, a system for every other tick.
+
+use engine::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Where it is.
+#[derive(Component, Clone, Copy, Debug)]
+#[repr(C)]
+#[component(name = "sim.Place", finite)]
+pub struct Place {
+    /// On the plane.
+    pub at: Vec2,
+}
+
+/// How it moves.
+#[derive(Component, Clone, Copy, Debug)]
+#[repr(C)]
+#[component(name = "sim.Motion", finite)]
+pub struct Motion {
+    /// In a tick.
+    pub by: Vec2,
+}
+
+/// What it can still take.
+#[derive(Component, Clone, Copy, Debug)]
+#[repr(C)]
+#[component(name = "sim.Vigour")]
+pub struct Vigour {
+    /// At 0 it is gone.
+    pub points: u32,
+}
+
+/// What happened to it.
+#[derive(Component, Clone, Debug, Serialize, Deserialize)]
+#[component(name = "sim.Story", document)]
+pub struct Story {
+    /// Whoever hit it last.
+    pub hits: Vec<u32>,
+}
+
+/// Drawn to the middle.
+#[derive(Component, Clone, Copy, Debug)]
+#[component(name = "sim.Drawn")]
+pub struct Drawn;
+
+/// One hits another.
+#[derive(Event, Clone, Copy, Debug)]
+#[repr(C)]
+#[event(name = "sim.Hit")]
+pub struct Hit {
+    /// Whom.
+    pub whom: Entity,
+    /// How hard.
+    pub points: u32,
+    /// Nothing.
+    pub spare: u32,
+}
+
+/// The systems of the scenario, in their order.
+pub const SYSTEMS: [&str; 5] = ["steer", "walk", "strike", "suffer", "renew"];
+
+/// The world with so many entities.
+#[must_use]
+pub fn app(entities: u32) -> App {
+    App::new("simulation")
+        .add_system("steer", steer.every(2))
+        .add_system("walk", walk)
+        .add_system("strike", strike)
+        .add_system("suffer", suffer)
+        .add_system("renew", renew)
+        .on_start(move |start| {
+            let mut rng = start.rng("scenario").of(Entity::NONE);
+            for number in 0..entities {
+                let place = Place { at: Vec2::new(rng.range(-9.0..9.0), rng.range(-9.0..9.0)) };
+                let motion = Motion { by: Vec2::new(rng.range(-0.5..0.5), rng.range(-0.5..0.5)) };
+                let entity = start.world.spawn((place, motion, Vigour { points: 5 }));
+                if number % 3 == 0 {
+                    start.world.insert(entity, (Story { hits: Vec::new() },))?;
+                }
+                if number % 5 == 0 {
+                    start.world.insert(entity, (Drawn,))?;
+                }
+            }
+            Ok(())
+        })
+}
+
+fn steer(mut movers: Query<(&Place, &mut Motion), With<Drawn>>, others: View<&Place>) {
+    let (sum, count) = others.iter().fold((Vec2::ZERO, 0.0), |(sum, count), place| (sum + place.at, count + 1.0));
+    let middle = sum / f32::max(count, 1.0);
+    for (place, motion) in &mut movers {
+        motion.by = (motion.by + (middle - place.at) * 0.05).clamp_length_max(0.5);
+    }
+}
+
+fn walk(mut walkers: Query<(&mut Place, &Motion)>) {
+    for (place, motion) in &mut walkers {
+        place.at = (place.at + motion.by).clamp(Vec2::splat(-10.0), Vec2::splat(10.0));
+    }
+}
+
+fn strike(rng: Rng, near: Query<(Entity, &Place)>, mut hits: EventWriter<Hit>) {
+    for (entity, place) in &near {
+        let mut rng = rng.of(entity);
+        if place.at.length() < 6.0 && rng.chance(0.2) {
+            hits.send(Hit { whom: entity, points: 1 + rng.below(2), spare: 0 });
+        }
+    }
+}
+
+fn suffer(hits: EventReader<Hit>, mut bodies: Query<(Entity, &mut Vigour, Option<&mut Story>)>) {
+    for (entity, vigour, story) in &mut bodies {
+        let mut struck = hits.iter().filter(|hit| hit.whom == entity).map(|hit| hit.points).peekable();
+        if struck.peek().is_none() {
+            continue;
+        }
+        let all: Vec<u32> = struck.collect();
+        vigour.points = vigour.points.saturating_sub(all.iter().sum());
+        if let Some(story) = story {
+            story.hits.extend(all);
+        }
+    }
+}
+
+fn renew(rng: Rng, worn: Query<(Entity, &Vigour), Changed<Vigour>>, mut commands: Commands) {
+    for (entity, vigour) in &worn {
+        if vigour.points > 0 {
+            continue;
+        }
+        let mut rng = rng.of(entity);
+        commands.despawn(entity);
+        let place = Place { at: Vec2::new(rng.range(-9.0..9.0), rng.range(-9.0..9.0)) };
+        let fresh = commands.spawn((place, Motion { by: Vec2::ZERO }, Vigour { points: 5 }));
+        if rng.chance(0.5) {
+            commands.insert(fresh, (Drawn, Story { hits: vec![0] }));
+        }
+    }
+}
