@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod miri;
 mod report;
+mod simulate;
 mod steps;
 mod tidy;
 mod tools;
@@ -43,6 +44,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Schedules of the seeded simulator.
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// Given on to the simulator: `--schedules N`, `--seed S`, `--trace`, `--json`; try `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Measures Engine against its floors and its peers.
     #[command(disable_help_flag = true)]
     Bench {
@@ -60,6 +68,7 @@ fn main() -> ExitCode {
         }
         Task::Test { only, .. } => steps::run(&only),
         Task::Demo { arguments } => demo::run(&arguments),
+        Task::Simulate { arguments } => simulate::run(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
     };
     match result {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::Cmd;
 use crate::report::{self, Line, Outcome};
 use crate::tools::{CARGO_DENY, CARGO_NEXTEST};
-use crate::{miri, tidy};
+use crate::{miri, simulate, tidy};
 
 /// Something that has to pass.
 struct Step {
@@ -41,6 +41,7 @@ const STEPS: &[Step] = &[
     Step { name: "wasm", about: "what has to build for the browser", run: wasm },
     Step { name: "rustdoc", about: "documentation without warnings", run: rustdoc },
     Step { name: "tests", about: "all tests", run: tests },
+    Step { name: "simulate", about: "5,000 schedules of the seeded simulator", run: |_| simulate::check() },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
     Step { name: "miri", about: "unsafe code under Miri", run: |_| miri::check() },
 ];

@@ -35,6 +35,8 @@ pub struct Member {
     pub host: String,
     /// Its process id, as it says.
     pub pid: u32,
+    /// What it chose for this registration; a repeated request has the same.
+    pub nonce: u64,
     /// The connection on which its jobs go out.
     pub lane: usize,
     /// Bytes that were sent and not answered.
@@ -58,7 +60,15 @@ pub struct Members {
 
 impl Members {
     /// Adds a member, or replaces the one of the same name, under a new slot.
-    pub fn join(&mut self, name: &str, host: &str, pid: u32, systems: Vec<String>, lanes: usize, now: u64) -> &Member {
+    pub fn join(
+        &mut self,
+        name: &str,
+        host: &str,
+        pid: u32,
+        systems: Vec<String>,
+        lanes: usize,
+        now: u64,
+    ) -> &mut Member {
         let slot = self.slots;
         self.slots += 1;
         let member = Member {
@@ -68,6 +78,7 @@ impl Members {
             systems,
             host: host.to_owned(),
             pid,
+            nonce: 0,
             lane: slot as usize % lanes.max(1),
             in_flight: 0,
             open_jobs: 0,
@@ -75,8 +86,7 @@ impl Members {
             last_heard: now,
             load: 0.0,
         };
-        self.members.insert(name.to_owned(), member);
-        &self.members[name]
+        self.members.entry(name.to_owned()).insert_entry(member).into_mut()
     }
 
     /// Takes a member out.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine_app::coordinator::{Coordinator, Output};
 use engine_component::WorldHash;
+use engine_net::ChunkPrefix;
 use engine_net::subject::Subjects;
 use engine_system::runner::Computed;
 use engine_system::{EntityRng, System};
@@ -216,6 +217,7 @@ impl Cluster {
             }
             return true;
         }
+        self.trace.note(self.now, || format!("{} says {}", message.from, brief(&message)));
         match self.network.send(self.now, lane, &message, &self.climate, &mut self.rng, &mut self.counts) {
             Fate::NobodyThere => {
                 if let Some(token) = message.token {
@@ -246,6 +248,15 @@ impl Cluster {
     fn incarnation(&self, party: Party) -> u32 {
         party.checked_sub(1).map_or(0, |index| self.instances[index].incarnation)
     }
+}
+
+/// A message in a few words.
+fn brief(message: &Message) -> String {
+    let chunk = ChunkPrefix::decode(&message.payload).map(|(prefix, _)| {
+        let ChunkPrefix { kind, tick, job, attempt, chunk, chunks, .. } = prefix;
+        format!(" {kind:?} of job {job}, attempt {attempt}, tick {tick}, chunk {} of {chunks}", chunk + 1)
+    });
+    format!("{}{}", message.subject, chunk.unwrap_or_default())
 }
 
 /// A message of an instance.

@@ -3,11 +3,14 @@
 use engine_component::schema::{Fit, fit};
 use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::register::{Accepted, KnownComponent, Leave, LeaveReply, Leaving, Register, RegisterReply};
+use engine_net::messages::rejected::RejectReason;
 use engine_net::messages::{Message, Problem, Reply};
+use engine_net::name::token;
 use engine_net::strict;
 
 use super::Coordinator;
 use crate::members::MemberState;
+use crate::receive::Rejection;
 use crate::schedule::Registered;
 use crate::system_entry::SystemEntry;
 
@@ -17,6 +20,8 @@ const MAX_MEMBERS: usize = 4096;
 const MAX_SYSTEMS: usize = 1024;
 /// How often a heartbeat is expected.
 const HEARTBEAT_MS: u32 = 1000;
+/// Who was heard of so recently, in nanoseconds, keeps its name.
+const ALIVE: u64 = 2_500_000_000;
 /// Registrations that wait for the end of a tick, at the most.
 const MAX_JOINS: usize = 1024;
 
@@ -73,6 +78,14 @@ impl Coordinator {
         if self.members.len() >= MAX_MEMBERS {
             return Err(Problem::new("overloaded", format_args!("there are {MAX_MEMBERS} instances already")));
         }
+        let known = self.members.get(&register.instance).map(|member| (member.nonce, member.slot, member.last_heard));
+        if let Some((nonce, _, heard)) = known
+            && nonce >> 16 != register.nonce >> 16
+            && now.saturating_sub(heard) < ALIVE
+        {
+            let text = format!("another process calls itself `{}`: give each a name of its own", register.instance);
+            return Err(Problem::new("taken", text));
+        }
         let mut components = Vec::new();
         for schema in &register.schemas {
             let stored = self.world.schema(schema.id()).cloned();
@@ -98,19 +111,29 @@ impl Coordinator {
             }
         }
         self.accept_systems(register)?;
+        if let Some((_, slot, _)) = known.filter(|(nonce, ..)| *nonce == register.nonce) {
+            // The same request once more, since its answer was lost or is late.
+            return Ok(self.accepted(slot, components));
+        }
         self.lose_member(now, &register.instance, "it registers anew");
         let systems = register.systems.iter().map(|system| system.name.clone()).collect();
         let member =
             self.members.join(&register.instance, &register.host, register.pid, systems, self.settings.lanes, now);
+        member.nonce = register.nonce;
         tracing::info!(
             instance = member.name,
             slot = member.slot,
             systems = member.systems.join(" "),
             "an instance joins"
         );
-        Ok(Accepted {
+        let slot = member.slot;
+        Ok(self.accepted(slot, components))
+    }
+
+    fn accepted(&self, slot: u32, components: Vec<KnownComponent>) -> Accepted {
+        Accepted {
             epoch: self.epoch,
-            slot: member.slot,
+            slot,
             tick: self.tick,
             seed: self.settings.seed,
             dt: self.settings.dt(),
@@ -120,7 +143,7 @@ impl Coordinator {
             heartbeat_ms: HEARTBEAT_MS,
             in_flight_bytes: self.settings.in_flight_bytes,
             components,
-        })
+        }
     }
 
     fn accept_systems(&mut self, register: &Register) -> Result<(), Problem> {
@@ -162,11 +185,12 @@ impl Coordinator {
         let Some(member) = self.members.get_mut(&heartbeat.instance).filter(|member| member.slot == heartbeat.slot)
         else {
             self.figures.count("refused.heartbeat");
-            if heartbeat.epoch == self.epoch || heartbeat.epoch == 0 {
-                return;
+            // It thinks that it is registered: this makes it do so.
+            if heartbeat.epoch != 0 && token("instance", &heartbeat.instance).is_ok() {
+                let text = format!("instance `{}` is not registered with slot {}", heartbeat.instance, heartbeat.slot);
+                self.reject_whom(&heartbeat.instance, &Rejection::new(RejectReason::WrongInstance, text));
             }
-            // It thinks that it is registered: the hello makes it do so.
-            return self.hello();
+            return;
         };
         member.last_heard = now;
         member.load = if heartbeat.load.is_finite() { heartbeat.load.clamp(0.0, 1.0) } else { 0.0 };

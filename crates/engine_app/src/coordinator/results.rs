@@ -19,19 +19,7 @@ impl Coordinator {
     pub(super) fn result_chunk(&mut self, now: u64, epoch: u64, instance: &str, payload: Bytes) {
         let prefix = match ChunkPrefix::decode(&payload) {
             Ok((prefix, _)) => prefix,
-            Err(error) => {
-                let nothing = ChunkPrefix {
-                    kind: ChunkKind::Result,
-                    attempt: 0,
-                    job: 0,
-                    epoch,
-                    tick: 0,
-                    chunk: 0,
-                    chunks: 1,
-                    instance: 0,
-                };
-                return self.reject(instance, &nothing, &Rejection::new(RejectReason::Garbage, error));
-            }
+            Err(error) => return self.reject_whom(instance, &Rejection::new(RejectReason::Garbage, error)),
         };
         if let Err(rejection) = self.belongs(epoch, instance, &prefix) {
             return self.reject(instance, &prefix, &rejection);
@@ -227,6 +215,21 @@ impl Coordinator {
         } else {
             self.assign_jobs(now, vec![job]);
         }
+    }
+
+    /// Refuses something that is not about a job.
+    pub(super) fn reject_whom(&mut self, instance: &str, rejection: &Rejection) {
+        let prefix = ChunkPrefix {
+            kind: ChunkKind::Result,
+            attempt: 0,
+            job: 0,
+            epoch: self.epoch,
+            tick: self.tick,
+            chunk: 0,
+            chunks: 1,
+            instance: 0,
+        };
+        self.reject(instance, &prefix, rejection);
     }
 
     pub(super) fn reject(&mut self, instance: &str, prefix: &ChunkPrefix, rejection: &Rejection) {

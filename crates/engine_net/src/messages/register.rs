@@ -17,8 +17,9 @@ pub struct Register {
     /// The name of the instance, one token, unique in the world. The same name again is the same
     /// instance: what it had before is forgotten.
     pub instance: String,
-    /// A number that the instance drew when its process started: two processes with one name are told
-    /// apart, and the second is refused while the first is alive.
+    /// Tells registrations apart. The upper 48 bits are drawn when the process starts: of two processes with
+    /// one name, the second is refused while the first is alive. The lower 16 bits count its registrations;
+    /// a request that is repeated, since no answer came, has the same.
     pub nonce: u64,
     /// The version of the protocol that the instance speaks.
     pub protocol: u32,

@@ -101,7 +101,7 @@ impl Cluster {
         }
         let runs = |system: &str| instance.systems.iter().any(|name| name == system);
         let systems = self.systems.iter().filter(|system| runs(&system.descriptor().name)).cloned().collect();
-        let nonce = u64::from(instance.incarnation) << 16 | party as u64;
+        let nonce = (u64::from(instance.incarnation) << 32) | ((party as u64) << 16);
         instance.core = Some(InstanceCore::new(name.clone(), nonce, systems, PAYLOAD_LIMIT));
         instance.name = name;
         instance.paused_until = 0;

@@ -99,7 +99,8 @@ pub struct InstanceCore {
 }
 
 impl InstanceCore {
-    /// An instance that is not registered yet. The nonce tells two processes of the same name apart.
+    /// An instance that is not registered yet. The upper 48 bits of the nonce tell two processes of the same
+    /// name apart.
     pub fn new(name: String, nonce: u64, systems: Vec<Arc<dyn System>>, max_payload: usize) -> Self {
         let systems = systems.into_iter().map(|system| (system.descriptor().name.clone(), system)).collect();
         Self {
@@ -152,6 +153,8 @@ impl InstanceCore {
         self.running.clear();
         self.accepted = None;
         self.answers.clear();
+        // The next registration is another one, and no repetition of the last.
+        self.nonce = (self.nonce & !0xffff) | (self.nonce.wrapping_add(1) & 0xffff);
         if !matches!(self.state, State::Leaving { .. } | State::Gone) {
             self.state = State::Joining { ask_at: 0, tries: 0, asking: false };
         }
@@ -345,6 +348,10 @@ impl InstanceCore {
             return;
         };
         let Some(accepted) = &self.accepted else { return };
+        if prefix.epoch == accepted.epoch && prefix.instance > accepted.slot {
+            // It was registered once more than it knows: the answer was lost.
+            return self.forget_everything();
+        }
         if prefix.epoch != accepted.epoch
             || prefix.instance != accepted.slot
             || prefix.tick.saturating_add(2) < self.tick
