@@ -82,7 +82,7 @@ impl Link {
         let queued = [
             subjects.query(),
             subjects.schemas(),
-            format!("{}.command.>", subjects.root()),
+            subjects.commands_of(engine_net::messages::command::DOMAIN),
             subjects.discovery("coordinator"),
         ];
         for (subject, queue) in plain

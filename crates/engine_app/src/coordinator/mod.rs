@@ -17,11 +17,13 @@
 //! | `send_queue.rs` | who is sent the next job |
 //! | `results.rs` | takes what instances send, or refuses it |
 //! | `membership.rs` | registrations, heartbeats, leaving |
+//! | `remembered.rs` | commands that may be repeated |
 //! | `requests.rs` | commands, queries, status |
 //! | `schemas.rs` | what components look like, for whoever asks |
 
 mod jobs;
 mod membership;
+mod remembered;
 mod requests;
 mod results;
 mod schemas;
@@ -50,6 +52,7 @@ use crate::system_entry::SystemEntry;
 use crate::tick_run::TickRun;
 
 use jobs::OpenJob;
+use remembered::Remembered;
 use requests::Waiting;
 use send_queue::SendQueue;
 
@@ -187,6 +190,7 @@ pub struct Coordinator {
     /// The driver's clock when it last said what happened.
     now: u64,
     waiting: Vec<Waiting>,
+    remembered: Remembered,
     figures: Figures,
     out: VecDeque<Output>,
     commits: VecDeque<Commit>,
@@ -251,6 +255,7 @@ impl Coordinator {
             running: None,
             now: 0,
             waiting: Vec::new(),
+            remembered: Remembered::default(),
             figures: Figures::default(),
             out: VecDeque::new(),
             commits: VecDeque::new(),

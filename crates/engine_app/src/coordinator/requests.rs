@@ -15,6 +15,7 @@ use engine_net::strict;
 use engine_system::EventBatch;
 
 use super::Coordinator;
+use super::remembered::Memory;
 use crate::ask;
 use crate::members::MemberState;
 
@@ -28,6 +29,8 @@ const EVENT_BYTES: usize = 512 << 10;
 /// A command that waits: for the tick that applies it, or for that one's commit.
 pub(super) struct Waiting {
     reply: Option<String>,
+    /// The id of the command; empty of a query.
+    id: String,
     state: WaitState,
 }
 
@@ -45,30 +48,49 @@ enum WaitState {
 
 impl Coordinator {
     pub(super) fn command(&mut self, reply: Option<&str>, domain: &str, aggregate: &str, action: &str, payload: &[u8]) {
-        match self.accept_command(domain, aggregate, action, payload) {
-            Ok(Some(state)) => {
-                self.figures.count("commands");
-                self.waiting.push(Waiting { reply: reply.map(str::to_owned), state });
-            }
-            Ok(None) => {
-                self.figures.count("commands");
-                self.answer::<CommandReply>(reply, &Reply::Ok(Done { tick: self.tick, entities: Vec::new() }));
-            }
-            Err(problem) => {
-                self.figures.count(format!("refused.{}", problem.code));
-                self.answer::<CommandReply>(reply, &Reply::Error(problem));
+        let accepted = self.read_command(domain, aggregate, action, payload).and_then(|Command { id, action }| {
+            let Some(memory) = self.remembered.get(&id).cloned() else {
+                return self.accept_command(reply, id, action);
+            };
+            self.repeat(reply, &id, memory);
+            Ok(())
+        });
+        if let Err(problem) = accepted {
+            self.figures.count(format!("refused.{}", problem.code));
+            self.answer::<CommandReply>(reply, &Reply::Error(problem));
+        }
+    }
+
+    /// A command that is known: it is not applied again.
+    fn repeat(&mut self, reply: Option<&str>, id: &str, memory: Memory) {
+        self.figures.count("repeated_commands");
+        match memory {
+            Memory::Answered(answer) => self.answer::<CommandReply>(reply, &answer),
+            // Who asks again doesn't wait for the first answer any more.
+            Memory::Open => {
+                if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
+                    waiting.reply = reply.map(str::to_owned);
+                }
             }
         }
     }
 
-    /// Control takes effect at once, changes of the world when the next tick begins.
-    fn accept_command(
-        &mut self,
-        domain: &str,
-        aggregate: &str,
-        action: &str,
-        payload: &[u8],
-    ) -> Result<Option<WaitState>, Problem> {
+    fn accept_command(&mut self, reply: Option<&str>, id: String, action: Action) -> Result<(), Problem> {
+        let state = self.begin_command(action)?;
+        self.figures.count("commands");
+        self.remembered.open(&id);
+        match state {
+            Some(state) => self.waiting.push(Waiting { reply: reply.map(str::to_owned), id, state }),
+            None => {
+                let answer = Reply::Ok(Done { tick: self.tick, entities: Vec::new() });
+                self.remembered.answered(&id, &answer);
+                self.answer::<CommandReply>(reply, &answer);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_command(&self, domain: &str, aggregate: &str, action: &str, payload: &[u8]) -> Result<Command, Problem> {
         if domain != DOMAIN {
             return Err(Problem::new("bad_subject", format_args!("nobody handles commands of the domain `{domain}`")));
         }
@@ -81,10 +103,18 @@ impl Coordinator {
                 format_args!("the command is `{is_aggregate}.{is_action}`, its subject says `{aggregate}.{action}`"),
             ));
         }
+        if !(1..=128).contains(&command.id.len()) {
+            return Err(Problem::new("bad_request", "the id of a command has 1 to 128 bytes"));
+        }
+        Ok(command)
+    }
+
+    /// Control takes effect at once, changes of the world when the next tick begins.
+    fn begin_command(&mut self, action: Action) -> Result<Option<WaitState>, Problem> {
         if self.waiting.len() >= MAX_WAITING {
             return Err(Problem::new("overloaded", "too many commands wait for the next tick: try again later"));
         }
-        match command.action {
+        match action {
             Action::Pause {} => {
                 self.sim.paused = true;
                 if self.running.is_some() {
@@ -162,10 +192,11 @@ impl Coordinator {
                     continue;
                 }
                 state => {
-                    self.waiting.push(Waiting { reply: waiting.reply, state });
+                    self.waiting.push(Waiting { state, ..waiting });
                     continue;
                 }
             };
+            self.remembered.answered(&waiting.id, &answer);
             self.answer::<CommandReply>(waiting.reply.as_deref(), &answer);
         }
     }
@@ -284,7 +315,8 @@ impl Coordinator {
             let problem = Problem::new("unavailable", "too many queries wait for the end of the tick: try again");
             return self.answer::<QueryReply>(reply, &Reply::Error(problem));
         }
-        self.waiting.push(Waiting { reply: reply.map(str::to_owned), state: WaitState::Query(payload.clone()) });
+        let state = WaitState::Query(payload.clone());
+        self.waiting.push(Waiting { reply: reply.map(str::to_owned), id: String::new(), state });
     }
 
     fn answer_query(&mut self, reply: Option<&str>, payload: &[u8]) {

@@ -13,7 +13,8 @@ use super::{Reply, kib, message};
 /// A command of the domain `world`. The subject and the payload name the action both; they must agree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Command {
-    /// An id that the sender chose, unique among its commands; text of 1 to 128 bytes.
+    /// An id that the sender chose, unique among all commands (a UUID, or the sender and a number); text of 1 to
+    /// 128 bytes.
     pub id: String,
     /// What is to be done.
     pub action: Action,
