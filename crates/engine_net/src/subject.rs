@@ -252,6 +252,12 @@ impl Subjects {
         self.of(&format!("command.{domain}.{aggregate}.{action}"))
     }
 
+    /// Whether a subject is one of the engine's, of any world.
+    #[must_use]
+    pub fn covers(&self, subject: &str) -> bool {
+        subject.starts_with(&self.root[..self.world])
+    }
+
     /// All commands of a domain.
     #[must_use]
     pub fn commands_of(&self, domain: &str) -> String {

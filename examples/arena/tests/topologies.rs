@@ -189,6 +189,35 @@ fn systems_that_start_before_the_coordinator() {
     assert_eq!(coordinator.hash(), golden(FEW));
 }
 
+/// Nobody else can do the work of the only instance: the tick waits for another one, and goes on with it.
+#[test]
+fn the_only_instance_of_a_system_is_killed_and_replaced() {
+    let cluster = Cluster::new(FEW);
+    let mut coordinator = cluster.coordinator();
+    let mut instances: Vec<Process> = SYSTEMS.iter().map(|system| cluster.instance(system, 0)).collect();
+    for round in 1..4 {
+        coordinator.wait_for_tick(60 * round);
+        drop(instances.remove(0));
+        instances.insert(0, cluster.instance("steer", round as usize));
+    }
+    assert_eq!(coordinator.hash(), golden(FEW));
+}
+
+#[test]
+fn a_server_that_goes_away_and_comes_back() {
+    let mut cluster = Cluster::new(FEW);
+    let mut coordinator = cluster.coordinator();
+    let _instances: Vec<Process> = SYSTEMS
+        .iter()
+        .flat_map(|system| (0..2).map(|number| cluster.instance(system, number)).collect::<Vec<_>>())
+        .collect();
+    for tick in [60, 160] {
+        coordinator.wait_for_tick(tick);
+        cluster.server.restart().unwrap();
+    }
+    assert_eq!(coordinator.hash(), golden(FEW));
+}
+
 #[test]
 fn instances_that_are_killed_paused_join_and_leave() {
     let cluster = Cluster::new(FEW);

@@ -101,7 +101,7 @@ impl Coordinator {
                 Some(stored) => {
                     if let Fit::Incompatible(diff) = fit(&stored, schema) {
                         let text = format!(
-                            "`{}` is another type in this world (-) than in instance `{}` (+):\n{diff}",
+                            "`{}` is another type in this world than instance `{}` offers:\n{diff}",
                             schema.name, register.instance
                         );
                         return Err(Problem::new("schema", text));

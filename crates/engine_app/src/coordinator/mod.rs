@@ -379,6 +379,13 @@ impl Coordinator {
     /// A message arrived. `now` is the driver's clock, in nanoseconds.
     pub fn message(&mut self, now: u64, subject: &str, reply: Option<&str>, payload: Bytes) {
         let subjects = self.subjects.clone();
+        // An answer is published with the coordinator's rights: nobody may choose one of the server's own
+        // subjects for it, or one that the engine listens to.
+        if reply.is_some_and(|reply| reply.starts_with('$') || subjects.covers(reply)) {
+            self.figures.count("refused.reply_subject");
+            tracing::warn!(subject, reply, "a request asks for its answer where none may go");
+            return self.advance(now);
+        }
         match subjects.parse(subject) {
             Some(Subject::Changed { epoch, instance }) => self.result_chunk(now, epoch, instance, payload),
             Some(Subject::Register) => self.register(now, reply, &payload),

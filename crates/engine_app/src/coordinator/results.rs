@@ -233,7 +233,7 @@ impl Coordinator {
     }
 
     pub(super) fn reject(&mut self, instance: &str, prefix: &ChunkPrefix, rejection: &Rejection) {
-        self.figures.count(format!("rejected.{:?}", rejection.reason));
+        self.figures.count(format!("rejected.{}", rejection.reason));
         tracing::debug!(instance, job = prefix.job, message = rejection.message, "refused");
         let message = Rejected {
             epoch: self.epoch,
