@@ -287,6 +287,16 @@ impl Changes {
         }
     }
 
+    /// The last row, `at`, came from row `from` of a column with the same trackers.
+    #[inline]
+    pub(crate) fn carried(&mut self, source: &Self, from: usize, at: usize) {
+        for (mine, theirs) in self.trackers.iter_mut().zip(&source.trackers) {
+            if !theirs.get(from) {
+                mine.unset(at);
+            }
+        }
+    }
+
     /// Rows were appended; `rows` counts them.
     pub(crate) fn extended(&mut self, from: usize, rows: usize, version: u64) {
         self.blocks.resize(rows.div_ceil(BLOCK_ROWS), version);

@@ -325,6 +325,14 @@ impl Column {
         self.changes.pushed(self.rows, version);
     }
 
+    /// Appends a row of another table's column of this component. To trackers a row that moves is what it
+    /// was: changed or not.
+    #[inline]
+    pub(crate) fn push_carried(&mut self, source: &Self, row: usize, version: u64) {
+        self.push(source.row(row), version);
+        self.changes.carried(&source.changes, row, self.rows - 1);
+    }
+
     /// Appends many Plain rows at once, or so many tags.
     ///
     /// # Panics

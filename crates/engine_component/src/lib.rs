@@ -12,7 +12,7 @@ mod entities;
 mod entity;
 mod error;
 mod hash;
-mod hooks;
+pub mod hooks;
 mod id;
 pub mod msgpack;
 pub mod name;

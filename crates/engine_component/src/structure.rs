@@ -378,7 +378,7 @@ impl World {
 #[inline]
 fn carry(source: &[Column], target: &mut [Column], carried: &[(u16, u16)], row: usize, version: u64) {
     for (from, to) in carried {
-        target[usize::from(*to)].push(source[usize::from(*from)].row(row), version);
+        target[usize::from(*to)].push_carried(&source[usize::from(*from)], row, version);
     }
 }
 
