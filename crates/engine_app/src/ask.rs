@@ -3,7 +3,7 @@
 //! A page ends at a number of rows or of bytes. Its cursor says which table and row come next; the world
 //! goes on between pages, so pages of one query may be of different ticks.
 
-use engine_component::schema::nearest;
+use engine_component::schema::{Field, FieldType, nearest};
 use engine_component::{ComponentId, Table, World};
 use engine_net::messages::Problem;
 use engine_net::messages::query::{
@@ -59,7 +59,34 @@ fn field(world: &World, name: &str) -> Result<Place, Problem> {
 
 /// The part of a value that a path leads to.
 fn part<'v>(whole: &'v Value, path: &[String]) -> Option<&'v Value> {
-    path.iter().try_fold(whole, |value, step| value.get(step))
+    path.iter().try_fold(whole, |value, step| match value {
+        Value::Array(values) => values.get(step.parse::<usize>().ok()?),
+        value => value.get(step),
+    })
+}
+
+/// The ways to the numbers of a component that are a position: its first three number fields, or those of its
+/// first field that has several. None when it has no numbers.
+#[must_use]
+pub fn coordinates(world: &World, component: ComponentId) -> Option<Vec<String>> {
+    let fields = &world.schema(component)?.fields;
+    let numbers = |fields: &[Field]| -> Vec<String> {
+        fields.iter().filter(|field| is_number(&field.ty)).map(|field| field.name.clone()).take(3).collect()
+    };
+    let found = match fields.first()? {
+        Field { name, ty: FieldType::Struct(inner), .. } => {
+            numbers(inner).into_iter().map(|inner| format!("{name}.{inner}")).collect()
+        }
+        Field { name, ty: FieldType::Array(of, count), .. } if is_number(of) => {
+            (0..(*count).min(3)).map(|index| format!("{name}.{index}")).collect()
+        }
+        _ => numbers(fields),
+    };
+    (!found.is_empty()).then_some(found)
+}
+
+fn is_number(ty: &FieldType) -> bool {
+    !matches!(ty, FieldType::Entity | FieldType::Array(..) | FieldType::Struct(_) | FieldType::Text(_))
 }
 
 /// Puts a part where it is in the whole.

@@ -83,6 +83,8 @@ impl Link {
             subjects.query(),
             subjects.schemas(),
             subjects.commands_of(engine_net::messages::command::DOMAIN),
+            subjects.watch(),
+            subjects.watch_acks(),
             subjects.discovery("coordinator"),
         ];
         for (subject, queue) in plain

@@ -19,6 +19,7 @@
 //! | `membership.rs` | registrations, heartbeats, leaving |
 //! | `remembered.rs` | commands that may be repeated |
 //! | `requests.rs` | commands, queries, status |
+//! | `watch.rs` | live queries |
 //! | `schemas.rs` | what components look like, for whoever asks |
 
 mod jobs;
@@ -29,6 +30,7 @@ mod results;
 mod schemas;
 mod send_queue;
 mod tick;
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -55,6 +57,7 @@ use jobs::OpenJob;
 use remembered::Remembered;
 use requests::Waiting;
 use send_queue::SendQueue;
+use watch::Watches;
 
 /// Ticks whose times are kept for the figures.
 const KEPT_TICKS: usize = 512;
@@ -191,6 +194,7 @@ pub struct Coordinator {
     now: u64,
     waiting: Vec<Waiting>,
     remembered: Remembered,
+    watches: Watches,
     figures: Figures,
     out: VecDeque<Output>,
     commits: VecDeque<Commit>,
@@ -256,6 +260,7 @@ impl Coordinator {
             now: 0,
             waiting: Vec::new(),
             remembered: Remembered::default(),
+            watches: Watches::default(),
             figures: Figures::default(),
             out: VecDeque::new(),
             commits: VecDeque::new(),
@@ -393,6 +398,8 @@ impl Coordinator {
             Some(Subject::Leave) => self.leave(now, reply, &payload),
             Some(Subject::Query) => self.query(reply, &payload),
             Some(Subject::Schemas) => self.schemas_request(reply, &payload),
+            Some(Subject::WatchRequest) => self.watch_request(now, reply, &payload),
+            Some(Subject::WatchAck { id }) => self.watch_ack(now, id, &payload),
             Some(Subject::Command { domain, aggregate, action }) => {
                 self.command(reply, domain, aggregate, action, &payload);
             }
@@ -422,6 +429,7 @@ impl Coordinator {
     pub fn clock(&mut self, now: u64) {
         self.look_after_jobs(now);
         self.advance(now);
+        self.show_watches(now);
     }
 
     /// When [`Self::clock`] wants to be called next.

@@ -255,6 +255,7 @@ impl Coordinator {
         self.note_figures(now, took, &running);
         self.announce(&mut running, &created, &destroyed);
         self.answer_waiting();
+        self.show_watches(now);
         self.commits.push_back(Commit { tick: self.tick, hash: self.hash, took_ns: took, bytes: running.bytes });
         if self.commits.len() > KEPT_TICKS {
             self.commits.pop_front();

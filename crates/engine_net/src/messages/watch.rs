@@ -27,7 +27,7 @@ message!(WatchRequest, "watch", 1, kib(256));
 /// What to watch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WatchOpen {
-    /// The query; `page_rows` is the number of rows of a frame at the most, `cursor` isn't used.
+    /// The query; its `page_rows` and `cursor` aren't used.
     pub query: QueryRequest,
     /// Only entities inside of a box.
     pub region: Option<Region>,
