@@ -5,10 +5,16 @@
 //! ```text
 //! entity 0 … 4095      4096 … 8191     8192 …
 //!      │                 (all dead:       │
-//!   [page]                freed)       [page]     page[entity % 4096] = (table, row)
+//!    slots                freed)         run
+//! slot[entity % 4096]              first row + entity
+//!  = (table, row)
 //! ```
 //!
-//! A page goes away with the last entity on it, so memory follows the living; 8 bytes stay for every
+//! Entities that were spawned one after the other into one table, and have not moved since, are a *run*: the
+//! rows follow the numbers, and nothing is kept for each of them. The first one that moves otherwise gives
+//! its page a slot for each entity.
+//!
+//! A page goes away with the last entity on it, so memory follows the living; 16 bytes stay for every
 //! 4096 entities that ever lived.
 
 use crate::Entity;
@@ -39,14 +45,87 @@ pub struct Location {
 const NOWHERE: Location = Location { table: TableId(u32::MAX), row: u32::MAX };
 
 #[derive(Clone, Debug)]
-struct Page {
+enum Page {
+    Run(Run),
+    Slots(Box<Slots>),
+}
+
+/// Entities of a page in consecutive rows of one table.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// The first of them, counted from the beginning of the page.
+    first: u16,
+    count: u16,
+    /// Where the first one is.
+    at: Location,
+}
+
+#[derive(Clone, Debug)]
+struct Slots {
     live: u32,
     slots: [Location; PAGE],
 }
 
+const EMPTY: Run = Run { first: 0, count: 0, at: NOWHERE };
+
+impl Run {
+    #[inline]
+    fn get(&self, place: usize) -> Option<Location> {
+        let distance = place.wrapping_sub(usize::from(self.first));
+        (distance < usize::from(self.count)).then(|| self.location(distance))
+    }
+
+    fn location(&self, distance: usize) -> Location {
+        Location { table: self.at.table, row: self.at.row + distance as u32 }
+    }
+
+    /// Sets the place of an entity if the run remains a run.
+    #[inline]
+    fn set(&mut self, place: usize, location: Location) -> bool {
+        let (first, count) = (usize::from(self.first), usize::from(self.count));
+        if count > 0 && place == first + count && location == self.location(count) {
+            self.count += 1;
+            return true;
+        }
+        if count == 0 || (count == 1 && place == first) {
+            *self = Self { first: place as u16, count: 1, at: location };
+            return true;
+        }
+        self.get(place) == Some(location)
+    }
+
+    /// Removes an entity of the run if it remains one.
+    fn remove(&mut self, place: usize) -> bool {
+        let is_last = place + 1 == usize::from(self.first) + usize::from(self.count);
+        self.count -= u16::from(is_last);
+        is_last
+    }
+
+    #[cold]
+    fn to_slots(self) -> Box<Slots> {
+        let mut slots = Box::new(Slots { live: self.count.into(), slots: [NOWHERE; PAGE] });
+        let places = slots.slots[self.first.into()..].iter_mut().take(self.count.into());
+        places.enumerate().for_each(|(distance, slot)| *slot = self.location(distance));
+        slots
+    }
+}
+
+impl Page {
+    /// The slots, made of the run if it is one.
+    fn slots(&mut self) -> &mut Slots {
+        if let Self::Run(run) = self {
+            *self = Self::Slots(run.to_slots());
+        }
+        match self {
+            Self::Slots(slots) => slots,
+            Self::Run(_) => unreachable!("it was just replaced"),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Entities {
-    pages: Vec<Option<Box<Page>>>,
+    pages: Vec<Page>,
     next: u64,
     live: usize,
 }
@@ -84,9 +163,13 @@ impl Entities {
     #[inline]
     pub(crate) fn get(&self, entity: Entity) -> Option<Location> {
         let number = usize::try_from(entity.to_bits()).ok()?;
-        let page = self.pages.get(number / PAGE)?.as_ref()?;
-        let location = page.slots[number % PAGE];
-        (location.row != u32::MAX).then_some(location)
+        match self.pages.get(number / PAGE)? {
+            Page::Run(run) => run.get(number % PAGE),
+            Page::Slots(slots) => {
+                let location = slots.slots[number % PAGE];
+                (location.row != u32::MAX).then_some(location)
+            }
+        }
     }
 
     /// Sets the place of an entity that was allocated.
@@ -95,9 +178,17 @@ impl Entities {
         debug_assert!(entity.to_bits() < self.next && !entity.is_none());
         let number = entity.to_bits() as usize;
         if number / PAGE >= self.pages.len() {
-            self.pages.resize_with(number / PAGE + 1, || None);
+            self.pages.resize(number / PAGE + 1, Page::Run(EMPTY));
         }
-        let page = self.pages[number / PAGE].get_or_insert_with(|| Box::new(Page { live: 0, slots: [NOWHERE; PAGE] }));
+        let page = &mut self.pages[number / PAGE];
+        if let Page::Run(run) = page {
+            let before = run.count;
+            if run.set(number % PAGE, location) {
+                self.live += usize::from(run.count - before);
+                return;
+            }
+        }
+        let page = page.slots();
         let slot = &mut page.slots[number % PAGE];
         if slot.row == u32::MAX {
             page.live += 1;
@@ -107,45 +198,128 @@ impl Entities {
     }
 
     pub(crate) fn remove(&mut self, entity: Entity) {
-        let number = entity.to_bits() as usize;
-        let Some(slot) = self.pages.get_mut(number / PAGE) else { return };
-        let Some(page) = slot else { return };
-        if page.slots[number % PAGE].row == u32::MAX {
+        if self.get(entity).is_none() {
             return;
         }
-        page.slots[number % PAGE] = NOWHERE;
-        page.live -= 1;
+        let number = entity.to_bits() as usize;
+        let page = &mut self.pages[number / PAGE];
         self.live -= 1;
+        if let Page::Run(run) = page
+            && run.remove(number % PAGE)
+        {
+            return;
+        }
+        let slots = page.slots();
+        slots.slots[number % PAGE] = NOWHERE;
+        slots.live -= 1;
         let page_is_past = (number / PAGE + 1) * PAGE <= self.next as usize;
-        if page.live == 0 && page_is_past {
-            *slot = None;
+        if slots.live == 0 && page_is_past {
+            *page = Page::Run(EMPTY);
         }
     }
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.pages.capacity() * size_of::<Option<Box<Page>>>() + self.pages.iter().flatten().count() * size_of::<Page>()
+        let slots = self.pages.iter().filter(|page| matches!(page, Page::Slots(_))).count();
+        self.pages.capacity() * size_of::<Page>() + slots * size_of::<Slots>()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn at(table: u32, row: u32) -> Location {
+        Location { table: TableId(table), row }
+    }
+
+    fn is_run(entities: &Entities, page: usize) -> bool {
+        matches!(entities.pages[page], Page::Run(_))
+    }
 
     #[test]
     fn pages_of_the_dead_are_freed() {
         let mut entities = Entities::default();
-        let here = Location { table: TableId(0), row: 0 };
         for _ in 0..2 * PAGE {
             let entity = entities.allocate();
-            entities.set(entity, here);
+            entities.set(entity, at(0, 0));
         }
+        assert!(!is_run(&entities, 0), "rows that do not follow the numbers");
         for number in 1..PAGE as u64 {
             entities.remove(Entity::from_bits(number));
         }
-        assert!(entities.pages[0].is_none());
+        assert!(is_run(&entities, 0));
         assert_eq!(entities.get(Entity::from_bits(5)), None);
         assert_eq!(entities.get(Entity::from_bits(u64::MAX)), None);
         assert_eq!(entities.len(), PAGE + 1);
+    }
+
+    #[test]
+    fn entities_that_follow_one_another_cost_nothing() {
+        let mut entities = Entities::default();
+        for row in 0..3 * PAGE as u32 {
+            let entity = entities.allocate();
+            entities.set(entity, at(7, row));
+        }
+        assert!(entities.heap_bytes() < 1000, "{}", entities.heap_bytes());
+        assert_eq!(entities.get(Entity::from_bits(5000)), Some(at(7, 4999)));
+        entities.set(Entity::from_bits(5000), at(8, 0));
+        assert_eq!((is_run(&entities, 0), is_run(&entities, 1), is_run(&entities, 2)), (true, false, true));
+        assert_eq!(entities.get(Entity::from_bits(5000)), Some(at(8, 0)));
+        assert_eq!(entities.get(Entity::from_bits(4999)), Some(at(7, 4998)));
+        assert_eq!(entities.len(), 3 * PAGE);
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// So many in consecutive rows from one on.
+        Spawn(u32, u32),
+        Set(u64, u32),
+        Remove(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1..2000_u32, 0..3_u32).prop_map(|(count, row)| Step::Spawn(count, row)),
+            (0..6000_u64, 0..5_u32).prop_map(|(number, row)| Step::Set(number, row)),
+            (0..6000_u64).prop_map(Step::Remove),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_is_a_map(steps in proptest::collection::vec(step(), 0..40)) {
+            let mut entities = Entities::default();
+            let mut model = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Spawn(count, row) => {
+                        for row in row..row + count {
+                            let entity = entities.allocate();
+                            entities.set(entity, at(1, row));
+                            model.insert(entity, at(1, row));
+                        }
+                    }
+                    Step::Set(number, row) if number > 0 && number < entities.next() => {
+                        entities.set(Entity::from_bits(number), at(2, row));
+                        model.insert(Entity::from_bits(number), at(2, row));
+                    }
+                    Step::Set(..) => {}
+                    Step::Remove(number) => {
+                        entities.remove(Entity::from_bits(number));
+                        model.remove(&Entity::from_bits(number));
+                    }
+                }
+            }
+            prop_assert_eq!(entities.len(), model.len());
+            for number in 0..entities.next() + 10 {
+                let entity = Entity::from_bits(number);
+                prop_assert_eq!(entities.get(entity), model.get(&entity).copied());
+            }
+        }
     }
 }
