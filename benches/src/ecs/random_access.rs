@@ -1,5 +1,7 @@
 //! 10,000 entities, each written once, in an order that has nothing to do with their places.
 
+use engine_component::query::QueryState;
+
 use super::ENTITIES;
 #[cfg(feature = "peers")]
 use super::components::theirs;
@@ -28,9 +30,11 @@ pub(crate) fn case() -> Case {
                     let mut world = engine_world(ENTITIES, true);
                     let entities = world.tables().iter().flat_map(|table| table.entities().to_vec()).collect();
                     let order = shuffled(entities);
+                    let mut all = QueryState::<&mut ours::Position>::new()?;
                     repeated(OURS, ENTITIES, move || {
+                        let mut positions = all.by_entity_mut(&mut world);
                         for entity in &order {
-                            world.get_mut::<ours::Position>(*entity).expect("all have one").value.x += 1.0;
+                            positions.get_mut(*entity).expect("all have one").value.x += 1.0;
                         }
                     })
                 },

@@ -261,6 +261,15 @@ impl Changes {
         &self.blocks
     }
 
+    /// The versions of the blocks of so many rows. Valid until rows are added or removed.
+    ///
+    /// # Panics
+    /// When there are fewer rows.
+    pub(crate) fn blocks_ptr(&mut self, rows: usize) -> *mut u64 {
+        assert!(self.blocks.len() * BLOCK_ROWS >= rows);
+        self.blocks.as_mut_ptr()
+    }
+
     pub(crate) fn tracker(&self, tracker: usize) -> &BitRows {
         &self.trackers[tracker]
     }
@@ -312,6 +321,23 @@ impl Changes {
         self.blocks[row / BLOCK_ROWS] = version;
         for tracker in &mut self.trackers {
             tracker.set(row);
+        }
+    }
+
+    /// All rows changed. Small tables without trackers are many, and worth a short way.
+    #[inline]
+    pub(crate) fn touch_all(&mut self, version: u64) {
+        match (&mut self.blocks[..], &self.trackers[..]) {
+            ([block], []) => *block = version,
+            _ => self.touch_all_slowly(version),
+        }
+    }
+
+    #[inline(never)]
+    fn touch_all_slowly(&mut self, version: u64) {
+        self.blocks.fill(version);
+        for tracker in &mut self.trackers {
+            tracker.set_range(0..tracker.len());
         }
     }
 

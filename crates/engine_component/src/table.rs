@@ -106,8 +106,7 @@ impl Table {
     /// All rows of a column changed.
     #[inline]
     pub fn mark_all_changed(&mut self, column: usize, version: u64) {
-        let rows = self.entities.len();
-        self.columns[column].changes.touch_range(0..rows, version);
+        self.columns[column].changes.touch_all(version);
     }
 
     /// Some rows of a column changed: those of `dirty`, which starts at row `first` (a multiple of 64).

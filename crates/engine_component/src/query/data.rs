@@ -167,6 +167,8 @@ pub unsafe trait QueryData {
     type Fetch<'a>: Copy;
     /// Whether an item is a document. Documents may not decode, so such rows are looked at one by one.
     const DOCUMENTS: bool;
+    /// How many columns are written.
+    const WRITES: usize;
 
     /// Appends what is touched, and how people call it.
     fn describe(descriptor: &mut QueryDescriptor, names: &mut ItemNames);
@@ -184,6 +186,9 @@ pub unsafe trait QueryData {
     /// The row is one of the part's, it [`matches`](Self::matches), and no item of it is alive that writes
     /// what this one touches, or touches what this one writes.
     unsafe fn item<'a>(fetch: &Self::Fetch<'a>, row: usize) -> Self::Item<'a>;
+
+    /// The same item, borrowed for less time.
+    fn shorten<'long: 'short, 'short>(item: Self::Item<'long>) -> Self::Item<'short>;
 }
 
 /// Items that only read.
@@ -198,6 +203,7 @@ unsafe impl QueryData for Entity {
     type ReadOnly = Entity;
     type Fetch<'a> = &'a [Entity];
     const DOCUMENTS: bool = false;
+    const WRITES: usize = 0;
 
     fn describe(descriptor: &mut QueryDescriptor, names: &mut ItemNames) {
         descriptor.entity = true;
@@ -213,6 +219,11 @@ unsafe impl QueryData for Entity {
     unsafe fn item<'a>(fetch: &Self::Fetch<'a>, row: usize) -> Self::Item<'a> {
         // SAFETY: the row is one of the part's.
         unsafe { *fetch.get_unchecked(row) }
+    }
+
+    #[inline]
+    fn shorten<'long: 'short, 'short>(item: Entity) -> Entity {
+        item
     }
 }
 // SAFETY: as above.
@@ -289,6 +300,7 @@ macro_rules! single {
             type ReadOnly = $read_only;
             type Fetch<'a> = ColumnFetch<'a, T>;
             const DOCUMENTS: bool = matches!(T::KIND, StorageKind::Document);
+            const WRITES: usize = $write as usize;
 
             fn describe(descriptor: &mut QueryDescriptor, names: &mut ItemNames) {
                 column::<T>(descriptor, names, $write, $optional);
@@ -309,6 +321,11 @@ macro_rules! single {
                 // SAFETY: the caller's promise.
                 let $value = unsafe { fetch.$get(row) };
                 $finish
+            }
+
+            #[inline]
+            fn shorten<'long: 'short, 'short>(item: Self::Item<'long>) -> Self::Item<'short> {
+                item
             }
         }
     };
@@ -337,6 +354,7 @@ macro_rules! tuple {
             type ReadOnly = ($($name::ReadOnly,)*);
             type Fetch<'a> = ($($name::Fetch<'a>,)*);
             const DOCUMENTS: bool = false $(|| $name::DOCUMENTS)*;
+            const WRITES: usize = 0 $(+ $name::WRITES)*;
 
             fn describe(_descriptor: &mut QueryDescriptor, _names: &mut ItemNames) {
                 $($name::describe(_descriptor, _names);)*
@@ -358,6 +376,12 @@ macro_rules! tuple {
             unsafe fn item<'a>(_fetch: &Self::Fetch<'a>, _row: usize) -> Self::Item<'a> {
                 // SAFETY: the caller's promise.
                 ($(unsafe { $name::item(&_fetch.$index, _row) },)*)
+            }
+
+            #[inline]
+            #[allow(clippy::unused_unit, reason = "the empty tuple")]
+            fn shorten<'long: 'short, 'short>(_item: Self::Item<'long>) -> Self::Item<'short> {
+                ($($name::shorten(_item.$index),)*)
             }
         }
         // SAFETY: all members only read.

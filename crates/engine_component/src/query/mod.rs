@@ -15,22 +15,28 @@
 //! | `rows.rs` | walking the rows of one part |
 //! | `cursor.rs` | the query itself: rows, access by entity |
 //! | `world_query.rs` | queries on a world, outside of systems |
+//! | `prepared.rs`, `by_entity.rs` | prepared ones: all rows, rows by entity |
+//! | `table_source.rs` | tables of a world as sources of rows |
 
+mod by_entity;
 mod cursor;
 mod data;
 mod descriptor;
 mod documents;
 mod filter;
 mod part;
+mod prepared;
 mod rows;
 mod slices;
+mod table_source;
 mod world_query;
 
+pub use by_entity::ByEntity;
 pub use cursor::{NotSingle, Query, QueryIter};
 pub use data::{FetchStorage, QueryData, ReadOnlyQueryData};
 pub use descriptor::{ColumnAccess, Filter, ItemNames, QueryDescriptor, QueryError, describe};
 pub use documents::{Cells, DocumentColumn};
 pub use filter::{ArchetypeFilter, Changed, Or, QueryFilter, With, Without};
 pub use part::{ColumnView, Part, PartColumn, Source};
+pub use prepared::{QueryState, StateIter};
 pub use slices::SliceData;
-pub use world_query::{QueryState, StateIter};

@@ -55,6 +55,23 @@ impl<'a, D: QueryData, F: QueryFilter> Rows<'a, D, F> {
         None
     }
 
+    /// One row, if it matches.
+    ///
+    /// # Safety
+    /// No item of this row is alive that writes what this one touches, or touches what this one writes.
+    #[inline]
+    pub(super) unsafe fn at(&self, row: usize) -> Option<D::Item<'a>> {
+        if row >= self.rows {
+            return None;
+        }
+        // SAFETY: where there are rows there are columns.
+        let (fetch, filter) = unsafe { self.fetch.as_ref().unwrap_unchecked() };
+        let matches = (!F::PER_ROW || F::matches(filter, row)) && D::matches(fetch, row);
+        // SAFETY: the row exists and matches; the rest is the caller's promise, and that of the maker of these
+        // rows.
+        matches.then(|| unsafe { D::item(fetch, row) })
+    }
+
     #[inline]
     pub(super) fn fold<B>(self, mut sum: B, visit: &mut impl FnMut(B, D::Item<'a>) -> B) -> B {
         let Some((fetch, filter)) = self.fetch else { return sum };

@@ -130,3 +130,60 @@ fn tags_and_empty_tables_are_fine() {
     assert_eq!(state.iter_mut(&mut world).count(), 1);
     assert_eq!(state.iter(&world).count(), 1);
 }
+
+#[test]
+fn rows_are_reached_by_entity() {
+    let (mut world, entities) = four();
+    let frozen: Vec<bool> = entities.iter().map(|entity| world.get::<Frozen>(*entity).is_some()).collect();
+    let mut thawed = QueryState::<(Entity, &mut Position, Option<&Velocity>), Without<Frozen>>::new().unwrap();
+    for (entity, frozen) in entities.iter().zip(&frozen) {
+        let found = thawed.by_entity(&world).get(*entity).map(|(entity, position, _)| (entity, *position));
+        assert_eq!(found, (!frozen).then(|| (*entity, *world.get::<Position>(*entity).unwrap())));
+    }
+    let (written, kept) = (entities[frozen.iter().position(|frozen| !frozen).unwrap()], world.hash());
+    assert_eq!(thawed.by_entity_mut(&mut world).get_mut(written).map(|row| row.0), Some(written));
+    assert_eq!(world.hash(), kept, "nothing was written");
+    let now = world.advance_version();
+    {
+        let mut rows = thawed.by_entity_mut(&mut world);
+        assert!(rows.get_mut(Entity::NONE).is_none());
+        rows.get_mut(written).unwrap().1.x = 77.0;
+    }
+    assert_eq!(world.get::<Position>(written).unwrap().x, 77.0);
+    assert_eq!(version(&world, written, Position::ID), now);
+    assert_ne!(world.hash(), kept);
+    world.despawn(written).unwrap();
+    assert!(thawed.by_entity_mut(&mut world).get_mut(written).is_none());
+}
+
+#[test]
+fn only_rows_that_are_asked_for_count_as_changed() {
+    let mut world = World::default();
+    let entities = world.spawn_batch((0..3000).map(|row| position(row as f32)));
+    world.hash();
+    let now = world.advance_version();
+    let mut places = QueryState::<&mut Position>::new().unwrap();
+    places.by_entity_mut(&mut world).get_mut(entities[1500]).unwrap().x = 0.0;
+    let table = &world.tables()[0];
+    let changed: Vec<bool> = table.column(0).block_versions().iter().map(|version| *version == now).collect();
+    assert_eq!(changed, [false, true, false]);
+}
+
+#[test]
+fn who_tracks_a_column_learns_of_rows_that_were_reached_by_entity() {
+    let mut world = World::default();
+    let moving = world.spawn_batch((0..100).map(|row| (position(row as f32), velocity(1.0))));
+    let resting = world.spawn((position(0.0),));
+    let tracker = world.track(Velocity::ID).unwrap();
+    world.clear_tracker(Velocity::ID, tracker);
+    let mut bodies = QueryState::<(&mut Position, Option<&mut Velocity>)>::new().unwrap();
+    {
+        let mut rows = bodies.by_entity_mut(&mut world);
+        assert!(rows.get_mut(resting).unwrap().1.is_none());
+        assert!(rows.get_mut(moving[77]).unwrap().1.is_some());
+    }
+    let location = world.location(moving[77]).unwrap();
+    let table = world.table(location.table);
+    let velocities = table.column(table.column_index(Velocity::ID).unwrap());
+    assert_eq!(velocities.tracked(tracker).iter_ones().collect::<Vec<_>>(), [77]);
+}
