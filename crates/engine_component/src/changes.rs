@@ -290,6 +290,13 @@ impl Changes {
         } else {
             self.blocks[(rows - 1) / BLOCK_ROWS] = version;
         }
+        if !self.trackers.is_empty() {
+            self.track_pushed(rows);
+        }
+    }
+
+    #[inline(never)]
+    fn track_pushed(&mut self, rows: usize) {
         for tracker in &mut self.trackers {
             tracker.resize(rows);
             tracker.set(rows - 1);
@@ -367,11 +374,22 @@ impl Changes {
     }
 
     /// The last of `rows` rows took the place of `row`.
+    #[inline]
     pub(crate) fn swap_removed(&mut self, row: usize, rows: usize, version: u64) {
         let last = rows - 1;
-        self.blocks[last / BLOCK_ROWS] = version;
         self.blocks[row / BLOCK_ROWS] = version;
-        self.blocks.truncate(last.div_ceil(BLOCK_ROWS));
+        if last.is_multiple_of(BLOCK_ROWS) {
+            self.blocks.pop();
+        } else {
+            self.blocks[last / BLOCK_ROWS] = version;
+        }
+        if !self.trackers.is_empty() {
+            self.track_swap_removed(row, last);
+        }
+    }
+
+    #[inline(never)]
+    fn track_swap_removed(&mut self, row: usize, last: usize) {
         for tracker in &mut self.trackers {
             if tracker.get(last) {
                 tracker.set(row);

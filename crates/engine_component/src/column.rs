@@ -6,109 +6,11 @@
 
 use std::ops::Range;
 
+use crate::aligned::AlignedBytes;
 use crate::changes::{BitRows, Changes};
 use crate::data::StorageKind;
 use crate::hash::BlockHashes;
 use crate::schema::Schema;
-
-/// Sixteen bytes, so that a vector of them aligns every Plain type.
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(16))]
-struct Lane([u8; LANE]);
-
-const LANE: usize = 16;
-
-/// Up to this size a block doubles when it is full; above, it grows by a quarter, so that a large world
-/// does not pay for room that it does not use.
-const DOUBLING_BYTES: usize = 1 << 16;
-
-/// An aligned block of bytes that grows.
-#[derive(Clone, Debug, Default)]
-pub struct AlignedBytes {
-    lanes: Vec<Lane>,
-    len: usize,
-}
-
-impl AlignedBytes {
-    /// `len` zero bytes.
-    #[must_use]
-    pub fn zeroed(len: usize) -> Self {
-        Self { lanes: vec![Lane([0; LANE]); len.div_ceil(LANE)], len }
-    }
-
-    /// The bytes; the first one is aligned to 16.
-    #[inline]
-    #[must_use]
-    pub fn as_slice(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lanes)[..self.len]
-    }
-
-    /// The bytes, to be written.
-    #[inline]
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lanes)[..self.len]
-    }
-
-    /// The first byte. Valid for reads and writes of all bytes until the block grows or is dropped.
-    #[inline]
-    pub fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.lanes.as_mut_ptr().cast()
-    }
-
-    /// The number of bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    #[inline]
-    fn push(&mut self, bytes: &[u8]) {
-        let start = self.len;
-        self.grow(bytes.len());
-        self.as_mut_slice()[start..].copy_from_slice(bytes);
-    }
-
-    #[inline]
-    fn grow(&mut self, more: usize) {
-        let len = self.len + more;
-        if len > self.lanes.len() * LANE {
-            self.grow_lanes(len);
-        }
-        self.len = len;
-    }
-
-    #[cold]
-    fn grow_lanes(&mut self, len: usize) {
-        let room = self.lanes.len() * LANE;
-        let wanted = if room < DOUBLING_BYTES { room * 2 } else { room + room / 4 };
-        let lanes = len.max(wanted).max(4 * LANE).div_ceil(LANE);
-        self.lanes.reserve_exact(lanes - self.lanes.len());
-        self.lanes.resize(lanes, Lane([0; LANE]));
-    }
-
-    fn reserve(&mut self, more: usize) {
-        let lanes = (self.len + more).div_ceil(LANE);
-        if lanes > self.lanes.len() {
-            self.lanes.reserve_exact(lanes - self.lanes.len());
-            self.lanes.resize(lanes, Lane([0; LANE]));
-        }
-    }
-
-    #[inline]
-    fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
-    }
-
-    fn capacity(&self) -> usize {
-        self.lanes.capacity() * LANE
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -313,6 +215,17 @@ impl Column {
     /// When the bytes of a Plain value are not of the stride.
     #[inline]
     pub fn push(&mut self, bytes: &[u8], version: u64) {
+        self.append(bytes);
+        self.rows += 1;
+        self.changes.pushed(self.rows, version);
+    }
+
+    /// The value of a row that [`Self::appended`] will complete.
+    ///
+    /// # Panics
+    /// As [`Self::push`].
+    #[inline]
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
         match self.kind {
             StorageKind::Plain => {
                 assert_eq!(bytes.len(), self.stride, "a value of another size than the column's");
@@ -321,8 +234,29 @@ impl Column {
             StorageKind::Document => self.documents.push(bytes),
             StorageKind::Tag => {}
         }
-        self.rows += 1;
-        self.changes.pushed(self.rows, version);
+    }
+
+    /// Completes rows whose values were appended; drops values that belong to no complete row.
+    ///
+    /// # Panics
+    /// When there are not the values of so many rows.
+    pub(crate) fn appended(&mut self, rows: usize, version: u64) {
+        let from = self.rows;
+        self.rows += rows;
+        match self.kind {
+            StorageKind::Plain => {
+                assert!(self.bytes.len() >= self.rows * self.stride, "rows without values");
+                self.bytes.truncate(self.rows * self.stride);
+            }
+            StorageKind::Document => {
+                assert!(self.documents.spans.len() >= self.rows, "rows without documents");
+                while self.documents.spans.len() > self.rows {
+                    self.documents.swap_remove(self.rows);
+                }
+            }
+            StorageKind::Tag => {}
+        }
+        self.changes.extended(from, self.rows, version);
     }
 
     /// Appends a row of another table's column of this component. To trackers a row that moves is what it
@@ -356,10 +290,7 @@ impl Column {
         match self.kind {
             StorageKind::Plain => {
                 let stride = self.stride;
-                if row != last {
-                    self.bytes.as_mut_slice().copy_within(last * stride..(last + 1) * stride, row * stride);
-                }
-                self.bytes.truncate(last * stride);
+                self.bytes.swap_remove(row * stride, stride);
             }
             StorageKind::Document => self.documents.swap_remove(row),
             StorageKind::Tag => {}

@@ -74,12 +74,30 @@ impl Edge {
 pub(crate) struct Edges {
     edges: Vec<Edge>,
     by_key: FxHashMap<EdgeKey, u32>,
+    /// The edge that was last found by a type: what is done once is mostly done to many.
+    last: Option<(TypeKey, usize)>,
 }
 
+/// An [`EdgeKey`] with the type of a bundle.
+type TypeKey = (Option<TableId>, Step, TypeId);
+
 impl Edges {
-    #[inline]
     pub(crate) fn find(&self, key: &EdgeKey) -> Option<usize> {
         self.by_key.get(key).map(|index| *index as usize)
+    }
+
+    /// As [`Self::find`], by the type of a bundle.
+    #[inline]
+    pub(crate) fn find_type(&mut self, key: TypeKey) -> Option<usize> {
+        match self.last {
+            Some((last, edge)) if last == key => Some(edge),
+            _ => {
+                let (from, step, bundle) = key;
+                let edge = self.find(&(from, step, Given::Type(bundle)))?;
+                self.last = Some((key, edge));
+                Some(edge)
+            }
+        }
     }
 
     pub(crate) fn add(&mut self, key: EdgeKey, edge: Edge) -> usize {

@@ -292,6 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[cfg_attr(miri, ignore = "without unsafe code, and far too many steps")]
         fn the_index_is_a_map(steps in proptest::collection::vec(step(), 0..40)) {
             let mut entities = Entities::default();
             let mut model = BTreeMap::new();

@@ -2,6 +2,7 @@
 //!
 //! Nothing in here does I/O, knows a clock or starts a thread; it builds for `wasm32-unknown-unknown`.
 
+mod aligned;
 mod bundle;
 mod changes;
 mod column;
@@ -23,9 +24,10 @@ mod structure;
 mod table;
 mod world;
 
+pub use aligned::AlignedBytes;
 pub use bundle::Bundle;
 pub use changes::{BLOCK_ROWS, BitRows};
-pub use column::{AlignedBytes, Column};
+pub use column::Column;
 pub use data::{
     Component, Data, DecodeError, DocumentStorage, Event, Plain, PlainStorage, Ref, Storage, StorageKind, Tag,
     TagStorage,

@@ -5,6 +5,8 @@
 
 use std::any::TypeId;
 
+use smallvec::SmallVec;
+
 use crate::bundle::Bundle;
 use crate::column::Column;
 use crate::edges::{Edge, EdgeKey, Given, Step};
@@ -12,6 +14,7 @@ use crate::entities::{Location, TableId};
 use crate::error::WorldError;
 use crate::hooks::On;
 use crate::registry::ComponentInfo;
+use crate::table::Table;
 use crate::world::World;
 use crate::{ComponentId, Entity};
 
@@ -80,16 +83,14 @@ impl World {
     /// As [`Self::spawn`].
     pub fn spawn_batch<B: Bundle>(&mut self, bundles: impl IntoIterator<Item = B>) -> Vec<Entity> {
         let edge = self.bundle_edge::<B>(None, Step::Insert).unwrap_or_else(|error| panic!("spawn_batch: {error}"));
-        let bundles = bundles.into_iter();
-        let (sure, _) = bundles.size_hint();
-        let target = self.edges.get(edge).target;
-        self.tables[target.index()].reserve(sure);
-        let mut spawned = Vec::with_capacity(sure);
-        for bundle in bundles {
-            let entity = self.entities.allocate();
-            self.append_bundle(entity, edge, bundle);
-            spawned.push(entity);
+        let first = self.entities.next();
+        {
+            let mut batch = Batch::begin(self, edge);
+            let bundles = bundles.into_iter();
+            batch.table().reserve(bundles.size_hint().0);
+            bundles.for_each(|bundle| batch.push(bundle));
         }
+        let spawned: Vec<Entity> = (first..self.entities.next()).map(Entity::from_bits).collect();
         if !self.hooks.is_empty() {
             for entity in &spawned {
                 self.run_add_hooks(edge, *entity);
@@ -118,14 +119,7 @@ impl World {
         let edge = self.raw_edge(None, Step::Insert, columns.iter().map(|column| column.0))?;
         let Edge { target, given, .. } = self.edges.get(edge).clone();
         let table = &mut self.tables[target.index()];
-        let from = table.entities.len();
-        table.entities.reserve(rows);
-        for row in from..from + rows {
-            let entity = self.entities.allocate();
-            table.entities.push(entity);
-            self.entities.set(entity, Location { table: target, row: row as u32 });
-        }
-        table.entity_changes.extended(from, from + rows, self.version);
+        table.append_entities(rows, target, &mut self.entities, self.version);
         for (place, (_, bytes)) in given.iter().zip(columns) {
             table.columns[usize::from(*place)].extend(rows, bytes, self.version);
         }
@@ -328,10 +322,11 @@ impl World {
 
     #[inline]
     fn bundle_edge<B: Bundle>(&mut self, from: Option<TableId>, step: Step) -> Result<usize, WorldError> {
-        let key: EdgeKey = (from, step, Given::Type(TypeId::of::<B>()));
-        if let Some(edge) = self.edges.find(&key) {
+        let key = (from, step, TypeId::of::<B>());
+        if let Some(edge) = self.edges.find_type(key) {
             return Ok(edge);
         }
+        let key = (from, step, Given::Type(TypeId::of::<B>()));
         B::register(&mut self.registry)?;
         let mut ids = Vec::with_capacity(B::COUNT);
         B::ids(&mut ids);
@@ -344,8 +339,8 @@ impl World {
         step: Step,
         ids: impl Iterator<Item = ComponentId>,
     ) -> Result<usize, WorldError> {
-        let ids: smallvec::SmallVec<[ComponentId; 4]> = ids.collect();
-        let key: EdgeKey = (from, step, Given::Ids(ids.clone()));
+        let ids: SmallVec<[ComponentId; 4]> = ids.collect();
+        let key = (from, step, Given::Ids(ids.clone()));
         if let Some(edge) = self.edges.find(&key) {
             return Ok(edge);
         }
@@ -374,6 +369,45 @@ impl World {
     }
 }
 
+/// Rows that are being appended to a table: values one after another, all that belongs to whole rows at the
+/// end, also when a bundle panics.
+struct Batch<'a> {
+    world: &'a mut World,
+    target: TableId,
+    /// Where the components of a bundle go.
+    given: SmallVec<[u16; 8]>,
+    rows: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn begin(world: &'a mut World, edge: usize) -> Self {
+        let Edge { target, given, .. } = world.edges.get(edge);
+        let (target, given) = (*target, given.as_slice().into());
+        Self { world, target, given, rows: 0 }
+    }
+
+    fn table(&mut self) -> &mut Table {
+        &mut self.world.tables[self.target.index()]
+    }
+
+    #[inline]
+    fn push<B: Bundle>(&mut self, bundle: B) {
+        let columns = &mut self.world.tables[self.target.index()].columns[..];
+        bundle.write(&mut |at, bytes| columns[usize::from(self.given[at])].append(bytes));
+        self.rows += 1;
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        let (rows, target, version) = (self.rows, self.target, self.world.version);
+        let World { tables, entities, .. } = &mut *self.world;
+        let table = &mut tables[target.index()];
+        table.columns.iter_mut().for_each(|column| column.appended(rows, version));
+        table.append_entities(rows, target, entities, version);
+    }
+}
+
 /// Appends the carried values of a row to the target's columns.
 #[inline]
 fn carry(source: &[Column], target: &mut [Column], carried: &[(u16, u16)], row: usize, version: u64) {
@@ -383,6 +417,6 @@ fn carry(source: &[Column], target: &mut [Column], carried: &[(u16, u16)], row: 
 }
 
 #[inline]
-fn pair(tables: &mut [crate::Table], a: TableId, b: TableId) -> [&mut crate::Table; 2] {
+fn pair(tables: &mut [Table], a: TableId, b: TableId) -> [&mut Table; 2] {
     tables.get_disjoint_mut([a.index(), b.index()]).expect("two tables of this world, and not the same")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::changes::{BitRows, Changes};
 use crate::column::Column;
+use crate::entities::{Entities, Location, TableId};
 use crate::hash::BlockHashes;
 use crate::{ArchetypeId, ComponentId, Entity};
 
@@ -118,6 +119,19 @@ impl Table {
     pub(crate) fn push_entity(&mut self, entity: Entity, version: u64) {
         self.entities.push(entity);
         self.entity_changes.pushed(self.entities.len(), version);
+    }
+
+    /// Gives new rows at the end their entities, which follow one another.
+    pub(crate) fn append_entities(&mut self, rows: usize, id: TableId, entities: &mut Entities, version: u64) {
+        let from = self.entities.len();
+        self.entities.reserve(rows);
+        for row in from..from + rows {
+            let entity = entities.allocate();
+            self.entities.push(entity);
+            let row = u32::try_from(row).expect("fewer rows than 2^32");
+            entities.set(entity, Location { table: id, row });
+        }
+        self.entity_changes.extended(from, from + rows, version);
     }
 
     /// Removes a row of every column; the entity that took its place, if any.

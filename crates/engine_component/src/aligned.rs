@@ -1,0 +1,242 @@
+//! A block of bytes that is aligned for every Plain type, and grows without being filled with zeros first.
+
+#![expect(unsafe_code, reason = "bytes past the end are not initialised")]
+
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+/// Sixteen bytes, so that a vector of them aligns every Plain type.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+struct Lane([u8; LANE]);
+
+const LANE: usize = 16;
+
+/// Up to this size a block doubles when it is full; above, it grows by a quarter, so that a large world
+/// does not pay for room that it does not use.
+const DOUBLING_BYTES: usize = 1 << 20;
+
+/// An aligned block of bytes that grows.
+#[derive(Default)]
+pub struct AlignedBytes {
+    /// Room for at least `len` bytes, of which the first `len` are initialised.
+    lanes: Vec<MaybeUninit<Lane>>,
+    len: usize,
+}
+
+impl AlignedBytes {
+    /// `len` zero bytes.
+    #[must_use]
+    pub fn zeroed(len: usize) -> Self {
+        let mut bytes = Self::default();
+        bytes.reserve(len);
+        // SAFETY: there is room for so many bytes.
+        unsafe { bytes.as_mut_ptr().write_bytes(0, len) };
+        bytes.len = len;
+        bytes
+    }
+
+    /// The bytes; the first one is aligned to 16.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: the first `len` bytes are initialised.
+        unsafe { std::slice::from_raw_parts(self.lanes.as_ptr().cast(), self.len) }
+    }
+
+    /// The bytes, to be written.
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and the block is exclusively borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
+    }
+
+    /// The first byte. Valid for reads and writes of all bytes until the block grows or is dropped.
+    #[inline]
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.lanes.as_mut_ptr().cast()
+    }
+
+    /// The number of bytes.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends bytes.
+    #[inline]
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let len = self.len + bytes.len();
+        if len > self.room() {
+            self.grow(len);
+        }
+        // SAFETY: there is room for the bytes behind the last one; the block is exclusively borrowed, so they
+        // are not in it.
+        unsafe { copy(bytes.as_ptr(), self.as_mut_ptr().add(self.len), bytes.len()) };
+        self.len = len;
+    }
+
+    /// Puts the last `bytes` bytes in the place of those at `at`, where not already they are.
+    ///
+    /// # Panics
+    /// When there are not that many.
+    #[inline]
+    pub(crate) fn swap_remove(&mut self, at: usize, bytes: usize) {
+        let last = self.len.checked_sub(bytes).filter(|last| at + bytes <= *last || at == *last);
+        let last = last.expect("a whole value is removed");
+        if at != last {
+            let first = self.as_mut_ptr();
+            // SAFETY: both ranges are initialised, and the first ends before the second begins.
+            unsafe { copy(first.add(last), first.add(at), bytes) };
+        }
+        self.len = last;
+    }
+
+    /// Forgets all bytes from `len` on.
+    #[inline]
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Makes room for so many more bytes, and not for more than that.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        let len = self.len + more;
+        if len > self.room() {
+            self.make_room(len);
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn capacity(&self) -> usize {
+        self.lanes.capacity() * LANE
+    }
+
+    #[inline]
+    fn room(&self) -> usize {
+        self.lanes.len() * LANE
+    }
+
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        let room = self.room();
+        let wanted = if room < DOUBLING_BYTES { room * 2 } else { room + room / 4 };
+        self.make_room(len.max(wanted).max(4 * LANE));
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        let lanes = bytes.div_ceil(LANE);
+        self.lanes.reserve_exact(lanes - self.lanes.len());
+        // SAFETY: there is capacity for so many, and any bytes are a `MaybeUninit`.
+        unsafe { self.lanes.set_len(lanes) };
+    }
+}
+
+/// Copies bytes that do not overlap. Values are small: a few moves instead of a call.
+///
+/// # Safety
+/// As for [`ptr::copy_nonoverlapping`].
+#[inline]
+unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match bytes {
+            4 => ptr::copy_nonoverlapping(from, to, 4),
+            8 => ptr::copy_nonoverlapping(from, to, 8),
+            12 => ptr::copy_nonoverlapping(from, to, 12),
+            16 => ptr::copy_nonoverlapping(from, to, 16),
+            _ => ptr::copy_nonoverlapping(from, to, bytes),
+        }
+    }
+}
+
+impl Clone for AlignedBytes {
+    fn clone(&self) -> Self {
+        let mut bytes = Self::default();
+        bytes.reserve(self.len);
+        bytes.push(self.as_slice());
+        bytes
+    }
+}
+
+impl fmt::Debug for AlignedBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.as_slice()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(Vec<u8>),
+        SwapRemove(usize),
+        Truncate(usize),
+        Reserve(usize),
+        Clone,
+    }
+
+    const VALUE: usize = 6;
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => proptest::collection::vec(any::<u8>(), 0..40).prop_map(Step::Push),
+            1 => (0..30_usize).prop_map(Step::SwapRemove),
+            1 => (0..300_usize).prop_map(Step::Truncate),
+            1 => (0..300_usize).prop_map(Step::Reserve),
+            1 => Just(Step::Clone),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_vector_of_bytes(zeros in 0..50_usize, steps in proptest::collection::vec(step(), 0..60)) {
+            let (mut bytes, mut model) = (AlignedBytes::zeroed(zeros), vec![0_u8; zeros]);
+            for step in steps {
+                match step {
+                    Step::Push(more) => {
+                        bytes.push(&more);
+                        model.extend(more);
+                    }
+                    Step::SwapRemove(value) if (value + 1) * VALUE <= model.len() => {
+                        // Whole values only, as in a column.
+                        let len = model.len() / VALUE * VALUE;
+                        bytes.truncate(len);
+                        model.truncate(len);
+                        bytes.swap_remove(value * VALUE, VALUE);
+                        model.copy_within(len - VALUE.., value * VALUE);
+                        model.truncate(len - VALUE);
+                    }
+                    Step::SwapRemove(_) => {}
+                    Step::Truncate(len) => {
+                        bytes.truncate(len);
+                        model.truncate(len);
+                    }
+                    Step::Reserve(more) => bytes.reserve(more),
+                    Step::Clone => bytes = bytes.clone(),
+                }
+                prop_assert_eq!(bytes.as_slice(), &model[..]);
+                prop_assert_eq!(bytes.as_slice().as_ptr().addr() % LANE, 0);
+                prop_assert!(bytes.capacity() >= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a whole value is removed")]
+    fn part_of_a_value_is_not_removed() {
+        let mut bytes = AlignedBytes::zeroed(10);
+        bytes.swap_remove(2, 6);
+    }
+}
