@@ -106,7 +106,9 @@ fn shared_part(
     shared
 }
 
-/// The rows of a part that changed since the system last ran, for each component that it asks for.
+/// The rows of a part that changed since the system last ran: an entry for each component that the query
+/// asks for, in that order. Bitmaps travel by their place in it, so none is left out: of a component that the
+/// table lacks no row changed.
 #[must_use]
 pub fn changed_rows(
     table: &Table,
@@ -114,9 +116,14 @@ pub fn changed_rows(
     query: &QueryDescriptor,
     part: &PartPlan,
 ) -> Vec<(ComponentId, BitRows)> {
-    let changed = query.changed().into_iter().filter_map(|component| {
-        let column = table.column(table.column_index(component)?);
-        Some((component, column.tracked(entry.tracker(component)?).slice(part.range())))
+    let changed = query.changed().into_iter().map(|component| {
+        let rows = match (table.column_index(component), entry.tracker(component)) {
+            (None, _) => BitRows::new(part.rows as usize),
+            // Nobody kept track: every row may have changed.
+            (Some(_), None) => BitRows::full(part.rows as usize),
+            (Some(column), Some(tracker)) => table.column(column).tracked(tracker).slice(part.range()),
+        };
+        (component, rows)
     });
     changed.collect()
 }

@@ -1,0 +1,8 @@
+//! A coordinator and its instances, as two state machines that are handed each other's messages, and once
+//! more over a real nats-server: what an instance makes of a job is what the coordinator's own process makes
+//! of it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+mod changed;
+mod loopback;
