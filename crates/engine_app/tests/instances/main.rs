@@ -2,7 +2,7 @@
 //! more over a real nats-server: what an instance makes of a job is what the coordinator's own process makes
 //! of it.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "helpers of tests may fail as tests do")]
 
 mod changed;
 mod loopback;
