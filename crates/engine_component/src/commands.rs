@@ -69,6 +69,12 @@ impl CommandBuffer {
         self.bytes
     }
 
+    /// The number of entities that the record spawns.
+    #[must_use]
+    pub fn spawns(&self) -> u32 {
+        self.spawns
+    }
+
     /// Whether nothing was recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -100,11 +106,7 @@ impl CommandBuffer {
     pub fn remove<B: Bundle>(&mut self, entity: Entity) {
         let mut ids = Vec::with_capacity(B::COUNT);
         B::ids(&mut ids);
-        self.put(REMOVE, entity);
-        self.bytes.extend((ids.len() as u16).to_le_bytes());
-        for id in ids {
-            self.bytes.extend(id.to_bits().to_le_bytes());
-        }
+        self.remove_raw(entity, &ids);
     }
 
     /// As [`Self::spawn`], from bytes.
@@ -120,6 +122,15 @@ impl CommandBuffer {
     pub fn insert_raw(&mut self, entity: Entity, components: &[RawComponent<'_>]) {
         self.put(INSERT, entity);
         self.values_raw(components);
+    }
+
+    /// As [`Self::remove`], by ids.
+    pub fn remove_raw(&mut self, entity: Entity, components: &[ComponentId]) {
+        self.put(REMOVE, entity);
+        self.bytes.extend((components.len() as u16).to_le_bytes());
+        for id in components {
+            self.bytes.extend(id.to_bits().to_le_bytes());
+        }
     }
 
     fn put(&mut self, code: u8, entity: Entity) {
@@ -332,16 +343,39 @@ impl World {
     /// # Errors
     /// When the record does not pass [`check`]; then nothing of it is applied.
     pub fn apply(&mut self, bytes: &[u8]) -> Result<Applied, WorldError> {
-        let spawns = check(bytes, self.registry())?;
-        let mut applied = Applied::default();
         // All numbers are given first: a value may name an entity that is spawned after it, and what hooks
         // spawn comes after all of them.
-        let first = self.entities.allocate_many(spawns);
-        applied.spawned.reserve(spawns as usize);
-        let real = |entity: Entity| match entity.provisional_number() {
-            Some(number) => Entity::from_bits(first + number),
-            None => entity,
-        };
+        let spawns = check(bytes, self.registry())?;
+        let first = self.reserve_entities(u64::from(spawns));
+        self.apply_checked(bytes, first)
+    }
+
+    /// The next `count` entities, not spawned yet: for records whose entities are named before they are
+    /// applied. The first one; the others follow it.
+    pub fn reserve_entities(&mut self, count: u64) -> Entity {
+        Entity::from_bits(self.entities.allocate_many(count))
+    }
+
+    /// As [`Self::apply`], with entities that were reserved: the n-th spawn of the record is the n-th one
+    /// from `first` on.
+    ///
+    /// # Errors
+    /// As [`Self::apply`], and when the entities are not reserved, or one of them lives.
+    pub fn apply_reserved(&mut self, bytes: &[u8], first: Entity) -> Result<Applied, WorldError> {
+        let spawns = check(bytes, self.registry())?;
+        let numbers = first.to_bits()..first.to_bits().saturating_add(u64::from(spawns));
+        if first.is_none() || numbers.end > self.next_entity() {
+            return Err(WorldError::NoEntity(first));
+        }
+        match numbers.map(Entity::from_bits).find(|entity| self.contains(*entity)) {
+            Some(taken) => Err(WorldError::Taken(taken)),
+            None => self.apply_checked(bytes, first),
+        }
+    }
+
+    fn apply_checked(&mut self, bytes: &[u8], first: Entity) -> Result<Applied, WorldError> {
+        let mut applied = Applied::default();
+        let real = |entity: Entity| entity.resolved(first);
         for command in decode(bytes) {
             match command? {
                 Command::Spawn(entity, values) => {

@@ -146,9 +146,9 @@ impl Entities {
     }
 
     /// The next `count` entities, without places yet; the first one's number.
-    pub(crate) fn allocate_many(&mut self, count: u32) -> u64 {
+    pub(crate) fn allocate_many(&mut self, count: u64) -> u64 {
         let first = self.next;
-        self.next += u64::from(count);
+        self.next += count;
         first
     }
 

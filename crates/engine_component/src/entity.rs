@@ -51,6 +51,16 @@ impl Entity {
         if self.0 & PROVISIONAL == 0 { None } else { Some(self.0 & !PROVISIONAL) }
     }
 
+    /// The entity that this one stands for, when the first one that its job spawns is `first`; itself, when
+    /// it is not provisional.
+    #[must_use]
+    pub const fn resolved(self, first: Self) -> Self {
+        match self.provisional_number() {
+            Some(number) => Self(first.0.wrapping_add(number) & !PROVISIONAL),
+            None => self,
+        }
+    }
+
     /// Whether the entity was spawned in a job and has no final number yet.
     #[must_use]
     pub const fn is_provisional(self) -> bool {

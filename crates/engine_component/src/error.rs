@@ -38,6 +38,9 @@ pub enum WorldError {
     /// No such entity.
     #[error("entity {0} does not exist: it was despawned, or never spawned")]
     NoEntity(Entity),
+    /// Numbers that were reserved for entities are used twice.
+    #[error("entity {0} lives already: numbers that are reserved are used once")]
+    Taken(Entity),
     /// The entity has no such component.
     #[error("entity {entity} has no `{component}`")]
     NoComponent {

@@ -89,6 +89,19 @@ pub fn for_each_entity(bytes: &mut [u8], mut replace: impl FnMut(Entity) -> Enti
     }
 }
 
+/// Visits every entity in a value. Stops where the bytes are malformed.
+pub fn visit_entities(bytes: &[u8], mut visit: impl FnMut(Entity)) {
+    let mut at = 0;
+    while let Ok((token, next)) = token(bytes, at) {
+        if let Token::Extension(Entity::EXTENSION, body) = token
+            && let Ok(number) = <[u8; 8]>::try_from(&bytes[body])
+        {
+            visit(Entity::from_bits(u64::from_le_bytes(number)));
+        }
+        at = next;
+    }
+}
+
 /// One value, or the head of an array or map. Ranges are those of the body in the walked bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token {
@@ -296,6 +309,9 @@ mod tests {
             if entity.is_provisional() { Entity::from_bits(99) } else { entity }
         });
         assert_eq!(seen, list);
+        seen.clear();
+        visit_entities(&bytes, |entity| seen.push(entity));
+        assert_eq!(seen, [Entity::from_bits(3), Entity::from_bits(99)]);
         let back: (u8, String, [Entity; 2]) = rmp_serde::from_slice(&bytes).unwrap();
         assert_eq!(back.2, [Entity::from_bits(3), Entity::from_bits(99)]);
     }

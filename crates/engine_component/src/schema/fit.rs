@@ -41,7 +41,7 @@ pub fn fit(stored: &Schema, reader: &Schema) -> Fit {
         reasons.extend(fits.err());
     }
     if reasons.is_empty() {
-        Fit::Compatible(build.finish())
+        Fit::Compatible(build.finish(stored))
     } else {
         Fit::Incompatible(SchemaDiff::between(stored, reader).because(reasons))
     }
@@ -68,7 +68,7 @@ fn matching<'s>(stored: &'s Schema, reader: &Schema, field: &Field) -> Option<&'
 
 fn plain_field(stored: &Schema, reader: &Schema, field: &Field, build: &mut Build) -> Result<(), String> {
     if let Some(from) = matching(stored, reader, field) {
-        return convert(&from.ty, from.offset, &field.ty, field.offset, build)
+        return convert(&field.name, (&from.ty, from.offset), (&field.ty, field.offset), build)
             .map_err(|()| format!("field `{}`: {} cannot be read as {}", field.name, from.ty, field.ty));
     }
     let bytes = json::default_bytes(field).ok_or_else(|| no_default(field))?;
@@ -80,21 +80,25 @@ fn no_default(field: &Field) -> String {
     format!("field `{}`: not stored, and without a default", field.name)
 }
 
-fn convert(from: &FieldType, at: u32, to: &FieldType, out: u32, build: &mut Build) -> Result<(), ()> {
+/// `from` and `to` are types with their places.
+fn convert(name: &str, from: (&FieldType, u32), to: (&FieldType, u32), build: &mut Build) -> Result<(), ()> {
+    let ((from, at), (to, out)) = (from, to);
     match (from, to) {
-        (FieldType::Array(a, n), FieldType::Array(b, m)) if n == m && a != b => {
-            (0..*n).try_for_each(|i| convert(a, at + i * a.size(), b, out + i * b.size(), build))
-        }
+        (FieldType::Array(a, n), FieldType::Array(b, m)) if n == m && a != b => (0..*n).try_for_each(|i| {
+            let name = format!("{name}[{i}]");
+            convert(&name, (a, at + i * a.size()), (b, out + i * b.size()), build)
+        }),
         (FieldType::Struct(a), FieldType::Struct(b)) if from != to => b.iter().try_for_each(|field| {
             let part = a.iter().find(|part| part.name == field.name).ok_or(())?;
-            convert(&part.ty, at + part.offset, &field.ty, out + field.offset, build)
+            let name = format!("{name}.{}", field.name);
+            convert(&name, (&part.ty, at + part.offset), (&field.ty, out + field.offset), build)
         }),
         _ if from == to => {
             build.copy(at as usize, out as usize, to.size() as usize);
             Ok(())
         }
         _ if widens(from, to) => {
-            build.widen(from.clone(), at as usize, to.clone(), out as usize);
+            build.widen(name, (from, at as usize), (to, out as usize));
             Ok(())
         }
         _ => Err(()),
@@ -119,12 +123,12 @@ pub(super) fn widens(from: &FieldType, to: &FieldType) -> bool {
 fn document_field(stored: &Schema, reader: &Schema, field: &Field, build: &mut Build) -> Result<(), String> {
     match matching(stored, reader, field) {
         Some(from) if reads_document(&from.ty, &field.ty) => {
-            build.field(field, Some(&from.name), from.ty == field.ty);
+            build.field(field, Some(from));
             Ok(())
         }
         Some(from) => Err(format!("field `{}`: {} cannot be read as {}", field.name, from.ty, field.ty)),
         None if field.default.is_some() || super::document::is_optional(field) => {
-            build.field(field, None, true);
+            build.field(field, None);
             Ok(())
         }
         None => Err(no_default(field)),

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-pub use adapter::Adapter;
+pub use adapter::{AdaptError, Adapter};
 pub use check::{MAX_ALIGN, MAX_DEPTH, MAX_FIELDS, MAX_SIZE, SchemaError};
 pub use diff::SchemaDiff;
 pub use field_type::{FieldType, TypeError};

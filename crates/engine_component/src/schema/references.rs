@@ -1,11 +1,33 @@
-//! The entities inside of JSON values: where scenes are saved and loaded, they get other numbers.
+//! The entities inside of values. In JSON, where scenes are saved and loaded, and in stored rows, where
+//! entities that had no number get one.
 
 use serde_json::Value;
 
 use super::{Field, FieldType, Schema, document};
 use crate::data::StorageKind;
+use crate::{Entity, msgpack};
 
 impl Schema {
+    /// Whether a value may name entities. Any document may.
+    #[must_use]
+    pub fn may_hold_entities(&self) -> bool {
+        self.kind == StorageKind::Document || !self.entity_offsets().is_empty()
+    }
+
+    /// Visits every entity of a stored value.
+    pub fn visit_entities(&self, row: &[u8], visit: &mut dyn FnMut(Entity)) {
+        match self.kind {
+            StorageKind::Document => msgpack::visit_entities(row, visit),
+            StorageKind::Plain => self.for_each_scalar(|ty, offset| {
+                let field = row.get(offset as usize..).and_then(<[u8]>::first_chunk::<8>);
+                if let Some(field) = field.filter(|_| *ty == FieldType::Entity) {
+                    visit(Entity::from_bits(u64::from_le_bytes(*field)));
+                }
+            }),
+            StorageKind::Tag => {}
+        }
+    }
+
     /// Visits what stands for an entity in a value: a number, or whatever a file has in its place. In
     /// documents that is a field that is declared as an entity or as a list of them, and the inside of
     /// every `{"$entity": …}`. Parts that are not of the schema are passed over; [`Self::value_to_row`]
