@@ -6,7 +6,7 @@ use engine_component::{Entity, WorldHash};
 use engine_net::messages::command::{Action, Command, CommandReply, Done};
 use engine_net::messages::commit::Commit;
 use engine_net::messages::entities::{Created, CreatedBatch, Destroyed};
-use engine_net::messages::heartbeat::{Heartbeat, InstanceState};
+use engine_net::messages::heartbeat::{Heartbeat, InstanceState, Versions};
 use engine_net::messages::hello::Hello;
 use engine_net::messages::query::{Comparison, FieldFilter, QueryPage, QueryReply, QueryRequest, QueryRow};
 use engine_net::messages::register::{Leave, LeaveReply, Leaving, Register};
@@ -91,6 +91,7 @@ fn messages_of_instances_travel() {
         asked_again: 5,
         refused: 6,
         memory_bytes: 7,
+        versions: Some(Versions { engine: "0.1.0".to_owned(), protocol: 1, adapted: 2 }),
     });
     let register = Register {
         instance: "i".to_owned(),

@@ -103,6 +103,19 @@ impl EventBatch {
         self.count += 1;
     }
 
+    /// Appends an event from the bytes of its value, which the schema's check has accepted.
+    ///
+    /// # Panics
+    /// When the batch holds events that are stored in another way.
+    pub fn push_raw(&mut self, schema: &Schema, value: &[u8]) {
+        self.take_type(schema.kind, schema.stride());
+        if schema.kind == StorageKind::Document {
+            self.put(&(value.len() as u32).to_le_bytes());
+        }
+        self.put(value);
+        self.count += 1;
+    }
+
     /// Appends the events of another batch of the same type.
     ///
     /// # Panics

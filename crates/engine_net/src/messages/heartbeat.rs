@@ -33,8 +33,23 @@ pub struct Heartbeat {
     pub refused: u64,
     /// Bytes of memory that the process holds; 0 when it can't tell.
     pub memory_bytes: u64,
+    /// What it was built from.
+    #[serde(default)]
+    pub versions: Option<Versions>,
 }
 message!(Heartbeat, "heartbeat", 1, kib(16));
+
+/// Which build an instance is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// The version of the software.
+    pub engine: String,
+    /// The version of the protocol.
+    pub protocol: u32,
+    /// Components and events that it adapts, since the world lays them out otherwise; counted once for each
+    /// system.
+    pub adapted: u32,
+}
 
 /// What an instance is up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,7 +44,7 @@ impl<'w> Commands<'w> {
     }
 
     /// Spawns an entity. It may be used at once: in further commands, in components and events of this
-    /// job. Its final number replaces it when the commands are applied.
+    /// job. Its final number replaces it when the job is merged, so others never read the provisional one.
     pub fn spawn<B: Bundle>(&mut self, bundle: B) -> Entity {
         self.buffer.spawn(bundle)
     }

@@ -14,13 +14,17 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `core.rs` | the state machine, without I/O: chunks in, jobs and answers out |
+//! | `core/` | the state machine, without I/O: chunks in, jobs and answers out |
+//! | `compute.rs` | running a job |
 //! | `input.rs` | from verified parcels to columns |
-//! | `compute.rs` | running a job and making its result |
+//! | `output.rs` | from what a job changed to the chunks of its result |
+//! | `adapt.rs` | components that the world lays out otherwise than this build |
 
+mod adapt;
 mod compute;
 mod core;
 mod input;
+mod output;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +39,7 @@ use engine_net::subject::{Subject, Subjects};
 
 use crate::System;
 pub use compute::{Computed, Work};
-pub use core::{Answer, InstanceCore};
+pub use core::{Answer, Host, InstanceCore};
 
 use compute::Jobs;
 
@@ -43,6 +47,8 @@ use compute::Jobs;
 const IN: Lane = Lane(0);
 const OUT: Lane = Lane(1);
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Nanoseconds between two looks at the process' memory.
+const MEMORY_EVERY: u64 = 1_000_000_000;
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How an instance is run.
@@ -97,7 +103,8 @@ pub fn run_instance(
             .subscribe_blocking(IN, subject, None, PATIENCE)
             .map_err(|error| InstanceError::Io { what: "subscribing", reason: error.to_string() })?;
     }
-    let core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT));
+    let mut core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT));
+    core.set_host(host());
     let runner = Runner {
         core,
         subjects,
@@ -105,6 +112,7 @@ pub fn run_instance(
         asked: None,
         work: VecDeque::new(),
         failed: None,
+        memory_at: 0,
         started: Instant::now(),
     };
     let result =
@@ -118,6 +126,18 @@ pub fn run_instance(
 fn nonce() -> u64 {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     clock.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
+}
+
+fn host() -> Host {
+    let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    Host { name: name.trim().to_owned(), pid: std::process::id() }
+}
+
+/// Bytes that the process holds in memory; 0 where the system does not say.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    resident.map_or(0, |kilobytes: u64| kilobytes * 1024)
 }
 
 fn made_up_name() -> String {
@@ -181,6 +201,8 @@ impl Loop<'_> {
             runner.turn(events, stop)?;
             if let Some(work) = runner.work.pop_front() {
                 if runner.core.wants(&work) {
+                    let now = runner.now();
+                    runner.core.begin(now);
                     return Ok(Some(work));
                 }
                 continue;
@@ -238,6 +260,8 @@ struct Runner {
     work: VecDeque<Work>,
     /// What went wrong while the loop was busy.
     failed: Option<InstanceError>,
+    /// When the process is asked for its memory next.
+    memory_at: u64,
     started: Instant,
 }
 
@@ -259,6 +283,10 @@ impl Runner {
             self.core.leave();
         }
         let now = self.now();
+        if now >= self.memory_at {
+            self.memory_at = now + MEMORY_EVERY;
+            self.core.set_memory(memory());
+        }
         self.core.look_around(now);
         self.carry_out();
         Ok(())
