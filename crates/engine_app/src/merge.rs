@@ -32,6 +32,16 @@ impl JobResult {
         }
     }
 
+    /// How many entities the job spawns.
+    #[must_use]
+    pub fn spawns(&self) -> u32 {
+        match self {
+            Self::Local(result) => result.output.commands.spawns(),
+            Self::Remote(received) => received.spawns,
+            Self::Held => 0,
+        }
+    }
+
     /// Nanoseconds in the system's function.
     #[must_use]
     pub fn compute_ns(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use engine_component::commands;
 use engine_component::query::ColumnAccess;
-use engine_component::{ComponentId, StorageKind, World};
+use engine_component::{ComponentId, Entity, Schema, World};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::messages::rejected::RejectReason;
 use engine_net::parcel::Expect;
@@ -24,6 +24,8 @@ pub struct Received {
     pub parcel: Parcel,
     /// The record of commands.
     pub commands: Vec<u8>,
+    /// How many entities they spawn.
+    pub spawns: u32,
     /// A batch for each event type that the system writes.
     pub events: Vec<(ComponentId, EventBatch)>,
     /// Nanoseconds in the function.
@@ -83,7 +85,6 @@ pub fn check(
         std::iter::once(manifest.commands_bytes).chain(manifest.events.iter().map(|event| event.bytes)).collect();
     let writes = |part: &PartManifest, column: u16| access(descriptor, part, column).is_some_and(|access| access.write);
     Expect::result(&parts, writes, streams).verify(&parcel)?;
-    check_values(world, descriptor, &parts, &parcel)?;
     let mut streams: Vec<Vec<u8>> = vec![Vec::new(); 1 + manifest.events.len()];
     for section in parcel.sections() {
         let section = section?;
@@ -92,15 +93,18 @@ pub fn check(
         }
     }
     let commands = std::mem::take(&mut streams[0]);
-    commands::check(&commands, world.registry()).map_err(|error| Rejection::new(RejectReason::BadCommand, error))?;
+    let spawns = commands::check(&commands, world.registry())
+        .map_err(|error| Rejection::new(RejectReason::BadCommand, error))?;
+    check_values(world, descriptor, &parts, &parcel, spawns)?;
     let mut events = Vec::with_capacity(manifest.events.len());
     for (declared, bytes) in manifest.events.iter().zip(&streams[1..]) {
         let refuse = |error: &dyn std::fmt::Display| Rejection::new(RejectReason::BadEvent, error);
         let schema = world.schema(declared.event).ok_or_else(|| refuse(&"an event type that is not registered"))?;
         let batch = EventBatch::from_bytes(schema, declared.count as usize, bytes).map_err(|error| refuse(&error))?;
+        check_spawned(spawns, |visit| batch.as_slice().rows().for_each(|row| schema.visit_entities(row, &mut *visit)))?;
         events.push((declared.event, batch));
     }
-    Ok(Received { parcel, commands, events, compute_ns: manifest.compute_ns })
+    Ok(Received { parcel, commands, spawns, events, compute_ns: manifest.compute_ns })
 }
 
 fn check_streams(descriptor: &SystemDescriptor, manifest: &ResultManifest) -> Result<(), Rejection> {
@@ -132,6 +136,7 @@ fn check_values(
     descriptor: &SystemDescriptor,
     parts: &[PartManifest],
     parcel: &Parcel,
+    spawns: u32,
 ) -> Result<(), Rejection> {
     for section in parcel.sections() {
         let section = section?;
@@ -141,18 +146,60 @@ fn check_values(
             continue;
         };
         match section.body {
-            Body::Plain(bytes) | Body::PackedPlain(_, bytes) if schema.finite && schema.kind == StorageKind::Plain => {
-                let rows = bytes.len() / schema.stride().max(1);
-                schema.check_rows(bytes, rows).map_err(|error| Rejection::new(RejectReason::NotFinite, error))?;
+            Body::Plain(bytes) | Body::PackedPlain(_, bytes) => check_plain(schema, bytes, spawns)?,
+            Body::Documents(documents) | Body::PackedDocuments(_, documents) => {
+                check_documents(schema, documents)?;
+                check_spawned(spawns, |visit| {
+                    documents.iter().for_each(|row| schema.visit_entities(row, &mut *visit))
+                })?;
             }
-            Body::Documents(documents) | Body::PackedDocuments(_, documents) => check_documents(schema, documents)?,
             _ => {}
         }
     }
     Ok(())
 }
 
-fn check_documents(schema: &engine_component::schema::Schema, documents: Documents<'_>) -> Result<(), Rejection> {
+fn check_plain(schema: &Schema, bytes: &[u8], spawns: u32) -> Result<(), Rejection> {
+    let stride = schema.stride().max(1);
+    if schema.finite {
+        let finite = schema.check_rows(bytes, bytes.len() / stride);
+        finite.map_err(|error| Rejection::new(RejectReason::NotFinite, error))?;
+    }
+    let offsets = schema.entity_offsets();
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    check_spawned(spawns, |visit| visit_plain(bytes, stride, &offsets, visit))
+}
+
+fn visit_plain(bytes: &[u8], stride: usize, offsets: &[u32], visit: &mut dyn FnMut(Entity)) {
+    for row in bytes.chunks_exact(stride) {
+        for offset in offsets {
+            if let Some(field) = row.get(*offset as usize..).and_then(<[u8]>::first_chunk::<8>) {
+                visit(Entity::from_bits(u64::from_le_bytes(*field)));
+            }
+        }
+    }
+}
+
+/// What has no number yet is one of the entities that the job's own commands spawn.
+fn check_spawned(spawns: u32, each: impl FnOnce(&mut dyn FnMut(Entity))) -> Result<(), Rejection> {
+    let mut stranger = None;
+    each(&mut |entity| {
+        if entity.provisional_number().is_some_and(|number| number >= u64::from(spawns)) {
+            stranger.get_or_insert(entity);
+        }
+    });
+    match stranger {
+        None => Ok(()),
+        Some(entity) => {
+            let message = format!("{entity} is named, and the job's commands spawn {spawns} entities");
+            Err(Rejection::new(RejectReason::UnknownEntity, message))
+        }
+    }
+}
+
+fn check_documents(schema: &Schema, documents: Documents<'_>) -> Result<(), Rejection> {
     for document in documents.iter() {
         schema.check_row(document).map_err(|error| Rejection::new(RejectReason::BadDocument, error))?;
     }

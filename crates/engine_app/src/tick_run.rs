@@ -103,6 +103,12 @@ impl<R> TickRun<R> {
         }
     }
 
+    /// What a job brought, while it is staged.
+    #[must_use]
+    pub fn staged(&self, job: u32) -> Option<&R> {
+        self.staged.get(job as usize)?.as_ref()
+    }
+
     /// Takes the staged results of a complete node, in the order of its jobs.
     pub fn take_results(&mut self, node: usize) -> Vec<(u32, R)> {
         debug_assert_eq!(self.states[node], NodeState::Complete);

@@ -13,6 +13,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `tick.rs` | begins a tick, starts and merges nodes, commits |
+//! | `spawned.rs` | the numbers of entities that jobs spawn |
 //! | `jobs.rs` | sends jobs to instances, moves them when one dies |
 //! | `send_queue.rs` | who is sent the next job |
 //! | `results.rs` | takes what instances send, or refuses it |
@@ -29,6 +30,7 @@ mod requests;
 mod results;
 mod schemas;
 mod send_queue;
+mod spawned;
 mod tick;
 mod watch;
 
@@ -57,6 +59,7 @@ use jobs::OpenJob;
 use remembered::Remembered;
 use requests::Waiting;
 use send_queue::SendQueue;
+use spawned::Recorded;
 use watch::Watches;
 
 /// Ticks whose times are kept for the figures.
@@ -121,7 +124,7 @@ struct Running {
     started: u64,
     run: TickRun<JobResult>,
     /// Commands of merged jobs by job number: applied when the tick ends.
-    commands: BTreeMap<u32, Vec<u8>>,
+    commands: BTreeMap<u32, Recorded>,
     /// Events that each running node reads.
     events: BTreeMap<usize, Vec<engine_system::EventBatch>>,
     /// Open jobs at instances.

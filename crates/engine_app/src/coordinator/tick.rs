@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use engine_component::{ComponentId, WorldHash};
+use engine_component::{ComponentId, Entity, WorldHash};
 use engine_net::messages::commit::Commit as CommitMessage;
 use engine_net::messages::tick::Tick;
 use engine_system::{EventBatch, Time};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::send_queue::SendQueue;
+use super::spawned::{Recorded, name_in_columns};
 use super::{Commit, Coordinator, CoordinatorError, KEPT_TICKS, Output, Running};
 use crate::local::{LocalJob, LocalShared};
 use crate::merge::JobResult;
@@ -147,8 +148,9 @@ impl Coordinator {
                 self.start_node(now, node);
                 continue;
             }
-            let complete =
-                (0..running.run.plan().nodes.len()).find(|node| running.run.state(*node) == NodeState::Complete);
+            let Some(running) = &self.running else { return };
+            let complete = (0..running.run.plan().nodes.len())
+                .find(|node| running.run.state(*node) == NodeState::Complete && self.may_merge(running, *node));
             match complete {
                 Some(node) => self.merge_node(now, node),
                 None => break,
@@ -197,28 +199,32 @@ impl Coordinator {
     }
 
     fn merge_node(&mut self, now: u64, node: usize) {
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = &self.running else { return };
         let plan = running.run.plan().nodes[node].clone();
+        let may_spawn = self.systems[plan.system].descriptor().commands;
+        let mut first = if may_spawn { self.first_spawn_of(running, plan.jobs.start) } else { Entity::NONE };
+        let Some(running) = &mut self.running else { return };
         self.world.advance_version();
         for (number, mut result) in running.run.take_results(node) {
+            let spawns = result.spawns();
             let (commands, events) = result.take_effects();
             self.systems[plan.system].run.compute += result.compute_ns();
             if !commands.is_empty() {
-                running.commands.insert(number, commands);
+                running.commands.insert(number, Recorded { bytes: commands, spawns });
             }
             for (event, mut batch) in events {
-                if let Some(info) = self.world.registry().get(event) {
-                    // What has no number yet can't be named by others in this tick.
-                    let offsets = info.schema.entity_offsets();
-                    batch.replace_entities(&offsets, |entity| {
-                        if entity.is_provisional() { engine_component::Entity::NONE } else { entity }
-                    });
+                if let Some(info) = self.world.registry().get(event).filter(|_| spawns > 0) {
+                    batch.replace_entities(&info.schema.entity_offsets(), |entity| entity.resolved(first));
                 }
                 running.emitted.push((event, batch.clone()));
                 self.events.append(event, batch);
             }
             let job = running.run.plan().jobs[number as usize].clone();
             result.merge(&mut self.world, &job);
+            if spawns > 0 {
+                name_in_columns(&mut self.world, self.systems[plan.system].descriptor(), &job, first);
+                first = Entity::from_bits(first.to_bits() + u64::from(spawns));
+            }
         }
         running.run.merged(node);
         running.events.remove(&node);
@@ -237,15 +243,21 @@ impl Coordinator {
         let Some(mut running) = self.running.take() else { return };
         self.world.advance_version();
         let (mut created, mut destroyed) = (Vec::new(), Vec::new());
-        for commands in running.commands.values() {
-            match self.world.apply(commands) {
+        let mut first = self.world.reserve_entities(running.spawns());
+        for recorded in running.commands.values() {
+            let applied = self.world.apply_reserved(&recorded.bytes, first);
+            first = Entity::from_bits(first.to_bits() + u64::from(recorded.spawns));
+            match applied {
                 Ok(applied) => {
                     created.extend(applied.spawned);
                     destroyed.extend(applied.despawned);
                     *self.figures.counters.entry("missed_commands".into()).or_default() += u64::from(applied.missed);
                 }
-                // Records were checked when they came.
-                Err(error) => tracing::error!(%error, "a checked record of commands is refused"),
+                // Records of instances were checked when they came: this one is of a system in this process.
+                Err(error) => {
+                    tracing::error!(%error, "a record of commands is refused");
+                    self.failure.get_or_insert(error.into());
+                }
             }
         }
         self.world.run_change_hooks();
@@ -299,12 +311,7 @@ impl Coordinator {
     }
 
     /// Tells the outside what the tick brought.
-    fn announce(
-        &mut self,
-        running: &mut Running,
-        created: &[engine_component::Entity],
-        destroyed: &[engine_component::Entity],
-    ) {
+    fn announce(&mut self, running: &mut Running, created: &[Entity], destroyed: &[Entity]) {
         if !self.has_audience() {
             return;
         }

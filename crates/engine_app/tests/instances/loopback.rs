@@ -7,7 +7,9 @@ use bytes::Bytes;
 use engine_app::coordinator::{Coordinator, Output};
 use engine_app::{App, Settings, TimeMode};
 use engine_component::{World, WorldHash};
+use engine_net::parcel::{Failed, control};
 use engine_net::subject::{Subject, Subjects};
+use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::System;
 use engine_system::runner::{Answer, InstanceCore};
 
@@ -27,6 +29,8 @@ pub(crate) struct Loopback {
     pub(crate) instances: BTreeMap<String, InstanceCore>,
     /// Instances that the coordinator refused, and why.
     pub(crate) refused: BTreeMap<String, String>,
+    /// What instances answered instead of results.
+    pub(crate) failures: Vec<Failed>,
     /// Instances whose messages arrive when nobody else has anything to say.
     pub(crate) slow: BTreeSet<String>,
     held: VecDeque<(String, Answer)>,
@@ -48,6 +52,7 @@ impl Loopback {
             coordinator,
             instances: BTreeMap::new(),
             refused: BTreeMap::new(),
+            failures: Vec::new(),
             slow: BTreeSet::new(),
             held: VecDeque::new(),
             subjects,
@@ -154,7 +159,13 @@ impl Loopback {
                     instance.computed(computed);
                 }
             }
-            Answer::Result { epoch, payload } => self.message(&subjects.changed(epoch, name), None, payload),
+            Answer::Result { epoch, payload } => {
+                let (prefix, body) = ChunkPrefix::decode(&payload).unwrap();
+                if prefix.kind == ChunkKind::Failed {
+                    self.failures.push(control::decode(body).unwrap());
+                }
+                self.message(&subjects.changed(epoch, name), None, payload);
+            }
             Answer::Heartbeat(payload) => self.message(&subjects.heartbeat(), None, payload.into()),
             Answer::Register(payload) => self.message(&subjects.register(), Some(name), payload.into()),
             Answer::Leave(payload) => self.message(&subjects.leave(), Some(name), payload.into()),

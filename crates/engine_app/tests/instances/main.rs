@@ -6,3 +6,5 @@
 
 mod changed;
 mod loopback;
+mod processes;
+mod spawned;
