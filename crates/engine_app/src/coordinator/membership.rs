@@ -1,5 +1,7 @@
 //! Who computes: instances register, say that they are alive, and leave. They join between ticks.
 
+use engine_component::ComponentId;
+use engine_component::query::QueryDescriptor;
 use engine_component::schema::{Fit, fit};
 use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::register::{Accepted, KnownComponent, Leave, LeaveReply, Leaving, Register, RegisterReply};
@@ -86,30 +88,10 @@ impl Coordinator {
             let text = format!("another process calls itself `{}`: give each a name of its own", register.instance);
             return Err(Problem::new("taken", text));
         }
-        let mut components = Vec::new();
-        for schema in &register.schemas {
-            let stored = self.world.schema(schema.id()).cloned();
-            match stored {
-                None => {
-                    self.world.register_schema(schema.clone()).map_err(|error| Problem::new("bad_schema", error))?;
-                    components.push(KnownComponent { id: schema.id(), schema: schema.clone() });
-                }
-                Some(stored) if stored.name != schema.name => {
-                    let text = format!("`{}` has the id of `{}`: rename one of them", schema.name, stored.name);
-                    return Err(Problem::new("collision", text));
-                }
-                Some(stored) => {
-                    if let Fit::Incompatible(diff) = fit(&stored, schema) {
-                        let text = format!(
-                            "`{}` is another type in this world than instance `{}` offers:\n{diff}",
-                            schema.name, register.instance
-                        );
-                        return Err(Problem::new("schema", text));
-                    }
-                    components.push(KnownComponent { id: schema.id(), schema: stored });
-                }
-            }
-        }
+        // Whoever is refused leaves nothing behind: a system that nobody runs would stop the world.
+        self.check_schemas(register)?;
+        self.check_systems(register)?;
+        let components = self.accept_schemas(register)?;
         self.accept_systems(register)?;
         if let Some((_, slot, _)) = known.filter(|(nonce, ..)| *nonce == register.nonce) {
             // The same request once more, since its answer was lost or is late.
@@ -146,10 +128,52 @@ impl Coordinator {
         }
     }
 
-    fn accept_systems(&mut self, register: &Register) -> Result<(), Problem> {
-        for system in &register.systems {
-            if let Some(known) = self.systems.iter().find(|entry| entry.name() == system.name) {
-                if known.descriptor() != system {
+    /// A component that is laid out otherwise is the instance's to adapt, when it can be.
+    fn check_schemas(&self, register: &Register) -> Result<(), Problem> {
+        for (at, schema) in register.schemas.iter().enumerate() {
+            schema.check().map_err(|error| Problem::new("bad_schema", format_args!("`{}`: {error}", schema.name)))?;
+            let same_id = register.schemas[..at].iter().find(|other| other.id() == schema.id());
+            let stored = self.world.schema(schema.id()).or(same_id);
+            if let Some(other) = stored.filter(|stored| stored.name != schema.name) {
+                let text = format!("`{}` has the id of `{}`: rename one of them", schema.name, other.name);
+                return Err(Problem::new("collision", text));
+            }
+            if same_id.is_some() {
+                return Err(Problem::new("bad_schema", format_args!("`{}` is given twice", schema.name)));
+            }
+            let refuse = |why: &dyn std::fmt::Display| {
+                let text = format!(
+                    "`{}` is another type in this world than instance `{}` offers:\n{why}",
+                    schema.name, register.instance
+                );
+                Err(Problem::new("schema", text))
+            };
+            match stored.map(|stored| fit(stored, schema)) {
+                None | Some(Fit::Exact) => {}
+                Some(Fit::Incompatible(diff)) => return refuse(&diff),
+                Some(Fit::Compatible(adapter)) => {
+                    // Its events are always new values.
+                    let sends = register.systems.iter().any(|system| system.writes_events.contains(&schema.id()));
+                    if let Some(error) = adapter.check_make().err().filter(|_| sends) {
+                        return refuse(&error);
+                    }
+                    tracing::info!(instance = register.instance, component = schema.name, "an instance adapts");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_systems(&self, register: &Register) -> Result<(), Problem> {
+        let mut new = 0;
+        for (at, system) in register.systems.iter().enumerate() {
+            if register.systems[..at].iter().any(|other| other.name == system.name) {
+                return Err(Problem::new("bad_system", format_args!("system `{}` is given twice", system.name)));
+            }
+            match self.systems.iter().find(|entry| entry.name() == system.name) {
+                None => new += 1,
+                Some(known) if known.descriptor() == system => continue,
+                Some(known) => {
                     let text = format!(
                         "system `{}` is declared otherwise by instance `{}` than by the one before it: start all of them from the same build\n- {:?}\n+ {:?}",
                         system.name,
@@ -159,10 +183,44 @@ impl Coordinator {
                     );
                     return Err(Problem::new("system", text));
                 }
-                continue;
             }
-            if self.systems.len() >= MAX_SYSTEMS {
-                return Err(Problem::new("too_many", format_args!("there are {MAX_SYSTEMS} systems already")));
+            let is_known = |component: &ComponentId| {
+                self.world.schema(*component).is_some()
+                    || register.schemas.iter().any(|schema| schema.id() == *component)
+            };
+            let changed = system.queries.iter().chain(&system.views).flat_map(QueryDescriptor::changed);
+            if let Some(stranger) = changed.into_iter().find(|component| !is_known(component)) {
+                let text =
+                    format!("system `{}` asks for changes of {stranger}, of which no schema is known", system.name);
+                return Err(Problem::new("bad_system", text));
+            }
+        }
+        if self.systems.len() + new > MAX_SYSTEMS {
+            return Err(Problem::new("too_many", format_args!("{MAX_SYSTEMS} systems are accepted")));
+        }
+        Ok(())
+    }
+
+    /// Makes new schemas known; all of the instance's as the world has them.
+    fn accept_schemas(&mut self, register: &Register) -> Result<Vec<KnownComponent>, Problem> {
+        let mut components = Vec::with_capacity(register.schemas.len());
+        for schema in &register.schemas {
+            let stored = match self.world.schema(schema.id()) {
+                Some(stored) => stored.clone(),
+                None => {
+                    self.world.register_schema(schema.clone()).map_err(|error| Problem::new("bad_schema", error))?;
+                    schema.clone()
+                }
+            };
+            components.push(KnownComponent { id: schema.id(), schema: stored });
+        }
+        Ok(components)
+    }
+
+    fn accept_systems(&mut self, register: &Register) -> Result<(), Problem> {
+        for system in &register.systems {
+            if self.systems.iter().any(|entry| entry.name() == system.name) {
+                continue;
             }
             let registered = Registered { descriptor: system.clone(), place: None };
             let entry = SystemEntry::new(registered, None, &mut self.world)

@@ -217,14 +217,14 @@ impl Coordinator {
         }
     }
 
-    /// Refuses something that is not about a job.
+    /// Refuses something that is not about a job: of no tick.
     pub(super) fn reject_whom(&mut self, instance: &str, rejection: &Rejection) {
         let prefix = ChunkPrefix {
             kind: ChunkKind::Result,
             attempt: 0,
             job: 0,
             epoch: self.epoch,
-            tick: self.tick,
+            tick: 0,
             chunk: 0,
             chunks: 1,
             instance: 0,

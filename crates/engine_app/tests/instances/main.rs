@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::type_complexity, reason = "helpers of tests may fail as tests do")]
 
+mod adapted;
 mod changed;
 mod loopback;
 mod processes;
