@@ -1,10 +1,7 @@
-//! Jobs at instances: who gets which, sending within bounds, asking after silent ones, moving them when an
-//! instance dies.
+//! Jobs at instances: who gets which, sending within bounds, moving them when an instance dies.
 
-use engine_net::descriptor::DeadlinePolicy;
 use engine_net::parcel::Assembler;
 use engine_net::parcel::WireTime;
-use engine_net::parcel::control::{self, Missing};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::{Coordinator, Output};
@@ -32,6 +29,31 @@ pub(super) struct OpenJob {
     pub(super) deaths: u32,
     /// The result, as far as it came.
     pub(super) result: Option<Assembler>,
+}
+
+/// Why an instance is taken out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gone {
+    /// Nobody listens on its subject.
+    NobodyListens,
+    /// It did not answer for too long.
+    Silent,
+    /// Another process has its name now.
+    Replaced,
+    /// The same process registers once more.
+    Anew,
+    /// The connection of the coordinator was lost.
+    Disconnected,
+    /// It said so.
+    Leaves,
+}
+
+impl Gone {
+    /// Whether its jobs may have killed it. Who merely lost its connection computes them well the next time,
+    /// however often that happens.
+    fn is_death(self) -> bool {
+        matches!(self, Self::NobodyListens | Self::Silent | Self::Replaced)
+    }
 }
 
 /// Chunks of a shared input carry the node instead of a job.
@@ -64,7 +86,12 @@ impl Coordinator {
             .collect();
         let members = self.members.assign(&name, &shards);
         if members.is_empty() {
-            jobs.into_iter().for_each(|job| running.queue.push_homeless(job));
+            for job in jobs {
+                if let Some(open) = running.open.get_mut(&job) {
+                    (open.sent, open.result) = (false, None);
+                }
+                running.queue.push_homeless(job);
+            }
             return;
         }
         for (job, member) in jobs.into_iter().zip(members) {
@@ -219,17 +246,17 @@ impl Coordinator {
         let open = u32::try_from(job).ok().and_then(|job| running.open.get(&job));
         if let Some(open) = open.filter(|open| u64::from(open.attempt) == attempt) {
             let member = open.member.clone();
-            self.lose_member(now, &member, "nobody listens on its subject");
+            self.lose_member(now, &member, Gone::NobodyListens);
             self.advance(now);
         }
     }
 
     /// An instance is gone: its open jobs go elsewhere.
-    pub(super) fn lose_member(&mut self, now: u64, name: &str, why: &str) {
+    pub(super) fn lose_member(&mut self, now: u64, name: &str, why: Gone) {
         if self.members.leave(name).is_none() {
             return;
         }
-        tracing::warn!(instance = name, why, "an instance is gone");
+        tracing::warn!(instance = name, ?why, "an instance is gone");
         self.figures.count("lost_instances");
         let Some(running) = &mut self.running else { return };
         running.shared_sent.retain(|(_, member)| member != name);
@@ -241,7 +268,7 @@ impl Coordinator {
                 continue;
             }
             if open.sent {
-                open.deaths += 1;
+                open.deaths += u32::from(why.is_death());
                 *self.figures.counters.entry("reassigned".into()).or_default() += 1;
             }
             if open.deaths >= self.settings.max_deaths {
@@ -263,112 +290,19 @@ impl Coordinator {
     pub(super) fn lose_all_members(&mut self, now: u64) {
         let names: Vec<String> = self.members.iter().map(|member| member.name.clone()).collect();
         for name in names {
-            self.lose_member(now, &name, "the connection was lost");
+            self.lose_member(now, &name, Gone::Disconnected);
         }
     }
 
-    /// Asks after jobs that are silent, and applies deadline policies.
-    pub(super) fn look_after_jobs(&mut self, now: u64) {
-        let Some(running) = &self.running else { return };
-        let ask_after = self.settings.ask_after_ms * 1_000_000;
-        let timeout = self.settings.instance_timeout_ms * 1_000_000;
-        let mut silent = Vec::new();
-        let mut dead = Vec::new();
-        for (job, open) in running.open.iter().filter(|(job, open)| open.sent && running.run.is_open(**job)) {
-            let silence = now.saturating_sub(open.heard_at);
-            if silence > timeout {
-                dead.push(open.member.clone());
-            } else if silence > ask_after << open.asked.min(4) {
-                silent.push(*job);
-            }
-        }
-        for member in dead {
-            self.lose_member(now, &member, "it is silent");
-        }
-        for job in silent {
-            self.ask_after(job);
-        }
-        self.apply_deadlines(now);
-    }
-
-    /// Asks an instance for the result of a job: for what is missing of it, or for all.
-    fn ask_after(&mut self, job: u32) {
-        let Some(running) = &mut self.running else { return };
-        let tick = running.tick;
-        let Some(open) = running.open.get_mut(&job) else { return };
-        open.asked += 1;
-        let chunks: Vec<u16> = open
-            .result
-            .as_ref()
-            .map(|result| result.missing().take(control::MAX_MISSING).collect())
-            .unwrap_or_default();
-        let missing = Missing { of: ChunkKind::Result as u8, chunks };
-        let prefix = ChunkPrefix {
-            kind: ChunkKind::Resend,
-            attempt: open.attempt,
-            job,
-            epoch: self.epoch,
-            tick,
-            chunk: 0,
-            chunks: 1,
-            instance: open.slot,
-        };
-        let payload = control::encode(&prefix, ChunkKind::Resend, &missing);
-        self.figures.count("asked_again");
-        self.send_chunks(job, vec![payload], Some(job));
-    }
-
-    fn apply_deadlines(&mut self, now: u64) {
-        let Some(running) = &self.running else { return };
-        let mut late = Vec::new();
-        for (job, open) in running.open.iter().filter(|(job, open)| open.sent && running.run.is_open(**job)) {
-            let node = running.run.plan().jobs[*job as usize].node;
-            let options = &self.systems[running.run.plan().nodes[node].system].descriptor().options;
-            let deadline = options.deadline_ms.map(|ms| u64::from(ms) * 1_000_000);
-            if deadline.is_some_and(|deadline| now.saturating_sub(open.sent_at) > deadline) {
-                late.push((*job, node, options.deadline, open.attempt, open.member.clone()));
-            }
-        }
-        for (job, node, policy, attempt, member) in late {
-            match policy {
-                DeadlinePolicy::Wait => {}
-                DeadlinePolicy::Retry { n } if u32::from(attempt) < n => {
-                    self.retry_elsewhere(now, job, &member);
-                }
-                DeadlinePolicy::Retry { .. } => {}
-                DeadlinePolicy::Hold => {
-                    self.figures.count("held");
-                    self.stage_held(job);
-                }
-                DeadlinePolicy::Skip => self.skip_node(node),
-            }
-        }
-    }
-
-    fn retry_elsewhere(&mut self, now: u64, job: u32, from: &str) {
-        let Some(running) = &self.running else { return };
-        let node = running.run.plan().jobs[job as usize].node;
-        let name = self.systems[running.run.plan().nodes[node].system].name().to_owned();
-        if self.members.of_system(&name).filter(|member| member.name != from).count() == 0 {
-            return;
-        }
-        self.figures.count("retried");
-        let bytes = running.open.get(&job).map_or(0, |open| open.bytes);
-        if let Some(member) = self.members.get_mut(from) {
+    /// A job is off its instance's hands: there is room for others. The bytes that were sent for it.
+    pub(super) fn free_room(&mut self, job: u32) -> u64 {
+        let Some(open) = self.running.as_mut().and_then(|running| running.open.get_mut(&job)) else { return 0 };
+        let bytes = std::mem::take(&mut open.bytes);
+        let member = self.members.get_mut(&open.member).filter(|member| bytes > 0 && member.slot == open.slot);
+        if let Some(member) = member {
             member.in_flight = member.in_flight.saturating_sub(bytes);
             member.open_jobs = member.open_jobs.saturating_sub(1);
-            // The slow one gets less from now on.
-            member.speed *= 0.5;
         }
-        self.assign_jobs(now, vec![job]);
-    }
-
-    /// The node does not happen in this tick: nothing of it is merged.
-    fn skip_node(&mut self, node: usize) {
-        self.figures.count("skipped");
-        let Some(running) = &mut self.running else { return };
-        for job in running.run.plan().nodes[node].jobs.clone() {
-            running.run.replace(job, crate::merge::JobResult::Held);
-        }
+        bytes
     }
 }

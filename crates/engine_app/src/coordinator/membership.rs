@@ -1,8 +1,6 @@
 //! Who computes: instances register, say that they are alive, and leave. They join between ticks.
 
-use engine_component::ComponentId;
-use engine_component::query::QueryDescriptor;
-use engine_component::schema::{Fit, fit};
+use engine_component::schema::Schema;
 use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::register::{Accepted, KnownComponent, Leave, LeaveReply, Leaving, Register, RegisterReply};
 use engine_net::messages::rejected::RejectReason;
@@ -11,39 +9,39 @@ use engine_net::name::token;
 use engine_net::strict;
 
 use super::Coordinator;
+use super::jobs::Gone;
 use crate::members::MemberState;
 use crate::receive::Rejection;
-use crate::schedule::Registered;
-use crate::system_entry::SystemEntry;
 
 /// Instances, at the most.
 const MAX_MEMBERS: usize = 4096;
-/// Systems, at the most.
-const MAX_SYSTEMS: usize = 1024;
 /// How often a heartbeat is expected.
 const HEARTBEAT_MS: u32 = 1000;
 /// Who was heard of so recently, in nanoseconds, keeps its name.
 const ALIVE: u64 = 2_500_000_000;
 /// Registrations that wait for the end of a tick, at the most.
 const MAX_JOINS: usize = 1024;
+/// Systems and schemas of those registrations, at the most: what they hold in memory.
+const MAX_JOINING: usize = 64 * 1024;
 
 impl Coordinator {
     pub(super) fn register(&mut self, now: u64, reply: Option<&str>, payload: &[u8]) {
         let problem = match strict::decode::<Register>(payload, Register::LIMIT) {
             Ok(register) => match register.check() {
-                Ok(()) if self.joins.len() >= MAX_JOINS => {
-                    Problem::new("overloaded", "too many registrations at once: try again")
-                }
                 Ok(()) => {
                     // The same instance asks again while its first request waits: the answer goes to the last.
                     self.joins.retain(|(_, other)| other.instance != register.instance);
-                    self.joins.push((reply.map(str::to_owned), register));
-                    // Who brings nothing new may come in the middle of a tick: perhaps it is what the tick
-                    // waits for.
-                    if self.running.is_none() || self.brings_nothing_new() {
-                        self.accept_joins(now);
+                    // Who brings nothing new may come in the middle of a tick, past those who have to wait for
+                    // its end: perhaps it is what the tick waits for.
+                    if self.running.is_none() || self.brings_nothing_new(&register) {
+                        self.take_in(now, reply, &register);
+                        return;
                     }
-                    return;
+                    if !self.is_crowded(&register) {
+                        self.joins.push((reply.map(str::to_owned), register));
+                        return;
+                    }
+                    Problem::new("overloaded", "too many registrations at once: try again")
                 }
                 Err(problem) => problem,
             },
@@ -52,12 +50,16 @@ impl Coordinator {
         self.refuse_registration(reply, problem);
     }
 
-    /// Whether all who want to join run systems, and name types, that are known.
-    fn brings_nothing_new(&self) -> bool {
-        self.joins.iter().all(|(_, register)| {
-            register.systems.iter().all(|system| self.systems.iter().any(|entry| entry.descriptor() == system))
-                && register.schemas.iter().all(|schema| self.world.schema(schema.id()).is_some())
-        })
+    /// Whether all systems that it runs, and all types that it names, are known.
+    fn brings_nothing_new(&self, register: &Register) -> bool {
+        register.systems.iter().all(|system| self.systems.iter().any(|entry| entry.descriptor() == system))
+            && register.schemas.iter().all(|schema| self.world.schema(schema.id()).is_some())
+    }
+
+    fn is_crowded(&self, register: &Register) -> bool {
+        let size = |register: &Register| register.systems.len() + register.schemas.len();
+        let waiting: usize = self.joins.iter().map(|(_, other)| size(other)).sum();
+        self.joins.len() >= MAX_JOINS || waiting + size(register) > MAX_JOINING
     }
 
     fn refuse_registration(&mut self, reply: Option<&str>, problem: Problem) {
@@ -69,10 +71,14 @@ impl Coordinator {
     /// Takes in those who registered. Only between ticks, so that a tick has the same systems throughout.
     pub(super) fn accept_joins(&mut self, now: u64) {
         for (reply, register) in std::mem::take(&mut self.joins) {
-            match self.accept(now, &register) {
-                Ok(accepted) => self.answer::<RegisterReply>(reply.as_deref(), &Reply::Ok(accepted)),
-                Err(problem) => self.refuse_registration(reply.as_deref(), problem),
-            }
+            self.take_in(now, reply.as_deref(), &register);
+        }
+    }
+
+    fn take_in(&mut self, now: u64, reply: Option<&str>, register: &Register) {
+        match self.accept(now, register) {
+            Ok(accepted) => self.answer::<RegisterReply>(reply, &Reply::Ok(accepted)),
+            Err(problem) => self.refuse_registration(reply, problem),
         }
     }
 
@@ -81,23 +87,27 @@ impl Coordinator {
             return Err(Problem::new("overloaded", format_args!("there are {MAX_MEMBERS} instances already")));
         }
         let known = self.members.get(&register.instance).map(|member| (member.nonce, member.slot, member.last_heard));
-        if let Some((nonce, _, heard)) = known
-            && nonce >> 16 != register.nonce >> 16
-            && now.saturating_sub(heard) < ALIVE
-        {
+        let is_same_process = known.is_some_and(|(nonce, ..)| nonce >> 16 == register.nonce >> 16);
+        if known.is_some_and(|(_, _, heard)| !is_same_process && now.saturating_sub(heard) < ALIVE) {
             let text = format!("another process calls itself `{}`: give each a name of its own", register.instance);
             return Err(Problem::new("taken", text));
         }
-        // Whoever is refused leaves nothing behind: a system that nobody runs would stop the world.
-        self.check_schemas(register)?;
-        self.check_systems(register)?;
-        let components = self.accept_schemas(register)?;
-        self.accept_systems(register)?;
+        // All or nothing: a system that stayed behind, of a registration that was refused, would keep the
+        // world waiting for an instance of it.
+        let news = self.news_of(register)?;
+        self.add(news)?;
+        // As the world has them: the instance adapts to it.
+        let known_schema = |schema: &Schema| {
+            let schema = self.world.schema(schema.id()).unwrap_or(schema).clone();
+            KnownComponent { id: schema.id(), schema }
+        };
+        let components = register.schemas.iter().map(known_schema).collect();
         if let Some((_, slot, _)) = known.filter(|(nonce, ..)| *nonce == register.nonce) {
             // The same request once more, since its answer was lost or is late.
             return Ok(self.accepted(slot, components));
         }
-        self.lose_member(now, &register.instance, "it registers anew");
+        let gone = if is_same_process { Gone::Anew } else { Gone::Replaced };
+        self.lose_member(now, &register.instance, gone);
         let systems = register.systems.iter().map(|system| system.name.clone()).collect();
         let member =
             self.members.join(&register.instance, &register.host, register.pid, systems, self.settings.lanes, now);
@@ -126,114 +136,6 @@ impl Coordinator {
             in_flight_bytes: self.settings.in_flight_bytes,
             components,
         }
-    }
-
-    /// A component that is laid out otherwise is the instance's to adapt, when it can be.
-    fn check_schemas(&self, register: &Register) -> Result<(), Problem> {
-        for (at, schema) in register.schemas.iter().enumerate() {
-            schema.check().map_err(|error| Problem::new("bad_schema", format_args!("`{}`: {error}", schema.name)))?;
-            let same_id = register.schemas[..at].iter().find(|other| other.id() == schema.id());
-            let stored = self.world.schema(schema.id()).or(same_id);
-            if let Some(other) = stored.filter(|stored| stored.name != schema.name) {
-                let text = format!("`{}` has the id of `{}`: rename one of them", schema.name, other.name);
-                return Err(Problem::new("collision", text));
-            }
-            if same_id.is_some() {
-                return Err(Problem::new("bad_schema", format_args!("`{}` is given twice", schema.name)));
-            }
-            let refuse = |why: &dyn std::fmt::Display| {
-                let text = format!(
-                    "`{}` is another type in this world than instance `{}` offers:\n{why}",
-                    schema.name, register.instance
-                );
-                Err(Problem::new("schema", text))
-            };
-            match stored.map(|stored| fit(stored, schema)) {
-                None | Some(Fit::Exact) => {}
-                Some(Fit::Incompatible(diff)) => return refuse(&diff),
-                Some(Fit::Compatible(adapter)) => {
-                    // Its events are always new values.
-                    let sends = register.systems.iter().any(|system| system.writes_events.contains(&schema.id()));
-                    if let Some(error) = adapter.check_make().err().filter(|_| sends) {
-                        return refuse(&error);
-                    }
-                    tracing::info!(instance = register.instance, component = schema.name, "an instance adapts");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn check_systems(&self, register: &Register) -> Result<(), Problem> {
-        let mut new = 0;
-        for (at, system) in register.systems.iter().enumerate() {
-            if register.systems[..at].iter().any(|other| other.name == system.name) {
-                return Err(Problem::new("bad_system", format_args!("system `{}` is given twice", system.name)));
-            }
-            match self.systems.iter().find(|entry| entry.name() == system.name) {
-                None => new += 1,
-                Some(known) if known.descriptor() == system => continue,
-                Some(known) => {
-                    let text = format!(
-                        "system `{}` is declared otherwise by instance `{}` than by the one before it: start all of them from the same build\n- {:?}\n+ {:?}",
-                        system.name,
-                        register.instance,
-                        known.descriptor(),
-                        system
-                    );
-                    return Err(Problem::new("system", text));
-                }
-            }
-            let is_known = |component: &ComponentId| {
-                self.world.schema(*component).is_some()
-                    || register.schemas.iter().any(|schema| schema.id() == *component)
-            };
-            let changed = system.queries.iter().chain(&system.views).flat_map(QueryDescriptor::changed);
-            if let Some(stranger) = changed.into_iter().find(|component| !is_known(component)) {
-                let text =
-                    format!("system `{}` asks for changes of {stranger}, of which no schema is known", system.name);
-                return Err(Problem::new("bad_system", text));
-            }
-        }
-        if self.systems.len() + new > MAX_SYSTEMS {
-            return Err(Problem::new("too_many", format_args!("{MAX_SYSTEMS} systems are accepted")));
-        }
-        Ok(())
-    }
-
-    /// Makes new schemas known; all of the instance's as the world has them.
-    fn accept_schemas(&mut self, register: &Register) -> Result<Vec<KnownComponent>, Problem> {
-        let mut components = Vec::with_capacity(register.schemas.len());
-        for schema in &register.schemas {
-            let stored = match self.world.schema(schema.id()) {
-                Some(stored) => stored.clone(),
-                None => {
-                    self.world.register_schema(schema.clone()).map_err(|error| Problem::new("bad_schema", error))?;
-                    schema.clone()
-                }
-            };
-            components.push(KnownComponent { id: schema.id(), schema: stored });
-        }
-        Ok(components)
-    }
-
-    fn accept_systems(&mut self, register: &Register) -> Result<(), Problem> {
-        for system in &register.systems {
-            if self.systems.iter().any(|entry| entry.name() == system.name) {
-                continue;
-            }
-            let registered = Registered { descriptor: system.clone(), place: None };
-            let entry = SystemEntry::new(registered, None, &mut self.world)
-                .map_err(|error| Problem::new("bad_system", error))?;
-            for event in &system.reads_events {
-                self.events.add_reader(*event, &system.name);
-            }
-            // The position must not depend on who came first.
-            let place =
-                self.systems.partition_point(|other| other.registered.place.is_some() || other.name() < entry.name());
-            self.systems.insert(place, entry);
-        }
-        Ok(())
     }
 
     pub(super) fn heartbeat(&mut self, now: u64, payload: &[u8]) {
@@ -273,7 +175,7 @@ impl Coordinator {
         });
         self.answer::<LeaveReply>(reply, &Reply::Ok(Leaving { open_jobs: open_jobs as u32 }));
         if open_jobs == 0 {
-            self.lose_member(now, &name, "it leaves");
+            self.lose_member(now, &name, Gone::Leaves);
         }
     }
 }

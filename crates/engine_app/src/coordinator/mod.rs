@@ -15,6 +15,7 @@
 //! | `tick.rs` | begins a tick, starts and merges nodes, commits |
 //! | `spawned.rs` | the numbers of entities that jobs spawn |
 //! | `jobs.rs` | sends jobs to instances, moves them when one dies |
+//! | `late.rs` | asks after silent jobs, applies deadlines |
 //! | `send_queue.rs` | who is sent the next job |
 //! | `results.rs` | takes what instances send, or refuses it |
 //! | `membership.rs` | registrations, heartbeats, leaving |
@@ -24,7 +25,9 @@
 //! | `schemas.rs` | what components look like, for whoever asks |
 
 mod jobs;
+mod late;
 mod membership;
+mod registration;
 mod remembered;
 mod requests;
 mod results;
@@ -33,6 +36,9 @@ mod send_queue;
 mod spawned;
 mod tick;
 mod watch;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -345,6 +351,12 @@ impl Coordinator {
             self.send_next_job();
         }
         self.out.pop_front()
+    }
+
+    /// How many things wait to be done.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.out.len()
     }
 
     /// The next tick that was committed since the last call.

@@ -70,7 +70,7 @@ impl Coordinator {
             return refuse(RejectReason::Claimed, format!("job {} has its result", prefix.job));
         }
         match running.open.get(&prefix.job) {
-            Some(open) if open.attempt == prefix.attempt && open.member == instance => Ok(()),
+            Some(open) if open.sent && open.attempt == prefix.attempt && open.slot == prefix.instance => Ok(()),
             _ => refuse(
                 RejectReason::OldAttempt,
                 format!("attempt {} of job {} is not open at `{instance}`", prefix.attempt, prefix.job),
@@ -106,7 +106,7 @@ impl Coordinator {
         if progress != Progress::Complete {
             return Ok(());
         }
-        let (result, sent_at, shipped) = (open.result.take(), open.sent_at, open.bytes);
+        let (result, sent_at) = (open.result.take(), open.sent_at);
         let Some(parcel) = result.and_then(Assembler::finish) else { return Ok(()) };
         let plan = running.run.plan().jobs[prefix.job as usize].clone();
         let system = running.run.plan().nodes[plan.node].system;
@@ -114,12 +114,13 @@ impl Coordinator {
         let received = match receive::check(&self.world, self.systems[system].descriptor(), &plan, parcel) {
             Ok(received) => received,
             Err(rejection) => {
-                self.fail_attempt(now, instance, prefix.job);
+                self.fail_attempt(now, prefix.job);
                 return Err(rejection);
             }
         };
         let rows: u64 = plan.parts.iter().map(|part| u64::from(part.rows)).sum();
-        self.note_speed(instance, rows, now.saturating_sub(sent_at), shipped);
+        self.free_room(prefix.job);
+        self.note_speed(instance, rows, now.saturating_sub(sent_at));
         self.systems[system].run.bytes_in += received_bytes;
         if let Some(running) = &mut self.running {
             running.run.stage(prefix.job, JobResult::Remote(received));
@@ -127,11 +128,9 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The job is off the instance's hands: room for others, and a measurement of its speed.
-    fn note_speed(&mut self, instance: &str, rows: u64, took: u64, shipped: u64) {
+    /// A measurement of an instance's speed.
+    fn note_speed(&mut self, instance: &str, rows: u64, took: u64) {
         let Some(member) = self.members.get_mut(instance) else { return };
-        member.in_flight = member.in_flight.saturating_sub(shipped);
-        member.open_jobs = member.open_jobs.saturating_sub(1);
         let speed = rows.max(1) as f64 * 1e9 / took.max(1) as f64;
         member.speed = if member.speed > 0.0 { member.speed * 0.9 + speed * 0.1 } else { speed };
     }
@@ -164,7 +163,7 @@ impl Coordinator {
             running
                 .open
                 .get(&prefix.job)
-                .filter(|open| open.slot == prefix.instance && open.attempt == prefix.attempt)
+                .filter(|open| open.sent && open.slot == prefix.instance && open.attempt == prefix.attempt)
                 .map(|_| prefix.job)
         };
         let Some(job) = job else {
@@ -194,21 +193,18 @@ impl Coordinator {
         let failed: Failed = control::decode(body).map_err(|error| Rejection::new(RejectReason::Garbage, error))?;
         tracing::error!(instance, job = prefix.job, reason = failed.reason, message = failed.message, "a job failed");
         self.figures.count("failed_jobs");
-        self.fail_attempt(now, instance, prefix.job);
+        self.fail_attempt(now, prefix.job);
         Ok(())
     }
 
     /// An attempt is over without a result: another one, or none in this tick.
-    fn fail_attempt(&mut self, now: u64, instance: &str, job: u32) {
+    fn fail_attempt(&mut self, now: u64, job: u32) {
         let max = self.settings.max_deaths;
         let Some(running) = &mut self.running else { return };
         let Some(open) = running.open.get_mut(&job) else { return };
         open.deaths += 1;
-        let (deaths, bytes) = (open.deaths, open.bytes);
-        if let Some(member) = self.members.get_mut(instance) {
-            member.in_flight = member.in_flight.saturating_sub(bytes);
-            member.open_jobs = member.open_jobs.saturating_sub(1);
-        }
+        let deaths = open.deaths;
+        self.free_room(job);
         if deaths >= max {
             self.figures.count("quarantined");
             self.stage_held(job);

@@ -27,6 +27,11 @@ impl SendQueue {
         self.homeless.push(job);
     }
 
+    /// Those that no instance takes.
+    pub(super) fn homeless(&self) -> &[u32] {
+        &self.homeless
+    }
+
     /// All that no instance took.
     pub(super) fn take_homeless(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.homeless)

@@ -303,6 +303,7 @@ impl Coordinator {
     }
 
     pub(super) fn stage_held(&mut self, job: u32) {
+        self.free_room(job);
         if let Some(running) = &mut self.running
             && running.run.is_open(job)
         {

@@ -1,0 +1,126 @@
+//! Jobs that are late: asking after silent ones, giving up who does not answer, and what the system's policy says
+//! at its deadline.
+
+use engine_net::descriptor::DeadlinePolicy;
+use engine_net::parcel::control::{self, Missing};
+use engine_net::{ChunkKind, ChunkPrefix};
+
+use super::Coordinator;
+use super::jobs::Gone;
+use crate::merge::JobResult;
+
+impl Coordinator {
+    /// Asks after jobs that are silent, and applies deadline policies.
+    pub(super) fn look_after_jobs(&mut self, now: u64) {
+        let Some(running) = &self.running else { return };
+        let ask_after = self.settings.ask_after_ms * 1_000_000;
+        let timeout = self.settings.instance_timeout_ms * 1_000_000;
+        let mut silent = Vec::new();
+        let mut dead = Vec::new();
+        for (job, open) in running.open.iter().filter(|(job, open)| open.sent && running.run.is_open(**job)) {
+            let silence = now.saturating_sub(open.heard_at);
+            if silence > timeout {
+                dead.push(open.member.clone());
+            } else if silence > ask_after << open.asked.min(4) {
+                silent.push(*job);
+            }
+        }
+        for member in dead {
+            self.lose_member(now, &member, Gone::Silent);
+        }
+        for job in silent {
+            self.ask_after(job);
+        }
+        self.apply_deadlines(now);
+    }
+
+    /// Asks an instance for the result of a job: for what is missing of it, or for all.
+    fn ask_after(&mut self, job: u32) {
+        let Some(running) = &mut self.running else { return };
+        let tick = running.tick;
+        let Some(open) = running.open.get_mut(&job) else { return };
+        open.asked += 1;
+        let chunks: Vec<u16> = open
+            .result
+            .as_ref()
+            .map(|result| result.missing().take(control::MAX_MISSING).collect())
+            .unwrap_or_default();
+        let missing = Missing { of: ChunkKind::Result as u8, chunks };
+        let prefix = ChunkPrefix {
+            kind: ChunkKind::Resend,
+            attempt: open.attempt,
+            job,
+            epoch: self.epoch,
+            tick,
+            chunk: 0,
+            chunks: 1,
+            instance: open.slot,
+        };
+        let payload = control::encode(&prefix, ChunkKind::Resend, &missing);
+        self.figures.count("asked_again");
+        self.send_chunks(job, vec![payload], Some(job));
+    }
+
+    fn apply_deadlines(&mut self, now: u64) {
+        let Some(running) = &self.running else { return };
+        let plan = running.run.plan();
+        let sent = running.open.iter().filter(|(_, open)| open.sent).map(|(job, open)| (*job, Some(open)));
+        // Who has no instance is late as well, counted from when its system's turn came.
+        let waiting = sent.chain(running.queue.homeless().iter().map(|job| (*job, None)));
+        let mut late = Vec::new();
+        for (job, open) in waiting.filter(|(job, _)| running.run.is_open(*job)) {
+            let node = plan.jobs[job as usize].node;
+            let system = &self.systems[plan.nodes[node].system];
+            let options = &system.descriptor().options;
+            let deadline = options.deadline_ms.map(|ms| u64::from(ms) * 1_000_000);
+            let since = open.map_or(system.run.started, |open| open.sent_at);
+            if deadline.is_some_and(|deadline| now.saturating_sub(since) > deadline) {
+                late.push((job, node, options.deadline, open.map(|open| (open.attempt, open.member.clone()))));
+            }
+        }
+        for (job, node, policy, at) in late {
+            if !self.running.as_ref().is_some_and(|running| running.run.is_open(job)) {
+                continue; // Its node was skipped just now.
+            }
+            match (policy, at) {
+                (DeadlinePolicy::Retry { n }, Some((attempt, member))) if u32::from(attempt) < n => {
+                    self.retry_elsewhere(now, job, &member);
+                }
+                (DeadlinePolicy::Wait | DeadlinePolicy::Retry { .. }, _) => {}
+                (DeadlinePolicy::Hold, _) => {
+                    self.figures.count("held");
+                    self.stage_held(job);
+                }
+                (DeadlinePolicy::Skip, _) => self.skip_node(node),
+            }
+        }
+    }
+
+    fn retry_elsewhere(&mut self, now: u64, job: u32, from: &str) {
+        let Some(running) = &self.running else { return };
+        let node = running.run.plan().jobs[job as usize].node;
+        let name = self.systems[running.run.plan().nodes[node].system].name().to_owned();
+        if self.members.of_system(&name).filter(|member| member.name != from).count() == 0 {
+            return;
+        }
+        self.figures.count("retried");
+        self.free_room(job);
+        if let Some(member) = self.members.get_mut(from) {
+            // The slow one gets less from now on.
+            member.speed *= 0.5;
+        }
+        self.assign_jobs(now, vec![job]);
+    }
+
+    /// The node does not happen in this tick: nothing of it is merged.
+    fn skip_node(&mut self, node: usize) {
+        self.figures.count("skipped");
+        let Some(running) = &self.running else { return };
+        for job in running.run.plan().nodes[node].jobs.clone() {
+            self.free_room(job);
+            if let Some(running) = &mut self.running {
+                running.run.replace(job, JobResult::Held);
+            }
+        }
+    }
+}

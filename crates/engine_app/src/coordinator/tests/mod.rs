@@ -1,0 +1,7 @@
+//! The coordinator by hand: a script says what arrives, and when. No thread, no clock, no server.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod deadlines;
+mod jobs;
+mod membership;
+mod script;
