@@ -63,6 +63,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Nanoseconds between two looks at what is late, at the most.
 const LOOK_EVERY: u64 = 20_000_000;
 
+/// Messages that wait to be sent while further ones are taken, at the most: an answer may be much larger than
+/// its request.
+const MAX_OUTPUTS: usize = 128;
+
 /// The connection side of a run.
 struct Link {
     io: Io,
@@ -150,8 +154,12 @@ pub fn run(
     let mut look_at = 0;
     loop {
         while let Some(output) = coordinator.next_output() {
-            // Results are taken while jobs are being sent.
-            while let Some(event) = link.as_ref().and_then(|link| link.events.try_recv().ok()) {
+            // Results are taken while jobs are being sent, as long as what follows from them finds its way out.
+            while let Some(event) = link
+                .as_ref()
+                .filter(|_| coordinator.outputs() < MAX_OUTPUTS)
+                .and_then(|link| link.events.try_recv().ok())
+            {
                 handle_event(coordinator, clock(), event);
             }
             match output {

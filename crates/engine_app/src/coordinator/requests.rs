@@ -4,7 +4,7 @@ use bytes::Bytes;
 use engine_component::commands::CommandBuffer;
 use engine_component::schema::{FieldType, Schema};
 use engine_component::{ComponentId, Entity, StorageKind, WorldError, msgpack};
-use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, SceneEntity};
+use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, MAX_ID, MAX_SPAWNED, SceneEntity};
 use engine_net::messages::entities::{Created, CreatedBatch, Destroyed, MAX_ENTITIES};
 use engine_net::messages::event::Events;
 use engine_net::messages::query::{QueryReply, QueryRequest};
@@ -21,6 +21,8 @@ use crate::members::MemberState;
 
 /// Commands that wait for the next tick, at the most.
 const MAX_WAITING: usize = 16 * 1024;
+/// Bytes of those commands, at the most. What is read of them takes up to 32 times as much.
+const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Queries that wait for the end of the open tick, at the most.
 const MAX_QUERIES: usize = 256;
 /// Bytes of event records in one message.
@@ -31,6 +33,8 @@ pub(super) struct Waiting {
     reply: Option<String>,
     /// The id of the command; empty of a query.
     id: String,
+    /// Of its payload, while it holds what is to be done.
+    bytes: usize,
     state: WaitState,
 }
 
@@ -50,7 +54,7 @@ impl Coordinator {
     pub(super) fn command(&mut self, reply: Option<&str>, domain: &str, aggregate: &str, action: &str, payload: &[u8]) {
         let accepted = self.read_command(domain, aggregate, action, payload).and_then(|Command { id, action }| {
             let Some(memory) = self.remembered.get(&id).cloned() else {
-                return self.accept_command(reply, id, action);
+                return self.accept_command(reply, id, action, payload.len());
             };
             self.repeat(reply, &id, memory);
             Ok(())
@@ -75,12 +79,12 @@ impl Coordinator {
         }
     }
 
-    fn accept_command(&mut self, reply: Option<&str>, id: String, action: Action) -> Result<(), Problem> {
-        let state = self.begin_command(action)?;
+    fn accept_command(&mut self, reply: Option<&str>, id: String, action: Action, bytes: usize) -> Result<(), Problem> {
+        let state = self.begin_command(action, bytes)?;
         self.figures.count("commands");
         self.remembered.open(&id);
         match state {
-            Some(state) => self.waiting.push(Waiting { reply: reply.map(str::to_owned), id, state }),
+            Some(state) => self.waiting.push(Waiting { reply: reply.map(str::to_owned), id, bytes, state }),
             None => {
                 let answer = Reply::Ok(Done { tick: self.tick, entities: Vec::new() });
                 self.remembered.answered(&id, &answer);
@@ -103,15 +107,26 @@ impl Coordinator {
                 format_args!("the command is `{is_aggregate}.{is_action}`, its subject says `{aggregate}.{action}`"),
             ));
         }
-        if !(1..=128).contains(&command.id.len()) {
-            return Err(Problem::new("bad_request", "the id of a command has 1 to 128 bytes"));
+        if !(1..=MAX_ID).contains(&command.id.len()) {
+            return Err(Problem::new("bad_request", format_args!("the id of a command has 1 to {MAX_ID} bytes")));
+        }
+        let spawned = match &command.action {
+            Action::Spawn { entities } => entities.len(),
+            Action::SceneLoad { entities } => entities.len(),
+            _ => 0,
+        };
+        if spawned > MAX_SPAWNED {
+            // Their numbers would not fit into the answer.
+            let text = format!("{spawned} entities in one command, where at most {MAX_SPAWNED} are accepted");
+            return Err(Problem::new("bad_request", text));
         }
         Ok(command)
     }
 
     /// Control takes effect at once, changes of the world when the next tick begins.
-    fn begin_command(&mut self, action: Action) -> Result<Option<WaitState>, Problem> {
-        if self.waiting.len() >= MAX_WAITING {
+    fn begin_command(&mut self, action: Action, bytes: usize) -> Result<Option<WaitState>, Problem> {
+        let waiting: usize = self.waiting.iter().map(|waiting| waiting.bytes).sum();
+        if self.waiting.len() >= MAX_WAITING || waiting + bytes > MAX_WAITING_BYTES {
             return Err(Problem::new("overloaded", "too many commands wait for the next tick: try again later"));
         }
         match action {
@@ -172,6 +187,7 @@ impl Coordinator {
                 let action = action.clone();
                 let applied = self.apply(action);
                 self.waiting[index].state = WaitState::Applied(applied);
+                self.waiting[index].bytes = 0;
             }
         }
     }
@@ -316,7 +332,7 @@ impl Coordinator {
             return self.answer::<QueryReply>(reply, &Reply::Error(problem));
         }
         let state = WaitState::Query(payload.clone());
-        self.waiting.push(Waiting { reply: reply.map(str::to_owned), id: String::new(), state });
+        self.waiting.push(Waiting { reply: reply.map(str::to_owned), id: String::new(), bytes: 0, state });
     }
 
     fn answer_query(&mut self, reply: Option<&str>, payload: &[u8]) {

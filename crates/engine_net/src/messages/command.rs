@@ -106,6 +106,8 @@ impl Action {
 pub const DOMAIN: &str = "world";
 /// Bytes of a command's id, at the most.
 pub const MAX_ID: usize = 128;
+/// Entities that one command spawns, at the most: as many numbers as fit into its answer.
+pub const MAX_SPAWNED: usize = 64 * 1024;
 
 /// An entity of a scene.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,4 +4,5 @@
 mod deadlines;
 mod jobs;
 mod membership;
+mod requests;
 mod script;
