@@ -263,12 +263,16 @@ impl Coordinator {
         running.queue.drop_line(name);
         let mut moved = std::collections::BTreeMap::<usize, Vec<u32>>::new();
         let mut held = Vec::new();
+        // Who was gone before it can have seen the job did not die of it: when a whole host dies, a job may
+        // meet many that are gone already.
+        let long_enough = self.settings.ask_after_ms * 1_000_000;
         for (job, open) in &mut running.open {
             if open.member != name || !running.run.is_open(*job) {
                 continue;
             }
             if open.sent {
-                open.deaths += u32::from(why.is_death());
+                let had_it = now.saturating_sub(open.sent_at) >= long_enough;
+                open.deaths += u32::from(why.is_death() && had_it);
                 *self.figures.counters.entry("reassigned".into()).or_default() += 1;
             }
             if open.deaths >= self.settings.max_deaths {

@@ -166,6 +166,21 @@ fn after_five_deaths_a_job_is_given_up_for_this_tick() {
     script.check_room();
 }
 
+/// A host dies with all that ran on it: its jobs meet one dead instance after the other.
+#[test]
+fn who_was_dead_before_did_not_die_of_the_job() {
+    let names: Vec<String> = (0..20).map(|number| format!("i{number}")).collect();
+    let mut script = Script::with(app(drift), settings(), &[]);
+    names.iter().for_each(|name| script.join(name));
+    names[1..].iter().for_each(|name| script.kill(name));
+    script.begin();
+    assert_eq!((script.coordinator.instances(), script.held("i0").len()), (1, 4));
+    assert!(script.held("i0").iter().any(|(_, attempt)| *attempt >= 5), "one of them met many");
+    assert_eq!(script.counter("quarantined"), 0);
+    script.deliver_all();
+    script.check(1);
+}
+
 #[test]
 fn who_only_lost_its_connection_did_not_die() {
     let mut script = two();
