@@ -11,7 +11,8 @@
 //! values   = count:u16 (component:u64 length:u32 bytes) …
 //! ```
 //!
-//! A provisional entity stands for one that the same record spawns. Entities inside of values are
+//! A provisional entity stands for one that the same record spawns; inside of a value, one that it does not
+//! spawn becomes no entity at all. Entities inside of values are
 //! replaced too: in Plain components where the schema says that one is, in documents by their
 //! extension type.
 
@@ -347,7 +348,7 @@ impl World {
         // spawn comes after all of them.
         let spawns = check(bytes, self.registry())?;
         let first = self.reserve_entities(u64::from(spawns));
-        self.apply_checked(bytes, first)
+        self.apply_checked(bytes, first, spawns)
     }
 
     /// The next `count` entities, not spawned yet: for records whose entities are named before they are
@@ -369,13 +370,14 @@ impl World {
         }
         match numbers.map(Entity::from_bits).find(|entity| self.contains(*entity)) {
             Some(taken) => Err(WorldError::Taken(taken)),
-            None => self.apply_checked(bytes, first),
+            None => self.apply_checked(bytes, first, spawns),
         }
     }
 
-    fn apply_checked(&mut self, bytes: &[u8], first: Entity) -> Result<Applied, WorldError> {
+    fn apply_checked(&mut self, bytes: &[u8], first: Entity, spawns: u32) -> Result<Applied, WorldError> {
         let mut applied = Applied::default();
-        let real = |entity: Entity| entity.resolved(first);
+        applied.spawned.reserve(spawns as usize);
+        let real = |entity: Entity| entity.resolved(first, spawns);
         for command in decode(bytes) {
             match command? {
                 Command::Spawn(entity, values) => {

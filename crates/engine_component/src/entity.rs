@@ -51,12 +51,22 @@ impl Entity {
         if self.0 & PROVISIONAL == 0 { None } else { Some(self.0 & !PROVISIONAL) }
     }
 
-    /// The entity that this one stands for, when the first one that its job spawns is `first`; itself, when
-    /// it is not provisional.
+    /// The entity that this one stands for, when its job spawns `count` entities from `first` on: none, when
+    /// it is not one of them; itself, when it is not provisional.
+    ///
+    /// ```
+    /// use engine_component::Entity;
+    ///
+    /// let first = Entity::from_bits(7);
+    /// assert_eq!(Entity::provisional(1).resolved(first, 2), Entity::from_bits(8));
+    /// assert_eq!(Entity::provisional(2).resolved(first, 2), Entity::NONE);
+    /// assert_eq!(Entity::from_bits(3).resolved(first, 2), Entity::from_bits(3));
+    /// ```
     #[must_use]
-    pub const fn resolved(self, first: Self) -> Self {
+    pub const fn resolved(self, first: Self, count: u32) -> Self {
         match self.provisional_number() {
-            Some(number) => Self(first.0.wrapping_add(number) & !PROVISIONAL),
+            Some(number) if number < count as u64 => Self(first.0 + number),
+            Some(_) => Self::NONE,
             None => self,
         }
     }

@@ -73,23 +73,26 @@ fn names_entities(world: &World, descriptor: &SystemDescriptor) -> bool {
         .any(|id| world.schema(id).is_none_or(Schema::may_hold_entities))
 }
 
+/// The first entity that a job spawns, and how many.
+type Spawned = (Entity, u32);
+
 /// Gives the entities that a job spawned their numbers, wherever the job wrote them.
-pub(super) fn name_in_columns(world: &mut World, descriptor: &SystemDescriptor, job: &JobPlan, first: Entity) {
+pub(super) fn name_in_columns(world: &mut World, descriptor: &SystemDescriptor, job: &JobPlan, spawned: Spawned) {
     for part in &job.parts {
         for (slot, access) in descriptor.queries[usize::from(part.query)].columns.iter().enumerate() {
             if let Some(column) = part.columns[slot].filter(|_| access.write) {
-                name_in_column(world, part, usize::from(column), first);
+                name_in_column(world, part, usize::from(column), spawned);
             }
         }
     }
     for part in &job.resources {
         if let Some(Some(column)) = part.columns.first() {
-            name_in_column(world, part, usize::from(*column), first);
+            name_in_column(world, part, usize::from(*column), spawned);
         }
     }
 }
 
-fn name_in_column(world: &mut World, part: &PartPlan, index: usize, first: Entity) {
+fn name_in_column(world: &mut World, part: &PartPlan, index: usize, spawned: Spawned) {
     let component = world.table(part.table).components()[index];
     let Some(offsets) = world.schema(component).filter(|schema| schema.may_hold_entities()).map(Schema::entity_offsets)
     else {
@@ -98,14 +101,15 @@ fn name_in_column(world: &mut World, part: &PartPlan, index: usize, first: Entit
     let version = world.version();
     let column = world.table_mut(part.table).column_mut(index);
     for row in part.range() {
-        if let Some(named) = named(column, row, &offsets, first) {
+        if let Some(named) = named(column, row, &offsets, spawned) {
             column.set_row(row, &named, version);
         }
     }
 }
 
 /// A row with its provisional entities replaced; none when it has none.
-fn named(column: &Column, row: usize, offsets: &[u32], first: Entity) -> Option<Vec<u8>> {
+fn named(column: &Column, row: usize, offsets: &[u32], spawned: Spawned) -> Option<Vec<u8>> {
+    let (first, count) = spawned;
     let bytes = column.row(row);
     let mut copy: Option<Vec<u8>> = None;
     match column.kind() {
@@ -115,7 +119,7 @@ fn named(column: &Column, row: usize, offsets: &[u32], first: Entity) -> Option<
                 let field = bytes.get(at..)?.first_chunk::<8>()?;
                 let entity = Entity::from_bits(u64::from_le_bytes(*field));
                 if entity.is_provisional() {
-                    let number = entity.resolved(first).to_bits().to_le_bytes();
+                    let number = entity.resolved(first, count).to_bits().to_le_bytes();
                     copy.get_or_insert_with(|| bytes.to_vec())[at..at + 8].copy_from_slice(&number);
                 }
             }
@@ -125,7 +129,7 @@ fn named(column: &Column, row: usize, offsets: &[u32], first: Entity) -> Option<
             engine_component::msgpack::visit_entities(bytes, |entity| provisional |= entity.is_provisional());
             if provisional {
                 let copy = copy.insert(bytes.to_vec());
-                engine_component::msgpack::for_each_entity(copy, |entity| entity.resolved(first));
+                engine_component::msgpack::for_each_entity(copy, |entity| entity.resolved(first, count));
             }
         }
         StorageKind::Tag => {}

@@ -214,7 +214,7 @@ impl Coordinator {
             }
             for (event, mut batch) in events {
                 if let Some(info) = self.world.registry().get(event).filter(|_| spawns > 0) {
-                    batch.replace_entities(&info.schema.entity_offsets(), |entity| entity.resolved(first));
+                    batch.replace_entities(&info.schema.entity_offsets(), |entity| entity.resolved(first, spawns));
                 }
                 running.emitted.push((event, batch.clone()));
                 self.events.append(event, batch);
@@ -222,7 +222,7 @@ impl Coordinator {
             let job = running.run.plan().jobs[number as usize].clone();
             result.merge(&mut self.world, &job);
             if spawns > 0 {
-                name_in_columns(&mut self.world, self.systems[plan.system].descriptor(), &job, first);
+                name_in_columns(&mut self.world, self.systems[plan.system].descriptor(), &job, (first, spawns));
                 first = Entity::from_bits(first.to_bits() + u64::from(spawns));
             }
         }
