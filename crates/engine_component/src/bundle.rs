@@ -31,9 +31,6 @@ impl<T: Component> Bundle for T {
     }
 
     fn register(registry: &mut Registry) -> Result<(), WorldError> {
-        if registry.get(T::ID).is_some_and(|known| known.schema.name == T::NAME) {
-            return Ok(());
-        }
         registry.register(T::schema()).map(drop)
     }
 

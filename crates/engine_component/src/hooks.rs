@@ -1,7 +1,8 @@
 //! Life-cycle hooks: user code that runs where structure changes are applied.
 //!
 //! A hook sees the world and records what it wants changed; that is applied when the operation that
-//! called it is done. Hooks run in the order in which they were added.
+//! called it is done. Hooks run in the order in which they were added, for an entity that has the component
+//! at that moment: what another hook took away is passed over.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub enum On {
 /// A hook: sees the world, and records what is to change.
 pub type Hook = dyn Fn(&World, Entity, &mut CommandBuffer) + Send + Sync;
 
-/// How deep hooks may set off hooks. What is recorded deeper is dropped, and said so in the log.
+/// How deep hooks may set off hooks. Deeper ones do not run.
 pub(crate) const MAX_DEPTH: u32 = 16;
 
 #[derive(Clone, Default)]

@@ -161,14 +161,14 @@ impl World {
     /// # Errors
     /// When there is no such entity.
     pub fn despawn(&mut self, entity: Entity) -> Result<(), WorldError> {
-        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
-        if !self.hooks.is_empty() {
-            for component in self.table(location.table).components().to_vec() {
-                self.run_hooks(component, On::Remove, entity);
-            }
+        if !self.contains(entity) {
+            return Err(WorldError::NoEntity(entity));
         }
-        // A hook may have moved it.
-        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        if !self.hooks.is_empty() {
+            self.run_despawn_hooks(entity);
+        }
+        // A hook may have moved it, or despawned it itself.
+        let Some(location) = self.entities.get(entity) else { return Ok(()) };
         let moved = self.tables[location.table.index()].swap_remove(location.row as usize, self.version);
         self.entities.remove(entity);
         if let Some(moved) = moved {
@@ -234,8 +234,7 @@ impl World {
     pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<(), WorldError> {
         let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
         let edge = self.bundle_edge::<B>(Some(location.table), Step::Remove)?;
-        self.remove_along(entity, location, edge);
-        Ok(())
+        self.remove_along(entity, location, edge)
     }
 
     /// As [`Self::remove`], by ids.
@@ -245,26 +244,48 @@ impl World {
     pub fn remove_raw(&mut self, entity: Entity, components: &[ComponentId]) -> Result<(), WorldError> {
         let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
         let edge = self.raw_edge(Some(location.table), Step::Remove, components.iter().copied())?;
-        self.remove_along(entity, location, edge);
+        self.remove_along(entity, location, edge)
+    }
+
+    fn remove_along(&mut self, entity: Entity, location: Location, edge: usize) -> Result<(), WorldError> {
+        if self.edges.get(edge).target == location.table {
+            return Ok(());
+        }
+        if self.hooks.is_empty() {
+            self.move_along(entity, location, edge);
+            return Ok(());
+        }
+        let lost = self.edges.get(edge).changed.clone();
+        for component in &lost {
+            self.run_hooks(*component, On::Remove, entity);
+        }
+        // Hooks may have moved its row, changed what else it has, or despawned it.
+        let Some(location) = self.entities.get(entity) else { return Ok(()) };
+        let edge = self.raw_edge(Some(location.table), Step::Remove, lost.into_iter())?;
+        if self.edges.get(edge).target != location.table {
+            self.move_along(entity, location, edge);
+        }
         Ok(())
     }
 
-    fn remove_along(&mut self, entity: Entity, location: Location, edge: usize) {
-        if self.edges.get(edge).target == location.table {
-            return;
-        }
-        if !self.hooks.is_empty() {
-            for component in self.edges.get(edge).changed.clone() {
-                self.run_hooks(component, On::Remove, entity);
-            }
-            if self.entities.get(entity) != Some(location) {
-                return; // A hook took it elsewhere: what it decided stands.
-            }
-        }
+    /// Moves an entity along an edge on which nothing is given to it.
+    fn move_along(&mut self, entity: Entity, location: Location, edge: usize) {
         let Edge { target, carried, .. } = self.edges.get(edge);
         let [source, table] = pair(&mut self.tables, location.table, *target);
         carry(&source.columns, &mut table.columns, carried, location.row as usize, self.version);
         self.moved(entity, location, edge);
+    }
+
+    /// Runs the hooks of everything that a despawned entity loses, in the order of its components, each once;
+    /// what hooks give it meanwhile is lost too.
+    fn run_despawn_hooks(&mut self, entity: Entity) {
+        let mut told: smallvec::SmallVec<[ComponentId; 8]> = smallvec::SmallVec::new();
+        while let Some(location) = self.entities.get(entity) {
+            let held = self.table(location.table).components();
+            let Some(component) = held.iter().copied().find(|component| !told.contains(component)) else { return };
+            told.push(component);
+            self.run_hooks(component, On::Remove, entity);
+        }
     }
 
     /// The target's columns have their row: completes the move of the entity.

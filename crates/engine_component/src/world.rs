@@ -146,6 +146,12 @@ impl World {
         self.entities.get(entity)
     }
 
+    /// Whether the entity lives and has the component.
+    #[must_use]
+    pub fn has(&self, entity: Entity, component: ComponentId) -> bool {
+        self.entities.get(entity).is_some_and(|location| self.table(location.table).column_index(component).is_some())
+    }
+
     /// The number that the next entity gets.
     #[must_use]
     pub fn next_entity(&self) -> u64 {
@@ -210,13 +216,17 @@ impl World {
         T::Storage::view(column.row(location.row as usize)).ok()
     }
 
-    /// The Plain component of an entity, to be written; it counts as changed.
+    /// The Plain component of an entity, to be written; it counts as changed. `None` when there is no such
+    /// entity, it has no such component, or one of another size is registered under its name.
     #[inline]
     pub fn get_mut<T: Component + Plain>(&mut self, entity: Entity) -> Option<&mut T> {
         let location = self.entities.get(entity)?;
         let table = &mut self.tables[location.table.index()];
         let index = table.column_index(T::ID)?;
         let column = &mut table.columns[index];
+        if column.stride() != size_of::<T>() {
+            return None;
+        }
         let row = location.row as usize;
         column.changes.touch(row, self.version);
         bytemuck::cast_slice_mut(column.bytes_mut()).get_mut(row)
@@ -336,9 +346,10 @@ impl World {
         }
     }
 
+    /// Runs the hooks of a component of an entity, unless another hook took it away already.
     pub(crate) fn run_hooks(&mut self, component: ComponentId, on: On, entity: Entity) {
         let hooks = self.hooks.of(component, on);
-        if hooks.is_empty() || self.hooks.depth == MAX_DEPTH {
+        if hooks.is_empty() || self.hooks.depth == MAX_DEPTH || !self.has(entity, component) {
             return;
         }
         let mut commands = CommandBuffer::default();
