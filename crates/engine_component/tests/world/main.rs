@@ -1,9 +1,11 @@
-//! Worlds against plain models: whatever is done to both, they hold the same.
+//! The world against a plain model of it: structure, changes, hooks, commands and the world hash.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod changes;
 mod commands;
 mod hash;
 mod hooks;
 mod model;
 mod structure;
+mod values;

@@ -1,95 +1,191 @@
-//! Random sequences of structural operations, and what may not be done.
+//! Locations, rows, their order and all values after any sequence of operations; and what is refused.
 
-use engine_component::{Data, Entity, World, WorldSettings};
+use engine_component::commands::CommandBuffer;
+use engine_component::{Component, ComponentId, Data, Entity, World, WorldError};
 use proptest::prelude::*;
 
-use crate::model::{MANY, Marked, Model, Op, Small, Text, Wide, act, cases, ops};
+use crate::model::{Model, empty, op, step};
+use crate::values::{IDS, Label, Marked, Mass, Place, Target, Value};
+
+/// Everything that can be asked about a world's structure and values is what the model says.
+pub(crate) fn assert_agree(world: &World, model: &Model) {
+    world.check_invariants();
+    assert_eq!(world.len(), model.entities.len());
+    assert_eq!(world.next_entity(), model.last + 1);
+    for number in 0..model.last + 2 {
+        let entity = Entity::from_bits(number);
+        assert_eq!(world.contains(entity), model.entities.contains_key(&entity));
+        for component in IDS {
+            let value = model.entities.get(&entity).and_then(|held| held.get(&component));
+            assert_eq!(Value::of(world, entity, component).as_ref(), value);
+            assert_eq!(world.get_raw(entity, component).map(<[u8]>::to_vec), value.map(Value::bytes));
+            assert_eq!(world.has(entity, component), value.is_some());
+        }
+    }
+    let none = Vec::new();
+    for table in world.tables() {
+        let rows = model.rows.get(table.components()).unwrap_or(&none);
+        assert_eq!(table.entities(), rows, "rows are appended, and the last one fills a gap");
+        for (row, entity) in rows.iter().enumerate() {
+            let location = world.location(*entity).unwrap();
+            assert_eq!(world.table(location.table).components(), table.components());
+            assert_eq!(location.row as usize, row);
+        }
+    }
+    let order: Vec<_> = world.sorted_tables().iter().map(|id| world.table(*id).archetype()).collect();
+    assert!(order.is_sorted_by(|a, b| a < b) && order.len() == world.tables().len());
+}
 
 proptest! {
-    #![proptest_config(cases(96))]
-
-    /// Values, rows, their order, and what is refused.
     #[test]
-    fn a_world_is_a_map_of_maps(ops in ops(MANY)) {
-        let (mut world, mut model) = (World::default(), Model::default());
+    fn a_world_is_what_its_model_is(ops in proptest::collection::vec(op(), 1..60)) {
+        let (mut world, mut model) = (empty(), Model::default());
         for op in &ops {
-            act(&mut world, &mut model, op);
-            model.check(&world);
-        }
-    }
-
-    /// A tracker knows whose rows were written, wherever these rows have moved since.
-    #[test]
-    fn a_tracker_follows_its_rows(ops in ops(MANY), every in 1..20_usize) {
-        let (mut world, mut model) = (World::default(), Model::default());
-        world.register::<Wide>().unwrap();
-        let tracker = world.track(Wide::ID).unwrap();
-        for (step, op) in ops.iter().enumerate() {
-            act(&mut world, &mut model, op);
-            let mut seen: Vec<Entity> = Vec::new();
-            for table in world.tables() {
-                let Some(column) = table.column_index(Wide::ID) else { continue };
-                let rows = table.column(column).tracked(tracker);
-                seen.extend(rows.iter_ones().map(|row| table.entities()[row]));
-            }
-            seen.sort();
-            prop_assert_eq!(&seen, &model.written.iter().copied().collect::<Vec<_>>());
-            if step % every == 0 {
-                world.clear_tracker(Wide::ID, tracker);
-                model.written.clear();
-            }
+            step(&mut world, &mut model, op);
+            assert_agree(&world, &model);
         }
     }
 }
 
-#[test]
-fn numbers_are_never_used_again() {
-    let mut world = World::default();
-    let first = world.spawn((Small { value: 1 },));
-    world.despawn(first).unwrap();
-    let second = world.spawn((Small { value: 2 },));
-    assert!(second > first && !world.contains(first) && world.get::<Small>(first).is_none());
+#[derive(Clone, Copy, Debug, PartialEq, Component)]
+#[component(name = "model.Unknown")]
+#[repr(C)]
+struct Unknown {
+    number: u32,
 }
 
-/// Each is refused, and leaves the world as it was.
-#[test]
-fn what_is_refused_changes_nothing() {
-    let mut world = World::new(WorldSettings { rows_per_shard: 64 }).unwrap();
-    let entity = world.spawn((Wide { a: 1.0, b: 2, c: 3 }, Text { lines: vec!["x".into()] }));
-    world.register::<Marked>().unwrap();
-    let before = world.hash();
-    let nobody = Entity::from_bits(77);
-    assert!(world.despawn(nobody).is_err());
-    assert!(world.insert(nobody, (Marked,)).is_err());
-    assert!(world.remove::<(Wide,)>(nobody).is_err());
-    assert!(world.set(entity, &Small { value: 1 }).is_err(), "it has none");
-    assert!(world.set_raw(entity, Wide::ID, &[0; 15]).is_err(), "a byte too few");
-    assert!(world.set_raw(entity, Wide::ID, &[0; 17]).is_err(), "a byte too many");
-    assert!(world.insert_raw(entity, &[(Wide::ID, &[0; 3])]).is_err());
-    assert!(world.spawn_raw(&[(Wide::ID, &[1])]).is_err());
-    assert!(world.spawn_raw(&[(Marked::ID, &[1])]).is_err(), "a tag has no bytes");
-    assert!(world.spawn_columns(2, &[(Wide::ID, &[0; 31])]).is_err());
-    assert!(World::new(WorldSettings { rows_per_shard: 63 }).is_err(), "no multiple of 64");
+/// Another type under the name of a known one.
+#[derive(Clone, Copy, Debug, PartialEq, Component)]
+#[component(name = "model.Mass")]
+#[repr(C)]
+struct Impostor {
+    grams: u16,
+}
+
+fn small() -> (World, Entity) {
+    let mut world = empty();
+    let label = Label { text: "one".into(), friend: None };
+    let entity = world.spawn((Place { x: 1.0, y: 2.0 }, Mass { kilograms: 3.0 }, label));
+    world.spawn((Place { x: 4.0, y: 5.0 }, Marked));
+    (world, entity)
+}
+
+/// Tries something that is refused; the world is what it was.
+fn refused<T: std::fmt::Debug>(attempt: impl FnOnce(&mut World, Entity) -> Result<T, WorldError>) -> WorldError {
+    let (mut world, entity) = small();
+    let (hash, next, rows) = (world.hash(), world.next_entity(), world.len());
+    let error = attempt(&mut world, entity).unwrap_err();
     world.check_invariants();
-    assert_eq!((world.len(), world.hash()), (1, before));
+    assert_eq!((world.next_entity(), world.len()), (next, rows), "{error}");
+    // Nothing is taken from what was hashed before.
+    assert_eq!(world.hash(), hash, "{error}");
+    let (mut untouched, _) = small();
+    assert_eq!(untouched.hash(), hash, "{error}");
+    assert!(IDS.iter().all(|id| {
+        let bits = |world: &World| -> Vec<Vec<usize>> {
+            let columns = world.tables().iter().filter_map(|table| Some(table.column(table.column_index(*id)?)));
+            columns.map(|column| column.tracked(0).iter_ones().collect()).collect()
+        };
+        bits(&world) == bits(&untouched)
+    }));
+    error
 }
 
-/// A table that grows over several shards and blocks, and shrinks to nothing.
+const GONE: Entity = Entity::from_bits(77);
+
 #[test]
-fn tables_grow_and_shrink() {
-    let count = if cfg!(miri) { 130 } else { 5_000 };
-    let (mut world, mut model) = (World::default(), Model::default());
-    for _ in 0..count / 65 {
-        act(&mut world, &mut model, &Op::SpawnBatch(65, 1));
+fn entities_that_are_not_there_are_refused() {
+    let no = |error| assert_eq!(error, WorldError::NoEntity(GONE));
+    no(refused(|world, _| world.despawn(GONE)));
+    no(refused(|world, _| world.insert(GONE, Marked)));
+    no(refused(|world, _| world.insert_raw(GONE, &[(Marked::ID, &[])])));
+    no(refused(|world, _| world.remove::<Marked>(GONE)));
+    no(refused(|world, _| world.remove_raw(GONE, &[Marked::ID])));
+    no(refused(|world, _| world.set(GONE, &Mass { kilograms: 1.0 })));
+    for entity in [Entity::NONE, Entity::from_bits(u64::MAX), Entity::provisional(0)] {
+        refused(|world, _| world.despawn(entity));
     }
-    model.check(&world);
-    for step in 0..count as u16 {
-        act(&mut world, &mut model, &Op::Despawn(step.wrapping_mul(7919)));
+}
+
+#[test]
+fn components_that_are_not_known_or_not_there_are_refused() {
+    let bytes = [0; 4];
+    let no = |error| assert_eq!(error, WorldError::UnknownComponent(Unknown::ID));
+    no(refused(|world, _| world.spawn_raw(&[(Marked::ID, &[]), (Unknown::ID, &bytes)])));
+    no(refused(|world, _| world.spawn_columns(1, &[(Unknown::ID, &bytes)])));
+    no(refused(|world, entity| world.insert_raw(entity, &[(Unknown::ID, &bytes)])));
+    no(refused(|world, entity| world.remove_raw(entity, &[Place::ID, Unknown::ID])));
+    no(refused(|world, entity| world.set_raw(entity, Unknown::ID, &bytes)));
+    no(refused(|world, _| world.track(Unknown::ID)));
+    let absent = refused(|world, entity| world.set(entity, &Target { entity: GONE, shots: 1 }));
+    assert!(matches!(absent, WorldError::NoComponent { .. }), "{absent}");
+}
+
+#[test]
+fn values_of_another_length_are_refused() {
+    let bad = |error| assert!(matches!(error, WorldError::BadValue { .. }), "{error}");
+    for bytes in [&[][..], &[0; 7], &[0; 9], &[0; 16]] {
+        bad(refused(|world, _| world.spawn_raw(&[(Place::ID, bytes)])));
+        bad(refused(|world, entity| world.insert_raw(entity, &[(Place::ID, bytes)])));
+        bad(refused(|world, entity| world.insert_raw(entity, &[(Target::ID, &[0; 16]), (Place::ID, bytes)])));
+        bad(refused(|world, entity| world.set_raw(entity, Place::ID, bytes)));
+        bad(refused(|world, _| world.spawn_columns(3, &[(Place::ID, bytes)])));
     }
-    model.check(&world);
-    for entity in model.all.clone() {
-        assert_eq!(world.despawn(entity).is_ok(), model.despawn(entity));
+    bad(refused(|world, _| world.spawn_raw(&[(Marked::ID, &[1])])));
+    bad(refused(|world, _| world.spawn_columns(1, &[(Label::ID, &[])])));
+}
+
+#[test]
+fn components_that_are_given_twice_are_refused() {
+    let bytes = [0; 8];
+    let twice = |error| assert!(matches!(error, WorldError::Twice(_)), "{error}");
+    twice(refused(|world, _| world.spawn_raw(&[(Place::ID, &bytes), (Place::ID, &bytes)])));
+    twice(refused(|world, entity| world.insert_raw(entity, &[(Place::ID, &bytes), (Place::ID, &bytes)])));
+    twice(refused(|world, entity| world.insert(entity, (Marked, Marked))));
+    twice(refused(|world, _| world.spawn_columns(1, &[(Place::ID, &bytes), (Place::ID, &bytes)])));
+}
+
+#[test]
+fn a_type_that_disagrees_with_the_registered_one_is_refused() {
+    let mismatch = |error| assert!(matches!(error, WorldError::SchemaMismatch { .. }), "{error}");
+    mismatch(refused(|world, entity| world.insert(entity, Impostor { grams: 1 })));
+    mismatch(refused(|world, entity| world.insert(entity, (Marked, Impostor { grams: 1 }))));
+    mismatch(refused(|world, _| world.register::<Impostor>()));
+    let length = refused(|world, entity| world.set(entity, &Impostor { grams: 1 }));
+    assert!(matches!(length, WorldError::BadValue { .. }), "{length}");
+    let (mut world, entity) = small();
+    assert!(world.get::<Impostor>(entity).is_none() && world.get_mut::<Impostor>(entity).is_none());
+}
+
+/// Values from outside come as commands: there they are checked against their schemas.
+#[test]
+fn commands_with_values_that_do_not_fit_are_refused_whole() {
+    let try_values = |id: ComponentId, bytes: &[u8]| {
+        let error = refused(|world, entity| {
+            let mut commands = CommandBuffer::default();
+            commands.despawn(entity);
+            let new = commands.spawn(Marked);
+            commands.insert_raw(new, &[(id, bytes)]);
+            world.apply(commands.bytes())
+        });
+        assert!(matches!(error, WorldError::BadValue { .. }), "{error}");
+    };
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        try_values(Mass::ID, &number.to_le_bytes());
     }
-    model.check(&world);
-    assert!(world.is_empty());
+    for document in [&[][..], &[0xc1], &[0x01], &[0x81, 0xa1], &[0x80, 0x80]] {
+        try_values(Label::ID, document);
+    }
+    try_values(Place::ID, &[0; 4]);
+}
+
+#[test]
+fn two_archetypes_with_one_tag_each_are_two_tables() {
+    let mut world = empty();
+    let both = world.spawn((Marked, Place { x: 0.0, y: 0.0 }));
+    world.remove::<(Marked, Place)>(both).unwrap();
+    assert_eq!(world.table(world.location(both).unwrap().table).components(), []);
+    world.insert(both, (Place { x: 1.0, y: 0.0 }, Marked)).unwrap();
+    let tables = world.tables().iter().map(|table| (table.components().len(), table.len())).collect::<Vec<_>>();
+    assert_eq!(tables, [(2, 1), (0, 0)], "the order in which components are given does not matter");
 }
