@@ -11,28 +11,23 @@ use crate::report::Outcome;
 
 /// Tests that run under Miri: a package, and those of its tests that get to unsafe code. What is checked
 /// code all the way is not worth the time.
-const RUNS: &[(&str, &str)] =
-    &[("engine_component", "--test query"), ("engine_component", "--lib -- aligned column query")];
+const RUNS: &[(&str, &str)] = &[
+    ("engine_component", "--test query"),
+    ("engine_component", "--lib -- aligned column query"),
+    ("engine_system", "--test params"),
+    ("engine_app", "--test local"),
+];
 
 /// Files that Miri can't run, since all they do is to call into the operating system.
 const FOREIGN: &[&str] = &["crates/engine_net/src/server/signal.rs", "crates/engine_app/src/dev/child.rs"];
 
-/// Files whose unsafe code only runs in a whole app, with threads and processes, which is too slow for Miri;
-/// what they hand out is checked in `engine_component`.
-const WHOLE_APP: &[&str] = &[
-    "benches/src/allocator.rs",
-    "crates/engine_app/src/coordinator/tick.rs",
-    "crates/engine_app/src/local.rs",
-    "crates/engine_system/src/param/query.rs",
-    "crates/engine_system/src/param/resource.rs",
-    "crates/engine_system/src/param/view.rs",
-    "examples/arena/tests/topologies.rs",
-];
+/// Files whose unsafe code Miri does not get to: an allocator that only counts, and signals to processes.
+const OUTSIDE: &[&str] = &["benches/src/allocator.rs", "examples/arena/tests/topologies.rs"];
 
 /// Whether Miri runs the unsafe code of a file, or can't.
 pub(crate) fn sees(file: &str) -> bool {
     FOREIGN.contains(&file)
-        || WHOLE_APP.contains(&file)
+        || OUTSIDE.contains(&file)
         || RUNS.iter().any(|(package, _)| file.starts_with(&format!("crates/{package}/")))
 }
 

@@ -6,6 +6,23 @@ use crate::error::WorldError;
 use crate::registry::Registry;
 
 /// Components that are given together.
+///
+/// ```
+/// use engine_component::{Bundle, Component, World};
+/// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// # #[derive(Component, Clone, Copy)]
+/// # #[component(name = "doc.Frozen")]
+/// # struct Frozen;
+/// let mut world = World::default();
+/// let nothing = world.spawn(());
+/// let one = world.spawn(Position { x: 1.0 });
+/// let both = world.spawn((Position { x: 2.0 }, (Frozen,)));
+/// assert_eq!(<(Position, (Frozen,))>::COUNT, 2);
+/// assert_eq!(world.len(), 3);
+/// ```
 pub trait Bundle: Sized + 'static {
     /// The number of components.
     const COUNT: usize;

@@ -12,6 +12,15 @@ pub const BLOCK_ROWS: usize = 1024;
 const WORD: usize = 64;
 
 /// A set of rows, one bit each. Bits past the length are zero.
+///
+/// ```
+/// use engine_component::BitRows;
+/// let mut rows = BitRows::new(100);
+/// rows.set(3);
+/// rows.set_range(62..66);
+/// assert_eq!(rows.iter_ones().collect::<Vec<_>>(), [3, 62, 63, 64, 65]);
+/// assert_eq!(rows.words(), [0b11 << 62 | 1 << 3, 0b11]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BitRows {
     words: Vec<u64>,

@@ -88,6 +88,19 @@ impl Documents {
 }
 
 /// The values of one component, row by row. See the module's text.
+///
+/// ```
+/// use engine_component::{Column, Component, Data};
+/// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// let mut column = Column::new(&Position::schema());
+/// column.push(&1.0_f32.to_le_bytes(), 0);
+/// column.extend(2, &[2.0_f32.to_le_bytes(), 3.0_f32.to_le_bytes()].concat(), 0);
+/// column.swap_remove(0, 1);
+/// assert_eq!(column.as_slice::<Position>(), [Position { x: 3.0 }, Position { x: 2.0 }]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Column {
     kind: StorageKind,

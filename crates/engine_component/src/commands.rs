@@ -178,6 +178,15 @@ pub enum Command<'a> {
 pub type Values<'a> = SmallVec<[RawComponent<'a>; 4]>;
 
 /// Reads a record, command by command; ends after the first that does not decode.
+///
+/// ```
+/// use engine_component::{Entity, commands::{Command, CommandBuffer, decode}};
+/// let mut commands = CommandBuffer::default();
+/// commands.despawn(Entity::from_bits(7));
+/// let decoded: Result<Vec<_>, _> = decode(commands.bytes()).collect();
+/// assert_eq!(decoded.unwrap(), [Command::Despawn(Entity::from_bits(7))]);
+/// assert!(decode(&commands.bytes()[1..]).any(|command| command.is_err()));
+/// ```
 pub fn decode(bytes: &[u8]) -> impl Iterator<Item = Result<Command<'_>, WorldError>> {
     let mut reader = Reader { bytes, at: 0 };
     std::iter::from_fn(move || {

@@ -121,6 +121,19 @@ impl StorageKind {
 }
 
 /// How values of a type become the bytes of a column's row, and back.
+///
+/// ```
+/// use engine_component::{Component, Data, Storage};
+/// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// let mut bytes = Vec::new();
+/// <Position as Data>::Storage::encode(&Position { x: 1.0 }, &mut bytes);
+/// assert_eq!(bytes, 1.0_f32.to_le_bytes());
+/// assert_eq!(<Position as Data>::Storage::decode(&bytes), Ok(Position { x: 1.0 }));
+/// assert!(<Position as Data>::Storage::decode(&bytes[1..]).is_err());
+/// ```
 pub trait Storage<T>: 'static {
     /// Appends the bytes of a value.
     fn encode(value: &T, out: &mut Vec<u8>);

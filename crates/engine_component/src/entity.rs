@@ -6,6 +6,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// An entity: a number that the world hands out, in order, and never reuses. 0 is no entity.
 ///
+/// ```
+/// use engine_component::{Entity, World};
+/// let mut world = World::default();
+/// let first = world.spawn(());
+/// world.despawn(first).unwrap();
+/// let second = world.spawn(());
+/// assert_eq!((first.to_bits(), second.to_bits()), (1, 2));
+/// assert!(Entity::NONE.is_none() && !world.contains(Entity::NONE));
+/// ```
+///
 /// In documents it is MessagePack `fixext 8` of type 1 with the number little endian, so that entities
 /// inside of a document can be found without its schema; in human-readable formats it is a number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, bytemuck::Pod, bytemuck::Zeroable)]

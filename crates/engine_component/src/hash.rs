@@ -15,6 +15,15 @@ use crate::column::Column;
 use crate::data::StorageKind;
 
 /// The hash of a world, or of a part of it.
+///
+/// ```
+/// use engine_component::{World, WorldHash};
+/// let mut world = World::default();
+/// let hash = world.hash();
+/// assert_eq!(hash.to_string().parse::<WorldHash>(), Ok(hash));
+/// world.spawn(());
+/// assert_ne!(world.hash(), hash);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct WorldHash(pub u128);
 

@@ -13,6 +13,22 @@ use crate::world::World;
 use crate::{ComponentId, Entity};
 
 /// When a hook runs.
+///
+/// ```
+/// use engine_component::{Component, Data, On, World};
+/// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// # #[derive(Component, Clone, Copy)]
+/// # #[component(name = "doc.Frozen")]
+/// # struct Frozen;
+/// let mut world = World::default();
+/// world.register::<Frozen>().unwrap();
+/// world.observe::<Position>(On::Add, |_, entity, commands| commands.insert(entity, Frozen)).unwrap();
+/// let entity = world.spawn(Position { x: 1.0 });
+/// assert!(world.has(entity, Frozen::ID));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum On {
     /// After an entity got the component. Overwriting one that is there is a change, not an addition.

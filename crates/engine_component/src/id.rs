@@ -53,6 +53,13 @@ impl fmt::Debug for ComponentId {
 }
 
 /// Stable 64-bit identity of an archetype: the hash of its sorted component ids.
+///
+/// ```
+/// use engine_component::{ArchetypeId, ComponentId};
+/// let mut components = [ComponentId::of_name("doc.Position"), ComponentId::of_name("doc.Velocity")];
+/// components.sort();
+/// assert_ne!(ArchetypeId::of(&components), ArchetypeId::of(&components[..1]));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ArchetypeId(u64);

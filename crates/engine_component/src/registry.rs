@@ -19,6 +19,20 @@ pub struct ComponentInfo {
 }
 
 /// All component types of a world.
+///
+/// ```
+/// use engine_component::{Component, Data, World, WorldError};
+/// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// let mut world = World::default();
+/// let id = world.register::<Position>().unwrap();
+/// assert_eq!(world.registry().name(id), "doc.Position");
+/// let mut other = Position::schema();
+/// other.version += 1;
+/// assert!(matches!(world.register_schema(other), Err(WorldError::SchemaMismatch { .. })));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     components: Vec<ComponentInfo>,

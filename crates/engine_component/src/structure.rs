@@ -51,6 +51,19 @@ impl World {
 
     /// Sets a resource: a component on an entity of its own, of which a world has one.
     ///
+    /// ```
+    /// use engine_component::{Component, World};
+    /// # #[derive(Component, Clone, Copy)]
+    /// # #[repr(C)]
+    /// # #[component(name = "doc.Wind")]
+    /// # struct Wind { x: f32 }
+    /// let mut world = World::default();
+    /// world.insert_resource(Wind { x: 1.0 });
+    /// world.insert_resource(Wind { x: 2.0 });
+    /// assert_eq!(world.resource::<Wind>().unwrap().x, 2.0);
+    /// assert_eq!(world.len(), 1);
+    /// ```
+    ///
     /// # Panics
     /// When the type disagrees with one that is registered under its name.
     pub fn insert_resource<R: crate::data::Component>(&mut self, resource: R) -> Entity {
@@ -101,6 +114,19 @@ impl World {
 
     /// Spawns `rows` entities from whole columns of Plain components and tags: the fastest way in. The
     /// entities follow one another; the first is returned.
+    ///
+    /// ```
+    /// use engine_component::{Component, Data, World};
+    /// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+    /// # #[repr(C)]
+    /// # #[component(name = "doc.Position")]
+    /// # struct Position { x: f32 }
+    /// let mut world = World::default();
+    /// world.register::<Position>().unwrap();
+    /// let places: Vec<u8> = (0..1000_u16).flat_map(|x| f32::from(x).to_le_bytes()).collect();
+    /// world.spawn_columns(1000, &[(Position::ID, &places)]).unwrap();
+    /// assert_eq!(world.len(), 1000);
+    /// ```
     ///
     /// # Errors
     /// When a component is not known, is a document, is given twice, or its bytes are not `rows` values.
@@ -178,6 +204,23 @@ impl World {
     }
 
     /// Gives an entity components; those that it has are replaced.
+    ///
+    /// ```
+    /// use engine_component::{Component, Data, World};
+    /// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+    /// # #[repr(C)]
+    /// # #[component(name = "doc.Position")]
+    /// # struct Position { x: f32 }
+    /// # #[derive(Component, Clone, Copy)]
+    /// # #[component(name = "doc.Frozen")]
+    /// # struct Frozen;
+    /// let mut world = World::default();
+    /// let entity = world.spawn(Position { x: 1.0 });
+    /// world.insert(entity, (Position { x: 2.0 }, Frozen)).unwrap();
+    /// assert_eq!(world.get::<Position>(entity).unwrap().x, 2.0);
+    /// world.remove::<Frozen>(entity).unwrap();
+    /// assert!(!world.has(entity, Frozen::ID));
+    /// ```
     ///
     /// # Errors
     /// When there is no such entity, or a component type disagrees with a registered one.

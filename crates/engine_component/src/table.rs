@@ -10,6 +10,21 @@ use crate::{ArchetypeId, ComponentId, Entity};
 
 /// The rows of one archetype. Rows are appended at the end, and removed by moving the last row into the
 /// gap; that order is part of every format.
+///
+/// ```
+/// use engine_component::{Component, Data, World};
+/// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// let mut world = World::default();
+/// let spawned = world.spawn_batch((0..3_u8).map(|x| Position { x: x.into() }));
+/// world.despawn(spawned[0]).unwrap();
+/// let table = world.table(world.location(spawned[1]).unwrap().table);
+/// assert_eq!(table.entities(), [spawned[2], spawned[1]]);
+/// let column = table.column(table.column_index(Position::ID).unwrap());
+/// assert_eq!(column.as_slice::<Position>(), [Position { x: 2.0 }, Position { x: 1.0 }]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Table {
     archetype: ArchetypeId,

@@ -19,6 +19,12 @@ use crate::table::Table;
 use crate::{ArchetypeId, ComponentId, Entity};
 
 /// What is fixed for the life of a world, because the world hash depends on it.
+///
+/// ```
+/// use engine_component::{World, WorldSettings};
+/// assert!(World::new(WorldSettings { rows_per_shard: 1024 }).is_ok());
+/// assert!(World::new(WorldSettings { rows_per_shard: 1000 }).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorldSettings {
     /// Rows of a shard: a multiple of 64.
@@ -285,6 +291,21 @@ impl World {
 
     /// Begins to track the rows of a component that change; all rows that are there count as changed.
     /// The tracker's number among those of the component.
+    ///
+    /// ```
+    /// use engine_component::{Component, Data, World};
+    /// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+    /// # #[repr(C)]
+    /// # #[component(name = "doc.Position")]
+    /// # struct Position { x: f32 }
+    /// let mut world = World::default();
+    /// let entities = world.spawn_batch((0..3_u8).map(|x| Position { x: x.into() }));
+    /// let tracker = world.track(Position::ID).unwrap();
+    /// world.clear_tracker(Position::ID, tracker);
+    /// world.set(entities[1], &Position { x: 9.0 }).unwrap();
+    /// let rows = world.tables()[0].column(0).tracked(tracker);
+    /// assert_eq!(rows.iter_ones().collect::<Vec<_>>(), [1]);
+    /// ```
     ///
     /// # Errors
     /// When no such component is registered.

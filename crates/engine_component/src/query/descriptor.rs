@@ -43,6 +43,21 @@ impl Default for Filter {
 }
 
 /// A query without its types.
+///
+/// ```
+/// use engine_component::{Component, Data, query::{With, Without, describe}};
+/// # #[derive(Component, Clone, Copy)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// # #[derive(Component, Clone, Copy)]
+/// # #[component(name = "doc.Frozen")]
+/// # struct Frozen;
+/// let query = describe::<&mut Position, Without<Frozen>>().unwrap();
+/// assert!(query.columns[0].write && query.columns[0].component == Position::ID);
+/// assert!(query.matches(&[Position::ID]) && !query.matches(&[Frozen::ID]));
+/// assert!(describe::<(&mut Position, &Position), With<Frozen>>().is_err());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QueryDescriptor {

@@ -21,6 +21,25 @@ pub struct Without<T>(PhantomData<T>);
 pub struct Changed<T>(PhantomData<T>);
 
 /// Rows that at least one filter of a tuple matches.
+///
+/// ```
+/// use engine_component::{Component, World, query::{Or, QueryState, With, Without}};
+/// # #[derive(Component, Clone, Copy)]
+/// # #[repr(C)]
+/// # #[component(name = "doc.Position")]
+/// # struct Position { x: f32 }
+/// # #[derive(Component, Clone, Copy)]
+/// # #[component(name = "doc.Frozen")]
+/// # struct Frozen;
+/// let mut world = World::default();
+/// world.spawn_batch([(Position { x: 1.0 },), (Position { x: 2.0 },)]);
+/// world.spawn((Position { x: 4.0 }, Frozen));
+/// let sum = |positions: Vec<&Position>| positions.iter().map(|position| position.x).sum::<f32>();
+/// let mut frozen = QueryState::<&Position, With<Frozen>>::new().unwrap();
+/// assert_eq!(sum(frozen.iter(&world).collect()), 4.0);
+/// let mut all = QueryState::<&Position, Or<(With<Frozen>, Without<Frozen>)>>::new().unwrap();
+/// assert_eq!(sum(all.iter(&world).collect()), 7.0);
+/// ```
 #[derive(Debug)]
 pub struct Or<T>(PhantomData<T>);
 
