@@ -3,8 +3,10 @@
 //! A page ends at a number of rows or of bytes. Its cursor says which table and row come next; the world
 //! goes on between pages, so pages of one query may be of different ticks.
 
-use engine_component::schema::{Field, FieldType, nearest};
-use engine_component::{ComponentId, Table, World};
+use std::ops::Range;
+
+use engine_component::schema::{Field, FieldType, Schema, nearest};
+use engine_component::{BLOCK_ROWS, ComponentId, StorageKind, Table, World};
 use engine_net::messages::Problem;
 use engine_net::messages::query::{
     Comparison, FieldFilter, MAX_ENTITIES, MAX_NAMES, QueryPage, QueryRequest, QueryRow,
@@ -102,15 +104,17 @@ fn put_part(target: &mut Value, path: &[String], found: Value) {
     }
 }
 
-struct Plan {
+/// A query with its names looked up.
+#[derive(Debug)]
+pub(crate) struct Plan {
     with: Vec<ComponentId>,
     without: Vec<ComponentId>,
     fields: Vec<Place>,
-    filters: Vec<(Place, FieldFilter)>,
+    filters: Vec<(Place, FieldFilter, Option<NumberField>)>,
 }
 
 impl Plan {
-    fn new(world: &World, request: &QueryRequest) -> Result<Self, Problem> {
+    pub(crate) fn new(world: &World, request: &QueryRequest) -> Result<Self, Problem> {
         let lists = [request.with.len(), request.without.len(), request.fields.len(), request.filters.len()];
         if lists.iter().any(|count| *count > MAX_NAMES) || request.entities.len() > MAX_ENTITIES {
             return Err(Problem::new(
@@ -119,7 +123,11 @@ impl Plan {
             ));
         }
         let ids = |names: &[String]| names.iter().map(|name| component(world, name)).collect::<Result<Vec<_>, _>>();
-        let filters = request.filters.iter().map(|filter| Ok((field(world, &filter.field)?, filter.clone())));
+        let filters = request.filters.iter().map(|filter| {
+            let (id, path) = field(world, &filter.field)?;
+            let number = world.schema(id).and_then(|schema| NumberField::at(schema, &path));
+            Ok(((id, path), filter.clone(), number))
+        });
         Ok(Self {
             with: ids(&request.with)?,
             without: ids(&request.without)?,
@@ -128,18 +136,49 @@ impl Plan {
         })
     }
 
-    fn matches(&self, table: &Table) -> bool {
+    /// The blocks of a table in which something that the query looks at, or who is there, changed since a
+    /// version of the world; all when there is none.
+    pub(crate) fn changed_blocks(&self, table: &Table, since: Option<u64>) -> impl Iterator<Item = Range<usize>> {
+        let blocks = 0..table.len().div_ceil(BLOCK_ROWS);
+        let changed = blocks.filter(move |block| self.is_changed(table, block * BLOCK_ROWS, since));
+        changed
+            .map(|block| block * BLOCK_ROWS..((block + 1) * BLOCK_ROWS).min(table.len()))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    /// Whether the block of a row changed since a version of the world.
+    pub(crate) fn is_changed(&self, table: &Table, row: usize, since: Option<u64>) -> bool {
+        let Some(since) = since else { return true };
+        let block = row / BLOCK_ROWS;
+        let is_shown = |id: &ComponentId| {
+            self.fields.is_empty()
+                || self.fields.iter().any(|(shown, _)| shown == id)
+                || self.filters.iter().any(|((filtered, _), ..)| filtered == id)
+        };
+        let newer = |versions: &[u64]| versions.get(block).is_none_or(|version| *version > since);
+        let columns = table.components().iter().zip(table.columns()).filter(|(id, _)| is_shown(id));
+        newer(table.entity_block_versions()) || columns.into_iter().any(|(_, column)| newer(column.block_versions()))
+    }
+
+    pub(crate) fn matches(&self, table: &Table) -> bool {
         let has = |id: &ComponentId| table.components().contains(id);
         self.with.iter().all(has) && !self.without.iter().any(has) && self.filters.iter().all(|filter| has(&filter.0.0))
     }
 
     /// The values of a row, when it passes the filters; and its bytes in the columns.
-    fn row(&self, world: &World, table: &Table, row: usize) -> Option<(QueryRow, usize)> {
+    pub(crate) fn row(&self, world: &World, table: &Table, row: usize) -> Option<(QueryRow, usize)> {
         let value = |id: ComponentId| {
             let column = table.column(table.column_index(id)?);
             world.schema(id)?.row_to_value(column.row(row)).ok().map(|value| (value, column.row(row).len()))
         };
-        for ((id, path), filter) in &self.filters {
+        for ((id, path), filter, number) in &self.filters {
+            let bytes = || Some(table.column(table.column_index(*id)?).row(row));
+            match number.as_ref().and_then(|number| number.passes(bytes()?, filter)) {
+                Some(true) => continue,
+                Some(false) => return None,
+                None => {}
+            }
             let (whole, _) = value(*id)?;
             if !passes(part(&whole, path)?, filter) {
                 return None;
@@ -166,6 +205,58 @@ impl Plan {
     }
 }
 
+/// A number in a Plain component: most rows can be told apart without making values of them.
+#[derive(Debug)]
+struct NumberField {
+    offset: usize,
+    ty: FieldType,
+}
+
+impl NumberField {
+    fn at(schema: &Schema, path: &[String]) -> Option<Self> {
+        if schema.kind != StorageKind::Plain {
+            return None;
+        }
+        let (first, rest) = path.split_first()?;
+        let field = schema.field(first)?;
+        let start = (field.offset as usize, &field.ty);
+        let (offset, ty) = rest.iter().try_fold(start, |(offset, ty), step| match ty {
+            FieldType::Struct(fields) => {
+                let inner = fields.iter().find(|field| field.name == *step)?;
+                Some((offset + inner.offset as usize, &inner.ty))
+            }
+            FieldType::Array(item, count) => {
+                let index = step.parse::<u32>().ok().filter(|index| index < count)?;
+                Some((offset + index as usize * item.size() as usize, &**item))
+            }
+            _ => None,
+        })?;
+        is_number(ty).then(|| Self { offset, ty: ty.clone() })
+    }
+
+    /// Whether a row passes a filter, where that is beyond doubt: values are rounded to what people read, so
+    /// numbers that are close to one another are compared as values.
+    fn passes(&self, row: &[u8], filter: &FieldFilter) -> Option<bool> {
+        let bytes = row.get(self.offset..self.offset + self.ty.size() as usize)?;
+        let mut eight = [0; 8];
+        eight[..bytes.len()].copy_from_slice(bytes);
+        let whole = u64::from_le_bytes(eight);
+        let signed = |bits: u32| ((whole << (64 - bits)) as i64 >> (64 - bits)) as f64;
+        let found = match self.ty {
+            FieldType::F32 => f64::from(f32::from_bits(whole as u32)),
+            FieldType::F64 => f64::from_bits(whole),
+            FieldType::I8 => signed(8),
+            FieldType::I16 => signed(16),
+            FieldType::I32 => signed(32),
+            FieldType::I64 => signed(64),
+            _ => whole as f64,
+        };
+        let limit = filter.value.as_f64()?;
+        let is_clear = (found - limit).abs() > (found.abs() + limit.abs()) * 1e-6;
+        (found.is_finite() && is_clear).then(|| compare(found.partial_cmp(&limit), filter.op))
+    }
+}
+
 fn passes(found: &Value, filter: &FieldFilter) -> bool {
     use std::cmp::Ordering;
     let order = match (found.as_f64(), filter.value.as_f64()) {
@@ -175,7 +266,12 @@ fn passes(found: &Value, filter: &FieldFilter) -> bool {
             _ => (found == &filter.value).then_some(Ordering::Equal),
         },
     };
-    match filter.op {
+    compare(order, filter.op)
+}
+
+fn compare(order: Option<std::cmp::Ordering>, op: Comparison) -> bool {
+    use std::cmp::Ordering;
+    match op {
         Comparison::Equal => order == Some(Ordering::Equal),
         Comparison::NotEqual => order != Some(Ordering::Equal),
         Comparison::Less => order == Some(Ordering::Less),

@@ -47,8 +47,27 @@ pub struct Member {
     pub speed: f64,
     /// When it was last heard of, in nanoseconds of the driver's clock.
     pub last_heard: u64,
+    /// Whether it was heard of since it joined: what registers and is never seen again may not exist.
+    pub seen: bool,
     /// Its last heartbeat's load, 0 to 1.
     pub load: f32,
+}
+
+/// Who was not heard of for so long, in nanoseconds, has missed three heartbeats: it gets no jobs while
+/// there are others, and is given up.
+pub const QUIET: u64 = 3_000_000_000;
+
+impl Member {
+    /// Something of it arrived.
+    pub fn hear(&mut self, now: u64) {
+        (self.last_heard, self.seen) = (now, true);
+    }
+
+    /// Whether it was not heard of for too long.
+    #[must_use]
+    pub fn is_quiet(&self, now: u64) -> bool {
+        now.saturating_sub(self.last_heard) > QUIET
+    }
 }
 
 /// All members, by name: the order in which everything visits them.
@@ -84,6 +103,7 @@ impl Members {
             open_jobs: 0,
             speed: 0.0,
             last_heard: now,
+            seen: false,
             load: 0.0,
         };
         self.members.entry(name.to_owned()).insert_entry(member).into_mut()
@@ -115,6 +135,11 @@ impl Members {
         self.members.values()
     }
 
+    /// All members, in the order of their names.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.members.values_mut()
+    }
+
     /// The number of members.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -137,10 +162,14 @@ impl Members {
     /// Which member gets each of a node's shards: (rows of the shard, member's name). Empty when no member
     /// runs the system.
     ///
-    /// O(shards · members). Members get shares by their speed, at most a shard more than that.
+    /// O(shards · members). Members get shares by their speed, at most a shard more than that; who is quiet
+    /// gets none while there are others.
     #[must_use]
-    pub fn assign(&self, system: &str, shards: &[(u64, u64)]) -> Vec<InstanceName> {
-        let members: Vec<&Member> = self.of_system(system).collect();
+    pub fn assign(&self, now: u64, system: &str, shards: &[(u64, u64)]) -> Vec<InstanceName> {
+        let mut members: Vec<&Member> = self.of_system(system).collect();
+        if members.iter().any(|member| !member.is_quiet(now)) {
+            members.retain(|member| !member.is_quiet(now));
+        }
         if members.is_empty() {
             return Vec::new();
         }
@@ -207,7 +236,7 @@ mod tests {
     #[test]
     fn shares_are_even() {
         for count in 1..6 {
-            let assigned = members(count).assign("s", &shards(30));
+            let assigned = members(count).assign(0, "s", &shards(30));
             for number in 0..count {
                 let name = format!("i{number}");
                 let share = assigned.iter().filter(|member| **member == name).count();
@@ -218,14 +247,24 @@ mod tests {
 
     #[test]
     fn most_shards_stay_when_a_member_joins() {
-        let before = members(3).assign("s", &shards(60));
-        let after = members(4).assign("s", &shards(60));
+        let before = members(3).assign(0, "s", &shards(60));
+        let after = members(4).assign(0, "s", &shards(60));
         let stayed = before.iter().zip(&after).filter(|(a, b)| a == b).count();
         assert!(stayed >= 36, "{stayed} of 60 stayed");
     }
 
     #[test]
+    fn the_quiet_get_nothing_while_there_are_others() {
+        let mut members = members(3);
+        members.get_mut("i1").unwrap().hear(2 * QUIET);
+        let assigned = members.assign(2 * QUIET, "s", &shards(10));
+        assert!(assigned.iter().all(|name| name == "i1"), "{assigned:?}");
+        let assigned = members.assign(4 * QUIET, "s", &shards(10));
+        assert!(assigned.iter().any(|name| name != "i1"), "{assigned:?}");
+    }
+
+    #[test]
     fn nobody_runs_it() {
-        assert!(members(2).assign("other", &shards(3)).is_empty());
+        assert!(members(2).assign(0, "other", &shards(3)).is_empty());
     }
 }

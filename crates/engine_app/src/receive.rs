@@ -150,7 +150,7 @@ fn check_values(
             Body::Documents(documents) | Body::PackedDocuments(_, documents) => {
                 check_documents(schema, documents)?;
                 check_spawned(spawns, |visit| {
-                    documents.iter().for_each(|row| schema.visit_entities(row, &mut *visit))
+                    documents.iter().for_each(|row| schema.visit_entities(row, &mut *visit));
                 })?;
             }
             _ => {}

@@ -150,7 +150,7 @@ fn garbage_on_every_subject() {
     assert_eq!((coordinator.committed(), coordinator.world().len()), before);
     let counters = counters(&mut coordinator);
     // As many as there are subjects of a kind, times the kinds of garbage.
-    let expected = [("bad_request", 11 * 11), ("heartbeat", 11), ("unknown_subject", 2 * 11)];
+    let expected = [("bad_request", 14 * 11), ("heartbeat", 11), ("unknown_subject", 2 * 11)];
     for (reason, count) in expected {
         assert_eq!(counters[&format!("refused.{reason}")], count, "{reason}");
     }

@@ -95,7 +95,7 @@ fn run<T: PartialEq + std::fmt::Debug + Send + 'static>(
 fn all<T: Component + Clone>(world: &World) -> Vec<T> {
     let tables = world.sorted_tables().iter().map(|id| world.table(*id));
     tables
-        .flat_map(|table| table.entities())
+        .flat_map(engine_component::Table::entities)
         .filter_map(|entity| world.get::<T>(*entity))
         .map(|row| (*row).clone())
         .collect()

@@ -15,6 +15,7 @@ use engine_net::messages::value::Components;
 use engine_net::messages::watch::{FrameKind, Region, WatchAck, WatchFrame, WatchOpen, WatchReply, WatchRequest};
 use engine_net::messages::{Message, Problem, Reply};
 use engine_net::strict;
+use engine_system::{Commands, Time};
 
 #[derive(Component, Clone, Copy)]
 #[repr(C)]
@@ -27,7 +28,20 @@ struct Place {
 #[component(name = "test.Hidden")]
 struct Hidden;
 
-fn nothing(_: Query<(&Place, &Hidden)>) {}
+/// Moves some, and has entities come, go and change tables.
+fn stir(time: Time, mut commands: Commands, mut places: Query<(Entity, &mut Place)>) {
+    for (entity, place) in &mut places {
+        let number = entity.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7;
+        match (number + time.tick * 31) % 997 {
+            0..=9 => place.at.x += 1.0,
+            10 => commands.despawn(entity),
+            11 => drop(commands.spawn((Place { at: Vec2::new(time.tick as f32, 1.0) },))),
+            12 => commands.insert(entity, (Hidden,)),
+            13 => commands.remove::<(Hidden,)>(entity),
+            _ => {}
+        }
+    }
+}
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -43,7 +57,8 @@ impl World {
     /// A paused world: every command is done at once.
     fn new(entities: u32) -> Self {
         let settings = Settings { paused: true, time: TimeMode::Fast, ..Settings::default() };
-        let app = App::new("test").add_system("nothing", nothing).on_start(move |start| {
+        let app = App::new("test").add_system("stir", stir).on_start(move |start| {
+            start.world.register::<Hidden>()?;
             for number in 0..entities {
                 start.world.spawn((Place { at: Vec2::new(number as f32, 0.0) },));
             }
@@ -55,7 +70,14 @@ impl World {
 
     fn collect(&mut self) {
         while let Some(output) = self.coordinator.next_output() {
-            let Output::Send { subject, payload, .. } = output else { continue };
+            let (subject, payload) = match output {
+                Output::Send { subject, payload, .. } => (subject, payload),
+                Output::Run(job) => {
+                    let number = job.number();
+                    self.coordinator.local_done(self.now, number, job.run());
+                    continue;
+                }
+            };
             if subject.contains(".watch.frame.") {
                 self.frames.push(strict::decode(&payload, WatchFrame::LIMIT).unwrap());
             } else if subject == "_INBOX.w" {
@@ -109,9 +131,15 @@ impl World {
 
     /// What a query shows now.
     fn truth(&self, query: &QueryRequest) -> BTreeMap<Entity, Components> {
-        let request = QueryRequest { page_rows: 4096, ..query.clone() };
-        let page = ask::page(self.coordinator.world(), 0, &request).unwrap();
-        page.rows.into_iter().map(|row| (row.entity, row.components)).collect()
+        let (mut rows, mut request) = (BTreeMap::new(), query.clone());
+        loop {
+            let page = ask::page(self.coordinator.world(), 0, &request).unwrap();
+            rows.extend(page.rows.into_iter().map(|row| (row.entity, row.components)));
+            match page.next {
+                Some(next) => request.cursor = Some(next),
+                None => return rows,
+            }
+        }
     }
 }
 
@@ -129,6 +157,7 @@ impl Reader {
             if frame.kind == FrameKind::Keyframe && frame.sequence != self.sequence {
                 self.rows.clear();
             }
+            assert_eq!(frame.ended, None);
             self.sequence = frame.sequence;
             for entity in frame.removed {
                 assert!(self.rows.remove(&entity).is_some(), "removed, and never shown");
@@ -239,7 +268,8 @@ fn a_watch_ends_with_its_lease_or_when_it_is_closed() {
     world.ack(&one, 2, false);
     world.wait(11 * SECOND);
     world.act(Action::Spawn { entities: vec![World::place(2.0)] });
-    assert_eq!(world.frames.len(), 3, "nobody renewed it");
+    assert_eq!(world.frames.len(), 4, "nobody renewed it");
+    assert!(world.frames[3].ended.is_some() && world.frames[3].id == one);
 }
 
 #[test]
@@ -278,10 +308,81 @@ fn what_can_not_be_watched_is_refused() {
     world.open(shown(), None).unwrap();
 }
 
+/// More rows than a block has, in several tables, and systems that change a few of them in each tick.
 #[test]
-fn a_watch_of_too_many_rows_ends() {
+fn a_reader_holds_what_the_world_holds_after_each_tick() {
+    let mut world = World::new(3500);
+    let narrow = Region { component: "test.Place".into(), min: [100.0, -5.0, 0.0], max: [2500.0, 5.0, 0.0] };
+    let some = QueryRequest { entities: (1..3000).step_by(7).map(Entity::from_bits).collect(), ..shown() };
+    let all = [(shown(), None), (shown(), Some(narrow)), (some, None)];
+    let ids: Vec<String> =
+        all.iter().map(|(query, region)| world.open(query.clone(), region.clone()).unwrap()).collect();
+    let mut readers: Vec<Reader> = ids.iter().map(|_| Reader::default()).collect();
+    for tick in 1..=60 {
+        world.act(Action::Step { ticks: 1 });
+        world.wait(SECOND / 10);
+        assert_eq!(world.coordinator.committed().0, tick);
+        let frames = std::mem::take(&mut world.frames);
+        for (number, (id, reader)) in ids.iter().zip(&mut readers).enumerate() {
+            let mine: Vec<WatchFrame> = frames.iter().filter(|frame| frame.id == *id).cloned().collect();
+            assert!(mine.iter().all(|frame| frame.kind == FrameKind::Keyframe || frame.rows.len() < 300), "{tick}");
+            reader.read(mine);
+            // The second one is slow: every frame it gets covers several ticks.
+            if number != 1 || tick % 5 == 0 {
+                world.ack(id, reader.sequence, false);
+                reader.read(std::mem::take(&mut world.frames).into_iter().filter(|frame| frame.id == *id));
+            }
+        }
+        for (number, ((query, region), reader)) in all.iter().zip(&readers).enumerate() {
+            let mut truth = world.truth(query);
+            if region.is_some() {
+                if tick % 5 != 0 {
+                    continue;
+                }
+                truth.retain(|_, components| {
+                    let x = components["test.Place"]["at"]["x"].as_f64().unwrap();
+                    (100.0..=2500.0).contains(&x)
+                });
+            }
+            assert!(truth.len() > 300);
+            assert_eq!(reader.rows, truth, "watch {number} after tick {tick}");
+        }
+    }
+}
+
+#[test]
+fn a_watch_of_too_many_rows_ends_and_says_so() {
     let mut world = World::new(4097);
     world.open(shown(), None).unwrap();
     world.wait(SECOND);
-    assert_eq!(world.frames.len(), 0);
+    assert!(world.frames[0].ended.as_ref().unwrap().contains("4096"), "{:?}", world.frames);
+    world.act(Action::Spawn { entities: vec![World::place(1.0)] });
+    assert_eq!(world.frames.len(), 1);
+}
+
+#[test]
+fn large_frames_come_in_parts_that_fit() {
+    let mut world = World::new(4000);
+    world.coordinator.set_payload_limit(64 << 10);
+    let id = world.open(shown(), None).unwrap();
+    world.wait(SECOND);
+    let first = std::mem::take(&mut world.frames);
+    assert!(first.len() > 3 && first.iter().all(|frame| strict::encode(frame).len() < 64 << 10), "{}", first.len());
+    let mores: Vec<bool> = first.iter().map(|frame| frame.more).collect();
+    assert!(mores.iter().rev().skip(1).all(|more| *more) && !mores[mores.len() - 1]);
+    let mut reader = Reader::default();
+    reader.read(first);
+    assert_eq!(reader.rows, world.truth(&shown()));
+    world.act(Action::Despawn { entities: reader.rows.keys().copied().collect() });
+    world.ack(&id, 1, false);
+    reader.read(std::mem::take(&mut world.frames));
+    assert_eq!(reader.rows.len(), 0);
+}
+
+#[test]
+fn who_acknowledges_what_is_over_is_told() {
+    let mut world = World::new(1);
+    world.ack("3-77", 5, false);
+    assert_eq!(world.frames.len(), 1);
+    assert!(world.frames[0].id == "3-77" && world.frames[0].ended.is_some());
 }

@@ -67,6 +67,12 @@ impl Table {
         &self.entities
     }
 
+    /// The version of each block of rows when an entity in it last came, went or changed its row.
+    #[must_use]
+    pub fn entity_block_versions(&self) -> &[u64] {
+        self.entity_changes.block_versions()
+    }
+
     /// The number of rows.
     #[inline]
     #[must_use]

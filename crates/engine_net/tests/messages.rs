@@ -132,6 +132,7 @@ fn messages_of_tools_travel() {
         more: false,
         rows: vec![row()],
         removed: vec![Entity::from_bits(3)],
+        ended: Some("it is over".to_owned()),
     });
     travels(&WatchAck { id: "w1".to_owned(), sequence: 1, resync: true });
     travels::<CommandReply>(&Reply::Ok(Done { tick: 1, entities: vec![Entity::from_bits(3)] }));

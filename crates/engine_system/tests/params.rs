@@ -150,7 +150,7 @@ fn a_document_as_a_resource_is_decoded_for_whoever_asks() {
 #[test]
 fn documents_are_seen_by_views_and_written_by_queries() {
     fn meet(mut names: Query<(Entity, &mut Name)>, places: View<(Entity, &Position)>) {
-        for (entity, mut name) in &mut names {
+        for (entity, name) in &mut names {
             let (_, place) = places.get(entity).unwrap();
             name.text = format!("at {}", place.x);
         }

@@ -84,7 +84,7 @@ impl Coordinator {
                 (key, parts.iter().map(|part| u64::from(part.rows)).sum())
             })
             .collect();
-        let members = self.members.assign(&name, &shards);
+        let members = self.members.assign(now, &name, &shards);
         if members.is_empty() {
             for job in jobs {
                 if let Some(open) = running.open.get_mut(&job) {
@@ -253,9 +253,7 @@ impl Coordinator {
 
     /// An instance is gone: its open jobs go elsewhere.
     pub(super) fn lose_member(&mut self, now: u64, name: &str, why: Gone) {
-        if self.members.leave(name).is_none() {
-            return;
-        }
+        let Some(member) = self.members.leave(name) else { return };
         tracing::warn!(instance = name, ?why, "an instance is gone");
         self.figures.count("lost_instances");
         let Some(running) = &mut self.running else { return };
@@ -264,7 +262,8 @@ impl Coordinator {
         let mut moved = std::collections::BTreeMap::<usize, Vec<u32>>::new();
         let mut held = Vec::new();
         // Who was gone before it can have seen the job did not die of it: when a whole host dies, a job may
-        // meet many that are gone already.
+        // meet many that are gone already. Nor did who was never there.
+        let may_be_death = why.is_death() && (why != Gone::Silent || member.seen);
         let long_enough = self.settings.ask_after_ms * 1_000_000;
         for (job, open) in &mut running.open {
             if open.member != name || !running.run.is_open(*job) {
@@ -272,7 +271,7 @@ impl Coordinator {
             }
             if open.sent {
                 let had_it = now.saturating_sub(open.sent_at) >= long_enough;
-                open.deaths += u32::from(why.is_death() && had_it);
+                open.deaths += u32::from(may_be_death && had_it);
                 *self.figures.counters.entry("reassigned".into()).or_default() += 1;
             }
             if open.deaths >= self.settings.max_deaths {

@@ -7,9 +7,27 @@ use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::Coordinator;
 use super::jobs::Gone;
+use crate::members::QUIET;
 use crate::merge::JobResult;
 
+/// Who is called so late, in nanoseconds, stood still itself: nobody else's silence counts.
+const STOOD_STILL: u64 = 1_000_000_000;
+
 impl Coordinator {
+    /// After a pause of this process, what arrived meanwhile is still to be read.
+    pub(super) fn forgive_silence(&mut self, now: u64) {
+        let before = std::mem::replace(&mut self.last_clock, now);
+        if before == 0 || now.saturating_sub(before) < STOOD_STILL {
+            return;
+        }
+        tracing::warn!(ms = (now - before) / 1_000_000, "the coordinator stood still");
+        self.figures.count("stood_still");
+        self.members.iter_mut().for_each(|member| member.last_heard = now);
+        if let Some(running) = &mut self.running {
+            running.open.values_mut().for_each(|open| open.heard_at = now);
+        }
+    }
+
     /// Asks after jobs that are silent, and applies deadline policies.
     pub(super) fn look_after_jobs(&mut self, now: u64) {
         let Some(running) = &self.running else { return };
@@ -19,7 +37,9 @@ impl Coordinator {
         let mut dead = Vec::new();
         for (job, open) in running.open.iter().filter(|(job, open)| open.sent && running.run.is_open(**job)) {
             let silence = now.saturating_sub(open.heard_at);
-            if silence > timeout {
+            // Who computes for long says so, and sends heartbeats: without either it is given up sooner.
+            let is_quiet = self.members.get(&open.member).is_some_and(|member| member.is_quiet(now));
+            if silence > timeout || silence > QUIET && is_quiet {
                 dead.push(open.member.clone());
             } else if silence > ask_after << open.asked.min(4) {
                 silent.push(*job);

@@ -152,14 +152,17 @@ impl Coordinator {
             }
             return;
         };
-        member.last_heard = now;
+        member.hear(now);
         member.load = if heartbeat.load.is_finite() { heartbeat.load.clamp(0.0, 1.0) } else { 0.0 };
     }
 
     pub(super) fn leave(&mut self, now: u64, reply: Option<&str>, payload: &[u8]) {
         let leave = match strict::decode::<Leave>(payload, Leave::LIMIT) {
             Ok(leave) => leave,
-            Err(error) => return self.answer::<LeaveReply>(reply, &Reply::Error(Problem::new("bad_request", error))),
+            Err(error) => {
+                self.figures.count("refused.bad_request");
+                return self.answer::<LeaveReply>(reply, &Reply::Error(Problem::new("bad_request", error)));
+            }
         };
         let Some(member) = self.members.get_mut(&leave.instance).filter(|member| member.slot == leave.slot) else {
             return self.answer::<LeaveReply>(reply, &Reply::Ok(Leaving { open_jobs: 0 }));

@@ -201,6 +201,8 @@ pub struct Coordinator {
     running: Option<Running>,
     /// The driver's clock when it last said what happened.
     now: u64,
+    /// When the clock was last told to go on.
+    last_clock: u64,
     waiting: Vec<Waiting>,
     remembered: Remembered,
     watches: Watches,
@@ -267,6 +269,7 @@ impl Coordinator {
             next_tick_at: 0,
             running: None,
             now: 0,
+            last_clock: 0,
             waiting: Vec::new(),
             remembered: Remembered::default(),
             watches: Watches::default(),
@@ -442,6 +445,7 @@ impl Coordinator {
 
     /// The clock went on: begins a tick when one is due, and looks after silent jobs.
     pub fn clock(&mut self, now: u64) {
+        self.forgive_silence(now);
         self.look_after_jobs(now);
         self.advance(now);
         self.show_watches(now);

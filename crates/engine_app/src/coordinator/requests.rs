@@ -341,7 +341,10 @@ impl Coordinator {
             .and_then(|request| ask::page(&self.world, self.tick, &request));
         let answer = match answer {
             Ok(page) => Reply::Ok(page),
-            Err(problem) => Reply::Error(problem),
+            Err(problem) => {
+                self.figures.count(format!("refused.{}", problem.code));
+                Reply::Error(problem)
+            }
         };
         self.answer::<QueryReply>(reply, &answer);
     }

@@ -80,7 +80,7 @@ impl Coordinator {
 
     fn heard_of(&mut self, now: u64, instance: &str, job: u32) {
         if let Some(member) = self.members.get_mut(instance) {
-            member.last_heard = now;
+            member.hear(now);
         }
         let open = self.running.as_mut().and_then(|running| running.open.get_mut(&job));
         if let Some(open) = open.filter(|open| open.member == instance) {
@@ -174,11 +174,10 @@ impl Coordinator {
         };
         let piece = if is_shared { Piece::Shared(prefix.job) } else { Piece::Job };
         let Some(chunks) = self.chunks(job, &piece) else { return Ok(()) };
-        let wanted = chunks
-            .into_iter()
-            .enumerate()
-            .filter(|(number, _)| missing.chunks.is_empty() || missing.chunks.contains(&(*number as u16)));
-        let wanted: Vec<Bytes> = wanted.map(|(_, chunk)| chunk).collect();
+        let Some(wanted) = missing.wanted(chunks.len()) else {
+            return Err(Rejection::new(RejectReason::Garbage, "more chunks are asked for than one message may name"));
+        };
+        let wanted: Vec<Bytes> = wanted.into_iter().map(|number| chunks[number].clone()).collect();
         self.figures.count("sent_again");
         let sent = self.send_chunks(job, wanted, None);
         if let Some(running) = &mut self.running {

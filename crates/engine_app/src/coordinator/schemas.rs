@@ -13,7 +13,10 @@ impl Coordinator {
     pub(super) fn schemas_request(&mut self, reply: Option<&str>, payload: &[u8]) {
         let answer = match strict::decode::<SchemasRequest>(payload, SchemasRequest::LIMIT) {
             Ok(request) => Reply::Ok(self.schema_page(&request)),
-            Err(error) => Reply::Error(Problem::new("bad_request", error)),
+            Err(error) => {
+                self.figures.count("refused.bad_request");
+                Reply::Error(Problem::new("bad_request", error))
+            }
         };
         self.answer::<SchemasReply>(reply, &answer);
     }

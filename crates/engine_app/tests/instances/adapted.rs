@@ -104,7 +104,7 @@ mod old {
     /// Reads what is never written back.
     pub(super) fn look(total: Res<Total>, mut bodies: Query<&mut Body>) {
         for body in &mut bodies {
-            if total.count % 2 == 0 {
+            if total.count.is_multiple_of(2) {
                 body.x += 0.125;
             }
         }
@@ -215,7 +215,7 @@ mod new {
 
     pub(super) fn look(total: Res<Total>, mut bodies: Query<&mut Body>) {
         for body in &mut bodies {
-            if total.count % 2 == 0 {
+            if total.count.is_multiple_of(2) {
                 body.x += 0.125;
             }
         }

@@ -8,7 +8,7 @@
 use serde_json::{Map, Value};
 
 use super::row::RowError;
-use super::{Field, FieldType, Schema, document};
+use super::{Field, FieldType, Schema, declared, document};
 use crate::data::StorageKind;
 use crate::msgpack::MsgError;
 
@@ -129,7 +129,12 @@ impl Schema {
         let mut given = Vec::with_capacity(self.fields.len());
         for field in &self.fields {
             match map.get(&field.name).or(field.default.as_ref()) {
-                Some(value) => given.push((field, value)),
+                Some(value) => {
+                    if let FieldType::Text(declared) = &field.ty {
+                        declared::check(declared, value).map_err(|problem| problem.inside(&field.name).of(self))?;
+                    }
+                    given.push((field, value));
+                }
                 None if document::is_optional(field) => {}
                 None => return Err(self.missing(field)),
             }
@@ -197,7 +202,7 @@ impl Problem {
         Self { path: String::new(), expected: expected.into(), found: describe(found) }
     }
 
-    fn inside(mut self, field: &str) -> Self {
+    pub(super) fn inside(mut self, field: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{field}{dot}{}", self.path);
         self

@@ -7,6 +7,7 @@
 
 mod adapter;
 mod check;
+mod declared;
 mod diff;
 mod document;
 mod field_type;

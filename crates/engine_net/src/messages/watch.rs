@@ -79,6 +79,8 @@ pub struct WatchFrame {
     /// Entities that are gone, or left the query. Empty in a keyframe.
     #[serde(with = "super::value::entity_bytes")]
     pub removed: Vec<Entity>,
+    /// The watch ends with this frame, and why: for people. Who still wants to see it opens another one.
+    pub ended: Option<String>,
 }
 message!(WatchFrame, "watch-frame", 1, kib(1008));
 

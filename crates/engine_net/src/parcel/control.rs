@@ -24,6 +24,24 @@ pub struct Missing {
     pub chunks: Vec<u16>,
 }
 
+impl Missing {
+    /// The chunks that are wanted, of so many; none when more numbers are given than may be.
+    #[must_use]
+    pub fn wanted(&self, count: usize) -> Option<Vec<usize>> {
+        if self.chunks.len() > MAX_MISSING {
+            return None;
+        }
+        if self.chunks.is_empty() {
+            return Some((0..count).collect());
+        }
+        let mut wanted: Vec<usize> = self.chunks.iter().map(|number| usize::from(*number)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.retain(|number| *number < count);
+        Some(wanted)
+    }
+}
+
 /// The body of `failed`: the system ended with an error, or panicked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
@@ -58,6 +76,10 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
 mod tests {
     use super::*;
 
+    fn missing_of(chunks: &[u16]) -> Missing {
+        Missing { of: ChunkKind::Job as u8, chunks: chunks.to_vec() }
+    }
+
     #[test]
     fn control_messages_travel() {
         let to = ChunkPrefix {
@@ -75,6 +97,9 @@ mod tests {
         let (prefix, body) = ChunkPrefix::decode(&payload).unwrap();
         assert_eq!((prefix.kind, prefix.job, prefix.chunk, prefix.chunks), (ChunkKind::Missing, 4, 0, 1));
         assert_eq!(decode::<Missing>(body), Ok(missing));
+        assert_eq!(missing_of(&[5, 2, 5, 99]).wanted(9), Some(vec![2, 5]));
+        assert_eq!(missing_of(&[]).wanted(2), Some(vec![0, 1]));
+        assert_eq!(missing_of(&[0; MAX_MISSING + 1]).wanted(9), None);
         assert!(decode::<Failed>(body).is_err());
         assert!(decode::<Missing>(&body[..3]).is_err());
         assert_eq!(ChunkPrefix::decode(&working(&to)).unwrap().0.kind, ChunkKind::Working);

@@ -148,9 +148,11 @@ impl InstanceCore {
         let key = JobKey::from(prefix);
         let id = ChunkPrefix { kind: ChunkKind::Job, ..*prefix }.parcel();
         if let Some(chunks) = self.results.get(&key) {
-            let wanted = |number: usize| missing.chunks.is_empty() || missing.chunks.contains(&(number as u16));
-            let wanted = chunks.iter().enumerate().filter(|(number, _)| wanted(*number));
-            let wanted: Vec<Bytes> = wanted.map(|(_, payload)| payload.clone()).collect();
+            let Some(wanted) = missing.wanted(chunks.len()) else {
+                self.figures.refused += 1;
+                return;
+            };
+            let wanted: Vec<Bytes> = wanted.into_iter().map(|number| chunks[number].clone()).collect();
             wanted.into_iter().for_each(|payload| self.answer(prefix.epoch, payload));
         } else if self.has_job(&key) {
             self.answer(prefix.epoch, control::working(&prefix.answer(ChunkKind::Working)));

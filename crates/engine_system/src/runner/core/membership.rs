@@ -14,6 +14,8 @@ use super::{Answer, InstanceCore, JobKey};
 
 /// Between two registrations that were not answered.
 pub(super) const BACK_OFF: [u64; 5] = [50_000_000, 100_000_000, 250_000_000, 500_000_000, 1_000_000_000];
+/// Registrations that are tried again when an older coordinator answers than the one that said hello.
+pub(super) const BELIEVED: usize = 4;
 /// Between two farewells, while jobs are open.
 pub(super) const FAREWELL: u64 = 100_000_000;
 /// Farewells that nobody answered until it goes without.
@@ -57,12 +59,13 @@ impl InstanceCore {
             self.figures.refused += 1;
             return;
         };
-        if hello.epoch < self.newest_epoch {
-            tracing::warn!(epoch = hello.epoch, newest = self.newest_epoch, "a hello of an epoch that is over");
+        let newest = self.newest_epoch.max(self.said_epoch);
+        if hello.epoch < newest {
+            tracing::warn!(epoch = hello.epoch, newest, "a hello of an epoch that is over");
             return;
         }
         tracing::info!(epoch = hello.epoch, "a coordinator says hello");
-        self.newest_epoch = hello.epoch;
+        self.said_epoch = hello.epoch;
         self.forget_everything();
     }
 
@@ -176,8 +179,8 @@ impl InstanceCore {
 
     fn registered(&mut self, payload: &[u8]) -> Result<(), String> {
         match strict::decode::<RegisterReply>(payload, RegisterReply::LIMIT) {
-            Ok(Reply::Ok(accepted)) if accepted.epoch < self.newest_epoch => {
-                tracing::warn!(epoch = accepted.epoch, newest = self.newest_epoch, "accepted in an epoch that is over");
+            Ok(Reply::Ok(accepted)) if accepted.epoch < self.newest_epoch || self.waits_for_newer(&accepted) => {
+                tracing::warn!(epoch = accepted.epoch, "accepted in an epoch that seems to be over");
                 self.unanswered();
                 Ok(())
             }
@@ -196,13 +199,20 @@ impl InstanceCore {
         }
     }
 
+    /// Whether a newer coordinator said hello than the one that answers. Anybody can say hello, so it is only
+    /// believed for a few tries.
+    fn waits_for_newer(&self, accepted: &Accepted) -> bool {
+        let tries = if let State::Joining { tries, .. } = self.state { tries } else { 0 };
+        accepted.epoch < self.said_epoch && tries < BELIEVED
+    }
+
     fn accepted(&mut self, accepted: Accepted) -> Result<(), String> {
         for (name, system) in &self.systems {
             let adapters = Adapters::of(system.as_ref(), &accepted.components)?;
             self.adapters.insert(name.clone(), Arc::new(adapters));
         }
         tracing::info!(epoch = accepted.epoch, slot = accepted.slot, "registered");
-        self.newest_epoch = accepted.epoch;
+        (self.newest_epoch, self.said_epoch) = (accepted.epoch, accepted.epoch);
         self.tick = accepted.tick;
         self.accepted = Some(accepted);
         self.state = State::Ready;

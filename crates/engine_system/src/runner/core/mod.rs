@@ -72,8 +72,10 @@ pub struct InstanceCore {
     systems: BTreeMap<String, Arc<dyn System>>,
     max_payload: usize,
     state: State,
-    /// The latest epoch that a coordinator was heard of in.
+    /// The latest epoch that it was registered in.
     newest_epoch: u64,
+    /// The epoch of the last hello, which may be anybody's.
+    said_epoch: u64,
     accepted: Option<Accepted>,
     /// For each system, how the world's values become this build's.
     adapters: BTreeMap<String, Arc<Adapters>>,
@@ -106,6 +108,7 @@ impl InstanceCore {
             max_payload,
             state: State::joining(),
             newest_epoch: 0,
+            said_epoch: 0,
             accepted: None,
             adapters: BTreeMap::new(),
             incoming: BTreeMap::new(),

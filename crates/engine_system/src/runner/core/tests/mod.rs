@@ -139,7 +139,7 @@ impl Bench {
         self.compute(work)
     }
 
-    fn compute(&mut self, work: Box<Work>) -> Vec<Said> {
+    fn compute(&mut self, work: Work) -> Vec<Said> {
         let computed = work.run(&|| 0);
         self.core.computed(computed);
         self.said()
@@ -249,14 +249,14 @@ fn shared_input(tick: u64, node: u32, added: &[u32]) -> Vec<Bytes> {
     writer.finish().unwrap()
 }
 
-fn only_work(said: Vec<Said>) -> Box<Work> {
-    let mut works: Vec<Box<Work>> = works(said);
+fn only_work(said: Vec<Said>) -> Work {
+    let mut works = works(said);
     assert_eq!(works.len(), 1, "one job is ready");
     works.remove(0)
 }
 
-fn works(said: Vec<Said>) -> Vec<Box<Work>> {
-    said.into_iter().filter_map(|said| if let Said::Compute(work) = said { Some(work) } else { None }).collect()
+fn works(said: Vec<Said>) -> Vec<Work> {
+    said.into_iter().filter_map(|said| if let Said::Compute(work) = said { Some(*work) } else { None }).collect()
 }
 
 /// Messages of one kind about jobs.
