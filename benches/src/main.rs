@@ -8,6 +8,7 @@ mod allocator;
 mod case;
 mod dist;
 mod ecs;
+mod hash;
 mod measure;
 mod memory;
 mod report;
@@ -76,7 +77,7 @@ fn main() -> Result<()> {
 }
 
 fn chosen(names: &[String]) -> Result<Vec<Case>> {
-    let all: Vec<Case> = [ecs::cases(), memory::cases(), dist::cases()].into_iter().flatten().collect();
+    let all: Vec<Case> = [ecs::cases(), hash::cases(), memory::cases(), dist::cases()].into_iter().flatten().collect();
     let belongs = |case: &Case, name: &str| {
         case.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };

@@ -9,13 +9,9 @@ use crate::measure::Samples;
 
 /// One line while the others are still being measured.
 pub(crate) fn progress(result: &CaseResult) -> String {
-    let best = result.others().map(|(_, samples)| samples.median()).fold(f64::INFINITY, f64::min);
-    match result.ours() {
-        Some(ours) if best.is_finite() => {
-            format!("{}: {:.2} of the best", result.name, ours.median() / best)
-        }
-        _ => format!("{}: done", result.name),
-    }
+    let Some(ours) = result.ours().map(Samples::median) else { return format!("{}: done", result.name) };
+    let others = result.others().map(|(name, samples)| format!("{:.2} of {name}", ours / samples.median()));
+    format!("{}: {}", result.name, others.collect::<Vec<_>>().join(", "))
 }
 
 /// A line for each contender, our own first; the ratio is our cost over theirs.
