@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, never, select};
 use engine_net::client::ConnectError;
 use engine_net::config::ConnectionConfig;
 use engine_net::io::{Io, IoEvent, Lane, Outgoing, PublishError};
+use engine_net::messages::headers::Headers;
 
 use crate::coordinator::{Commit, Coordinator, CoordinatorError, Output};
 use crate::pool::Pool;
@@ -104,17 +105,22 @@ impl Link {
     }
 
     /// Hands a message to the I/O thread; waits while too much is on its way.
-    fn send(&self, lane: usize, subject: String, token: Option<String>, kind: Option<String>, payload: bytes::Bytes) {
+    fn send(
+        &self,
+        lane: usize,
+        subject: String,
+        token: Option<String>,
+        headers: Option<&Headers>,
+        payload: bytes::Bytes,
+    ) {
         let lane = Lane(lane.min(self.lanes) as u8);
         let handle = self.io.handle();
         let mut message = Outgoing::new(subject, payload);
         if let Some(token) = token {
             message = message.reply(handle.reply_subject(lane, &token));
         }
-        if let Some(kind) = kind {
-            let mut headers = engine_net::io::HeaderMap::new();
-            headers.insert("msg-type", kind.as_str());
-            message = message.headers(headers);
+        if let Some(headers) = headers {
+            message = message.headers(headers.into());
         }
         loop {
             match handle.publish(lane, message.clone()) {
@@ -164,9 +170,9 @@ pub fn run(
             }
             match output {
                 Output::Run(job) => pool.start(job),
-                Output::Send { lane, subject, token, kind, payload } => {
+                Output::Send { lane, subject, token, headers, payload } => {
                     if let Some(link) = &link {
-                        link.send(lane, subject, token, kind, payload);
+                        link.send(lane, subject, token, headers.as_ref(), payload);
                     }
                 }
             }
@@ -227,7 +233,8 @@ fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {
         IoEvent::Message(message) => {
             coordinator.set_wall_clock(unix_ms());
             let reply = message.reply.as_ref().map(engine_net::io::WireSubject::as_str);
-            coordinator.message(now, message.subject.as_str(), reply, message.payload.clone());
+            let headers = Headers::from(message.headers.as_ref());
+            coordinator.message_with(now, message.subject.as_str(), reply, &headers, message.payload.clone());
         }
         IoEvent::NoResponders { reply, .. } => {
             // The token is the last three tokens of the reply subject.

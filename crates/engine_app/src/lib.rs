@@ -15,6 +15,7 @@ pub mod merge;
 pub mod plan;
 pub mod pool;
 pub mod receive;
+pub mod record;
 mod roles;
 pub mod schedule;
 pub mod settings;

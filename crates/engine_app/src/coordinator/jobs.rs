@@ -233,7 +233,7 @@ impl Coordinator {
         for (index, payload) in chunks.into_iter().enumerate() {
             bytes += payload.len() as u64;
             let token = token.clone().filter(|_| index == 0);
-            self.out.push_back(Output::Send { lane, subject: subject.clone(), token, kind: None, payload });
+            self.out.push_back(Output::Send { lane, subject: subject.clone(), token, headers: None, payload });
         }
         bytes
     }

@@ -139,6 +139,7 @@ impl Coordinator {
         for job in running.run.plan().nodes[node].jobs.clone() {
             self.free_room(job);
             if let Some(running) = &mut self.running {
+                running.kept.insert(job);
                 running.run.replace(job, JobResult::Held);
             }
         }

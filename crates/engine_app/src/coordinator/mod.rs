@@ -24,11 +24,13 @@
 //! | `watch.rs` | live queries |
 //! | `schemas.rs` | what components look like, for whoever asks |
 
+mod incoming;
 mod jobs;
 mod late;
 mod membership;
 mod registration;
 mod remembered;
+mod replay;
 mod requests;
 mod results;
 mod schemas;
@@ -46,9 +48,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine_component::{World, WorldError, WorldHash};
 use engine_net::messages::Message;
+use engine_net::messages::headers::Headers;
 use engine_net::messages::register::Register;
 use engine_net::parcel::ChunkSizes;
-use engine_net::subject::{Subject, Subjects};
+use engine_net::subject::Subjects;
 use engine_net::{name::NameError, strict};
 use engine_system::{JobError, System};
 
@@ -56,6 +59,7 @@ use crate::event_queue::EventQueues;
 use crate::local::{LocalJob, LocalResult};
 use crate::members::Members;
 use crate::merge::JobResult;
+use crate::record::{Input, KeptShard, TickRecord};
 use crate::schedule::{Registered, Schedule, ScheduleError};
 use crate::settings::Settings;
 use crate::system_entry::SystemEntry;
@@ -81,8 +85,8 @@ pub enum Output {
         subject: String,
         /// Ask for an answer when nobody listens: the token comes back in [`Coordinator::nobody_there`].
         token: Option<String>,
-        /// The type of a control message, for its header.
-        kind: Option<String>,
+        /// The headers of a control message.
+        headers: Option<Headers>,
         /// The payload.
         payload: Bytes,
     },
@@ -142,6 +146,8 @@ struct Running {
     /// Events for the outside.
     emitted: Vec<(engine_component::ComponentId, engine_system::EventBatch)>,
     bytes: u64,
+    /// Jobs that bring nothing: their shards keep their values.
+    kept: std::collections::BTreeSet<u32>,
 }
 
 /// Figures since the start.
@@ -168,7 +174,7 @@ impl Figures {
 }
 
 /// What one committed tick was, for whoever drives the coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
     /// The tick.
     pub tick: u64,
@@ -178,6 +184,8 @@ pub struct Commit {
     pub took_ns: u64,
     /// Bytes that were sent and received for it.
     pub bytes: u64,
+    /// What the tick was given.
+    pub record: TickRecord,
 }
 
 /// The state machine. See the module's text.
@@ -204,6 +212,10 @@ pub struct Coordinator {
     /// When the clock was last told to go on.
     last_clock: u64,
     waiting: Vec<Waiting>,
+    /// What was applied since the last commit.
+    inputs: Vec<Input>,
+    /// The shards that the next tick keeps, since a record says so.
+    replayed: Vec<KeptShard>,
     remembered: Remembered,
     watches: Watches,
     figures: Figures,
@@ -271,6 +283,8 @@ impl Coordinator {
             now: 0,
             last_clock: 0,
             waiting: Vec::new(),
+            inputs: Vec::new(),
+            replayed: Vec::new(),
             remembered: Remembered::default(),
             watches: Watches::default(),
             figures: Figures::default(),
@@ -399,36 +413,6 @@ impl Coordinator {
         self.publish(self.subjects.hello(), &hello);
     }
 
-    /// A message arrived. `now` is the driver's clock, in nanoseconds.
-    pub fn message(&mut self, now: u64, subject: &str, reply: Option<&str>, payload: Bytes) {
-        let subjects = self.subjects.clone();
-        // An answer is published with the coordinator's rights: nobody may choose one of the server's own
-        // subjects for it, or one that the engine listens to.
-        if reply.is_some_and(|reply| reply.starts_with('$') || subjects.covers(reply)) {
-            self.figures.count("refused.reply_subject");
-            tracing::warn!(subject, reply, "a request asks for its answer where none may go");
-            return self.advance(now);
-        }
-        match subjects.parse(subject) {
-            Some(Subject::Changed { epoch, instance }) => self.result_chunk(now, epoch, instance, payload),
-            Some(Subject::Register) => self.register(now, reply, &payload),
-            Some(Subject::Heartbeat) => self.heartbeat(now, &payload),
-            Some(Subject::Leave) => self.leave(now, reply, &payload),
-            Some(Subject::Query) => self.query(reply, &payload),
-            Some(Subject::Schemas) => self.schemas_request(reply, &payload),
-            Some(Subject::WatchRequest) => self.watch_request(now, reply, &payload),
-            Some(Subject::WatchAck { id }) => self.watch_ack(now, id, &payload),
-            Some(Subject::Command { domain, aggregate, action }) => {
-                self.command(reply, domain, aggregate, action, &payload);
-            }
-            Some(Subject::Health { service: engine_net::subject::COORDINATOR } | Subject::Discovery { .. }) => {
-                self.status_request(now, reply);
-            }
-            _ => self.figures.count("refused.unknown_subject"),
-        }
-        self.advance(now);
-    }
-
     /// A job in this process is done.
     pub fn local_done(&mut self, now: u64, job: u32, result: Result<LocalResult, JobError>) {
         let Some(running) = &mut self.running else { return };
@@ -471,8 +455,14 @@ impl Coordinator {
     }
 
     fn publish<M: Message>(&mut self, subject: String, message: &M) {
+        self.publish_with(subject, Headers::of::<M>(), message);
+    }
+
+    fn publish_with<M: Message>(&mut self, subject: String, headers: Headers, message: &M) {
         let payload = Bytes::from(strict::encode(message));
-        self.out.push_back(Output::Send { lane: 0, subject, token: None, kind: Some(M::message_type()), payload });
+        let tick = self.running.as_ref().map_or(self.tick, |running| running.tick);
+        let headers = Some(headers.epoch(self.epoch).tick(tick));
+        self.out.push_back(Output::Send { lane: 0, subject, token: None, headers, payload });
     }
 
     fn answer<M: Message>(&mut self, reply: Option<&str>, message: &M) {

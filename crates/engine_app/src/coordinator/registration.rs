@@ -10,6 +10,7 @@ use engine_net::messages::Problem;
 use engine_net::messages::register::Register;
 
 use super::Coordinator;
+use crate::record::Input;
 use crate::schedule::{Registered, Schedule};
 use crate::system_entry::SystemEntry;
 
@@ -21,8 +22,8 @@ const MAX_TYPES: usize = 16 * 1024;
 /// What a registration would add to the world.
 #[derive(Default)]
 pub(super) struct News {
-    schemas: Vec<Schema>,
-    systems: Vec<SystemDescriptor>,
+    pub(super) schemas: Vec<Schema>,
+    pub(super) systems: Vec<SystemDescriptor>,
 }
 
 impl Coordinator {
@@ -90,6 +91,11 @@ impl Coordinator {
     }
 
     pub(super) fn add(&mut self, news: News) -> Result<(), Problem> {
+        if news.schemas.is_empty() && news.systems.is_empty() {
+            return Ok(());
+        }
+        let arrived = Input::Arrived { schemas: news.schemas.clone(), systems: news.systems.clone() };
+        self.inputs.push(arrived);
         for schema in news.schemas {
             self.world.register_schema(schema).map_err(|error| Problem::new("bad_schema", error))?;
         }

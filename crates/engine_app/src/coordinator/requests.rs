@@ -18,6 +18,7 @@ use super::Coordinator;
 use super::remembered::Memory;
 use crate::ask;
 use crate::members::MemberState;
+use crate::record::Input;
 
 /// Commands that wait for the next tick, at the most.
 const MAX_WAITING: usize = 16 * 1024;
@@ -184,8 +185,11 @@ impl Coordinator {
     pub(super) fn apply_inputs(&mut self) {
         for index in 0..self.waiting.len() {
             if let WaitState::Queued(action) = &self.waiting[index].state {
-                let action = action.clone();
-                let applied = self.apply(action);
+                let (id, action) = (self.waiting[index].id.clone(), action.clone());
+                let applied = self.apply(action.clone());
+                if applied.is_ok() {
+                    self.inputs.push(Input::Command { id, action });
+                }
                 self.waiting[index].state = WaitState::Applied(applied);
                 self.waiting[index].bytes = 0;
             }
@@ -217,7 +221,7 @@ impl Coordinator {
         }
     }
 
-    fn apply(&mut self, action: Action) -> Result<Done, Problem> {
+    pub(super) fn apply(&mut self, action: Action) -> Result<Done, Problem> {
         let entities = match action {
             Action::Spawn { entities } => {
                 let scene = entities.into_iter().map(|components| SceneEntity { number: 0, components }).collect();

@@ -2,6 +2,7 @@
 //! job, to the letter, is refused whole and counted.
 
 use bytes::Bytes;
+use engine_net::messages::headers::Headers;
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::parcel::control::{self, Failed, Missing};
 use engine_net::parcel::{Assembler, Limits, Progress};
@@ -238,6 +239,7 @@ impl Coordinator {
             reason: rejection.reason,
             message: rejection.message.clone(),
         };
-        self.publish(self.subjects.rejected(instance), &message);
+        let headers = Headers::of::<Rejected>().instance(instance);
+        self.publish_with(self.subjects.rejected(instance), headers, &message);
     }
 }

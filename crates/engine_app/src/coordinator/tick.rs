@@ -132,6 +132,7 @@ impl Coordinator {
             shared_sent: BTreeSet::new(),
             emitted: Vec::new(),
             bytes: 0,
+            kept: BTreeSet::new(),
         });
         if !self.members.is_empty() {
             let time = self.time(tick);
@@ -165,11 +166,15 @@ impl Coordinator {
         let entry = &mut self.systems[plan.system];
         entry.run = RunFigures { jobs: plan.jobs.len() as u32, started: now, ..RunFigures::default() };
         let name = entry.name().to_owned();
+        self.keep_replayed(node);
+        let Some(running) = &mut self.running else { return };
+        let open: Vec<u32> = plan.jobs.clone().filter(|job| running.run.is_open(*job)).collect();
+        let entry = &mut self.systems[plan.system];
         let events: Vec<EventBatch> =
             entry.registered.descriptor.reads_events.iter().map(|event| self.events.unread(*event, &name)).collect();
         let Some(system) = entry.local.clone() else {
             running.events.insert(node, events);
-            self.assign_jobs(now, plan.jobs.clone().collect());
+            self.assign_jobs(now, open);
             return;
         };
         let time = self.time(running_tick(&self.running));
@@ -180,8 +185,8 @@ impl Coordinator {
         // schedule keeps whoever writes what this node reads away until then.
         #[expect(unsafe_code, reason = "jobs in this process work on the world's own memory")]
         let shared = Arc::new(unsafe { LocalShared::new(world, entry, &plan, events) });
-        let mut jobs = Vec::with_capacity(plan.jobs.len());
-        for number in plan.jobs.clone() {
+        let mut jobs = Vec::with_capacity(open.len());
+        for number in open {
             let job = &running.run.plan().jobs[number as usize];
             let clock = (time, self.settings.seed);
             // SAFETY: as above; jobs of one node have rows of their own.
@@ -268,7 +273,9 @@ impl Coordinator {
         self.announce(&mut running, &created, &destroyed);
         self.answer_waiting();
         self.show_watches(now);
-        self.commits.push_back(Commit { tick: self.tick, hash: self.hash, took_ns: took, bytes: running.bytes });
+        let record = self.record(&running);
+        let bytes = running.bytes;
+        self.commits.push_back(Commit { tick: self.tick, hash: self.hash, took_ns: took, bytes, record });
         if self.commits.len() > KEPT_TICKS {
             self.commits.pop_front();
         }
@@ -307,6 +314,7 @@ impl Coordinator {
         if let Some(running) = &mut self.running
             && running.run.is_open(job)
         {
+            running.kept.insert(job);
             running.run.stage(job, JobResult::Held);
         }
     }

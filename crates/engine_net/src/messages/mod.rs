@@ -11,6 +11,7 @@ pub mod command;
 pub mod commit;
 pub mod entities;
 pub mod event;
+pub mod headers;
 pub mod heartbeat;
 pub mod hello;
 pub mod query;

@@ -35,6 +35,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use engine_net::client::ConnectError;
 use engine_net::config::ConnectionConfig;
 use engine_net::io::{Io, IoEvent, IoHandle, IoMessage, Lane, Outgoing, RequestId};
+use engine_net::messages::Message;
+use engine_net::messages::headers::Headers;
+use engine_net::messages::heartbeat::Heartbeat;
+use engine_net::messages::hello::Hello;
+use engine_net::messages::register::{Leave, Register};
+use engine_net::messages::rejected::Rejected;
 use engine_net::subject::{Subject, Subjects};
 
 use crate::System;
@@ -300,15 +306,20 @@ impl Runner {
                     let subject = self.subjects.changed(epoch, self.core.name());
                     self.publish(OUT, Outgoing::new(subject, payload));
                 }
-                Answer::Heartbeat(payload) => self.publish(IN, Outgoing::new(self.subjects.heartbeat(), payload)),
-                Answer::Register(payload) => self.ask(self.subjects.register(), payload),
-                Answer::Leave(payload) => self.ask(self.subjects.leave(), payload),
+                Answer::Heartbeat(payload) => {
+                    let message = Outgoing::new(self.subjects.heartbeat(), payload);
+                    let headers = self.core.headers::<Heartbeat>();
+                    self.publish(IN, message.headers((&headers).into()));
+                }
+                Answer::Register(payload) => self.ask::<Register>(self.subjects.register(), payload),
+                Answer::Leave(payload) => self.ask::<Leave>(self.subjects.leave(), payload),
             }
         }
     }
 
-    fn ask(&mut self, subject: String, payload: Vec<u8>) {
-        match self.handle.request(IN, Outgoing::new(subject, payload), Duration::from_secs(3)) {
+    fn ask<M: Message>(&mut self, subject: String, payload: Vec<u8>) {
+        let message = Outgoing::new(subject, payload).headers((&self.core.headers::<M>()).into());
+        match self.handle.request(IN, message, Duration::from_secs(3)) {
             Ok(id) => self.asked = Some(id),
             Err(error) => {
                 tracing::debug!(%error, "the coordinator can't be asked now");
@@ -353,11 +364,12 @@ impl Runner {
     }
 
     fn message(&mut self, now: u64, message: &IoMessage) {
+        let headers = Headers::from(message.headers.as_ref());
         match self.subjects.clone().parse(message.subject.as_str()) {
             Some(Subject::Schedule { .. }) => self.core.chunk(now, message.payload.clone()),
-            Some(Subject::Hello) => self.core.hello(&message.payload),
-            Some(Subject::Rejected { .. }) => self.core.rejected(&message.payload),
-            _ => {}
+            Some(Subject::Hello) if headers.is::<Hello>() => self.core.hello(&message.payload),
+            Some(Subject::Rejected { .. }) if headers.is::<Rejected>() => self.core.rejected(&message.payload),
+            _ => tracing::warn!(subject = message.subject.as_str(), "a message of another version is not read"),
         }
     }
 }

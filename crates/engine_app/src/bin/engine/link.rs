@@ -4,16 +4,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use async_nats::{Event, HeaderMap, Request, RequestErrorKind};
+use async_nats::{Event, Request, RequestErrorKind};
 use engine_app::tool::schemas::Schemas;
 use engine_net::Subjects;
 use engine_net::client::{self, Connection};
 use engine_net::config::ConnectionConfig;
 use engine_net::messages::command::{Action, Command, DOMAIN, Done};
+use engine_net::messages::headers::Headers;
 use engine_net::messages::query::{QueryPage, QueryRequest};
 use engine_net::messages::schemas::{SchemaPage, SchemasRequest};
 use engine_net::messages::status::{SimState, Status, StatusReply};
-use engine_net::messages::{MESSAGE_TYPE, Message, Reply};
+use engine_net::messages::{Message, Reply};
 use tokio::sync::Notify;
 
 use crate::Common;
@@ -108,9 +109,7 @@ impl Link {
     ) -> Result<bytes::Bytes, Silence> {
         let mut request = Request::new().timeout(patience);
         if let Some(message) = message {
-            let mut headers = HeaderMap::new();
-            headers.insert(MESSAGE_TYPE, M::message_type().as_str());
-            request = request.headers(headers).payload(message.encode().into());
+            request = request.headers((&Headers::of::<M>()).into()).payload(message.encode().into());
         }
         let ours = [subject.as_str(), self.inbox.as_str()];
         tokio::select! {

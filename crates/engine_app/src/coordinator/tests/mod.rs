@@ -4,5 +4,6 @@
 mod deadlines;
 mod jobs;
 mod membership;
+mod replay;
 mod requests;
 mod script;

@@ -22,6 +22,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine_net::messages::Message;
+use engine_net::messages::headers::Headers;
 use engine_net::messages::register::Accepted;
 use engine_net::parcel::{Missing, Parcel, control};
 use engine_net::prefix::ParcelId;
@@ -133,6 +135,16 @@ impl InstanceCore {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The headers of a message of this instance.
+    #[must_use]
+    pub fn headers<M: Message>(&self) -> Headers {
+        let headers = Headers::of::<M>().instance(&self.name);
+        match &self.accepted {
+            Some(accepted) => headers.epoch(accepted.epoch).tick(self.tick),
+            None => headers,
+        }
     }
 
     /// The next thing to be done.

@@ -1,0 +1,84 @@
+//! What arrives: which message goes where, and what is not even read.
+
+use bytes::Bytes;
+use engine_net::messages::command::Command;
+use engine_net::messages::headers::Headers;
+use engine_net::messages::heartbeat::Heartbeat;
+use engine_net::messages::query::QueryRequest;
+use engine_net::messages::register::{Leave, Register};
+use engine_net::messages::schemas::SchemasRequest;
+use engine_net::messages::watch::{WatchAck, WatchRequest};
+use engine_net::messages::{Problem, Reply};
+use engine_net::strict;
+use engine_net::subject::{COORDINATOR, Subject};
+
+use super::{Coordinator, Output};
+
+impl Coordinator {
+    /// A message without headers arrived; see [`Self::message_with`].
+    pub fn message(&mut self, now: u64, subject: &str, reply: Option<&str>, payload: Bytes) {
+        self.message_with(now, subject, reply, &Headers::default(), payload);
+    }
+
+    /// A message arrived. `now` is the driver's clock, in nanoseconds.
+    pub fn message_with(&mut self, now: u64, subject: &str, reply: Option<&str>, headers: &Headers, payload: Bytes) {
+        let subjects = self.subjects.clone();
+        // An answer is published with the coordinator's rights: nobody may choose one of the server's own
+        // subjects for it, or one that the engine listens to.
+        if reply.is_some_and(|reply| reply.starts_with('$') || subjects.covers(reply)) {
+            self.figures.count("refused.reply_subject");
+            tracing::warn!(subject, reply, "a request asks for its answer where none may go");
+            return self.advance(now);
+        }
+        let subject = subjects.parse(subject);
+        if !subject.as_ref().is_none_or(|subject| is_readable(subject, headers)) {
+            self.refuse_version(reply, headers);
+            return self.advance(now);
+        }
+        match subject {
+            Some(Subject::Changed { epoch, instance }) => self.result_chunk(now, epoch, instance, payload),
+            Some(Subject::Register) => self.register(now, reply, &payload),
+            Some(Subject::Heartbeat) => self.heartbeat(now, &payload),
+            Some(Subject::Leave) => self.leave(now, reply, &payload),
+            Some(Subject::Query) => self.query(reply, &payload),
+            Some(Subject::Schemas) => self.schemas_request(reply, &payload),
+            Some(Subject::WatchRequest) => self.watch_request(now, reply, &payload),
+            Some(Subject::WatchAck { id }) => self.watch_ack(now, id, &payload),
+            Some(Subject::Command { domain, aggregate, action }) => {
+                self.command(reply, domain, aggregate, action, &payload);
+            }
+            Some(Subject::Health { service: COORDINATOR } | Subject::Discovery { .. }) => {
+                self.status_request(now, reply);
+            }
+            _ => self.figures.count("refused.unknown_subject"),
+        }
+        self.advance(now);
+    }
+
+    /// A message of another version may mean something else by the same words.
+    fn refuse_version(&mut self, reply: Option<&str>, headers: &Headers) {
+        let version = headers.msg_type.as_deref().unwrap_or_default();
+        self.figures.count("refused.version");
+        tracing::warn!(version, "a message of a type or version that does not belong there");
+        let Some(reply) = reply else { return };
+        let text = format!("`{}` is not what is read on this subject: use the same engine", version.escape_debug());
+        let answer: Reply<()> = Reply::Error(Problem::new("version", text));
+        let (subject, payload) = (reply.to_owned(), strict::encode(&answer).into());
+        self.out.push_back(Output::Send { lane: 0, subject, token: None, headers: None, payload });
+    }
+}
+
+/// Whether the headers, when there are any, name the message that belongs to the subject.
+fn is_readable(subject: &Subject<'_>, headers: &Headers) -> bool {
+    match subject {
+        Subject::Register => headers.is::<Register>(),
+        Subject::Heartbeat => headers.is::<Heartbeat>(),
+        Subject::Leave => headers.is::<Leave>(),
+        Subject::Query => headers.is::<QueryRequest>(),
+        Subject::Schemas => headers.is::<SchemasRequest>(),
+        Subject::WatchRequest => headers.is::<WatchRequest>(),
+        Subject::WatchAck { .. } => headers.is::<WatchAck>(),
+        Subject::Command { .. } => headers.is::<Command>(),
+        _ => true,
+    }
+}

@@ -1,0 +1,82 @@
+//! What a tick was given from outside: all that a replay needs to come to the same world again.
+//!
+//! Systems, plugins and the start of a world are the program's. What comes from elsewhere is recorded: types and
+//! systems that arrive, commands, and which shards kept their values because nobody computed them in time. Who
+//! computed the others has no part in what comes out.
+
+use engine_component::{Schema, WorldHash};
+use engine_net::descriptor::SystemDescriptor;
+use engine_net::messages::command::Action;
+use serde::{Deserialize, Serialize};
+
+/// The inputs of one tick, and the hash of the world after it.
+///
+/// [`Coordinator::replay`](crate::coordinator::Coordinator::replay) makes a tick of it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TickRecord {
+    /// The reign in which it was committed.
+    pub epoch: u64,
+    /// The tick.
+    pub tick: u64,
+    /// What was applied since the tick before, in order.
+    pub inputs: Vec<Input>,
+    /// Shards that kept their values, by the order of nodes and shards.
+    pub kept: Vec<KeptShard>,
+    /// The hash of the world after the tick.
+    pub hash: WorldHash,
+}
+
+/// Something from outside that changed the world.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// An instance brought types and systems that the world did not have.
+    Arrived {
+        /// Components, events and resources.
+        schemas: Vec<Schema>,
+        /// Systems.
+        systems: Vec<SystemDescriptor>,
+    },
+    /// A command that was accepted.
+    Command {
+        /// The id that its sender gave it.
+        id: String,
+        /// What it does.
+        action: Action,
+    },
+}
+
+/// A shard whose job brought nothing: its deadline was over, it was given up, or its system was skipped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeptShard {
+    /// The system.
+    pub system: String,
+    /// The number of the shard among those of the system in that tick.
+    pub shard: u32,
+}
+
+/// Why a record can't be replayed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// The records have a gap, or are of another world.
+    #[error("the record is of tick {record}; the next tick of this world is {next}")]
+    Tick {
+        /// The record's.
+        record: u64,
+        /// The world's.
+        next: u64,
+    },
+    /// A tick is going on.
+    #[error("a tick is going on: records are replayed between ticks")]
+    Running,
+    /// What was accepted then is refused now.
+    #[error("tick {tick}: input {number} is refused now, and was not then: {reason}")]
+    Refused {
+        /// The tick.
+        tick: u64,
+        /// The number of the input.
+        number: usize,
+        /// Why.
+        reason: String,
+    },
+}
