@@ -128,11 +128,13 @@ pub(crate) struct Entities {
     pages: Vec<Page>,
     next: u64,
     live: usize,
+    /// Who was removed, when somebody wants to know.
+    removed: Option<Vec<Entity>>,
 }
 
 impl Default for Entities {
     fn default() -> Self {
-        Self { pages: Vec::new(), next: 1, live: 0 }
+        Self { pages: Vec::new(), next: 1, live: 0, removed: None }
     }
 }
 
@@ -197,9 +199,17 @@ impl Entities {
         *slot = location;
     }
 
+    /// Entities that were removed since the last call; the first call begins it.
+    pub(crate) fn take_removed(&mut self) -> Vec<Entity> {
+        self.removed.replace(Vec::new()).unwrap_or_default()
+    }
+
     pub(crate) fn remove(&mut self, entity: Entity) {
         if self.get(entity).is_none() {
             return;
+        }
+        if let Some(removed) = &mut self.removed {
+            removed.push(entity);
         }
         let number = entity.to_bits() as usize;
         let page = &mut self.pages[number / PAGE];

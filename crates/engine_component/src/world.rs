@@ -158,6 +158,26 @@ impl World {
         self.entities.get(entity).is_some_and(|location| self.table(location.table).column_index(component).is_some())
     }
 
+    /// Entities that were despawned since the last call, in order. They are noted from the first call on, so
+    /// whoever calls once goes on calling.
+    ///
+    /// ```
+    /// # use engine_component::{Component, World};
+    /// # #[derive(Component, Clone, Copy)]
+    /// # #[component(name = "doc.Alive")]
+    /// # struct Alive;
+    /// let mut world = World::new();
+    /// let entity = world.spawn(Alive);
+    /// assert!(world.take_despawned().is_empty());
+    /// world.despawn(entity)?;
+    /// assert_eq!(world.take_despawned(), [entity]);
+    /// assert!(world.take_despawned().is_empty());
+    /// # Ok::<(), engine_component::WorldError>(())
+    /// ```
+    pub fn take_despawned(&mut self) -> Vec<Entity> {
+        self.entities.take_removed()
+    }
+
     /// The number that the next entity gets.
     #[must_use]
     pub fn next_entity(&self) -> u64 {

@@ -24,6 +24,7 @@
 //! | `watch.rs` | live queries |
 //! | `schemas.rs` | what components look like, for whoever asks |
 
+mod announce;
 mod incoming;
 mod jobs;
 mod late;
@@ -212,6 +213,8 @@ pub struct Coordinator {
     /// When the clock was last told to go on.
     last_clock: u64,
     waiting: Vec<Waiting>,
+    /// The first entity that was not announced.
+    announced: u64,
     /// What was applied since the last commit.
     inputs: Vec<Input>,
     /// The shards that the next tick keeps, since a record says so.
@@ -283,6 +286,7 @@ impl Coordinator {
             now: 0,
             last_clock: 0,
             waiting: Vec::new(),
+            announced: 1,
             inputs: Vec::new(),
             replayed: Vec::new(),
             remembered: Remembered::default(),
@@ -295,6 +299,7 @@ impl Coordinator {
             wall_clock_ms: None,
         };
         coordinator.reschedule()?;
+        coordinator.begin_announcing();
         Ok(coordinator)
     }
 

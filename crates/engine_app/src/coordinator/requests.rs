@@ -5,14 +5,11 @@ use engine_component::commands::CommandBuffer;
 use engine_component::schema::{FieldType, Schema};
 use engine_component::{ComponentId, Entity, StorageKind, WorldError, msgpack};
 use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, MAX_ID, MAX_SPAWNED, SceneEntity};
-use engine_net::messages::entities::{Created, CreatedBatch, Destroyed, MAX_ENTITIES};
-use engine_net::messages::event::Events;
 use engine_net::messages::query::{QueryReply, QueryRequest};
 use engine_net::messages::status::{InstanceStatus, SimState, Status, StatusReply, SystemStatus};
-use engine_net::messages::value::{Blob, Components};
+use engine_net::messages::value::Components;
 use engine_net::messages::{Message, Problem, Reply};
 use engine_net::strict;
-use engine_system::EventBatch;
 
 use super::Coordinator;
 use super::remembered::Memory;
@@ -26,8 +23,6 @@ const MAX_WAITING: usize = 16 * 1024;
 const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Queries that wait for the end of the open tick, at the most.
 const MAX_QUERIES: usize = 256;
-/// Bytes of event records in one message.
-const EVENT_BYTES: usize = 512 << 10;
 
 /// A command that waits: for the tick that applies it, or for that one's commit.
 pub(super) struct Waiting {
@@ -177,6 +172,7 @@ impl Coordinator {
         if self.waiting.iter().any(queued) && self.stands_still() {
             self.apply_inputs();
             self.hash = self.whole_hash();
+            self.announce_entities();
             self.answer_waiting();
         }
     }
@@ -431,57 +427,6 @@ impl Coordinator {
                     silent_ms: now.saturating_sub(member.last_heard) / 1_000_000,
                 })
                 .collect(),
-        }
-    }
-
-    /// Whether anybody can listen: a world without a broker has no audience.
-    pub(super) fn has_audience(&self) -> bool {
-        self.epoch > 0
-    }
-
-    pub(super) fn announce_entities(&mut self, created: &[Entity], destroyed: &[Entity]) {
-        let (epoch, tick) = (self.epoch, self.tick);
-        for entities in created.chunks(MAX_ENTITIES) {
-            let mut batches = std::collections::BTreeMap::<u64, CreatedBatch>::new();
-            for entity in entities {
-                let Some(location) = self.world.location(*entity) else { continue };
-                let table = self.world.table(location.table);
-                let batch = batches
-                    .entry(table.archetype().to_bits())
-                    .or_insert_with(|| CreatedBatch { archetype: table.components().to_vec(), entities: Vec::new() });
-                batch.entities.push(*entity);
-            }
-            let message = Created { epoch, tick, batches: batches.into_values().collect() };
-            self.publish(self.subjects.entity_create(), &message);
-        }
-        for entities in destroyed.chunks(MAX_ENTITIES) {
-            self.publish(self.subjects.entity_destroy(), &Destroyed { epoch, tick, entities: entities.to_vec() });
-        }
-    }
-
-    pub(super) fn announce_events(&mut self, emitted: Vec<(ComponentId, EventBatch)>) {
-        let mut first = std::collections::BTreeMap::<ComponentId, u32>::new();
-        for (event, batch) in emitted {
-            let Some(schema) = self.world.schema(event).cloned() else { continue };
-            let number = first.entry(event).or_default();
-            if batch.is_empty() || batch.byte_len() > EVENT_BYTES {
-                *number += batch.len() as u32;
-                if !batch.is_empty() {
-                    self.figures.count("unannounced_events");
-                }
-                continue;
-            }
-            let message = Events {
-                epoch: self.epoch,
-                tick: self.tick,
-                first: *number,
-                count: batch.len() as u32,
-                records: Blob::from(batch.bytes().to_vec()),
-                schema,
-            };
-            *number += batch.len() as u32;
-            let subject = self.subjects.event(&message.schema.name);
-            self.publish(subject, &message);
         }
     }
 }

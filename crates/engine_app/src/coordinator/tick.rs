@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine_component::{ComponentId, Entity, WorldHash};
-use engine_net::messages::commit::Commit as CommitMessage;
 use engine_net::messages::tick::Tick;
 use engine_system::{EventBatch, Time};
 use xxhash_rust::xxh3::Xxh3;
@@ -247,15 +246,12 @@ impl Coordinator {
     fn commit(&mut self, now: u64) {
         let Some(mut running) = self.running.take() else { return };
         self.world.advance_version();
-        let (mut created, mut destroyed) = (Vec::new(), Vec::new());
         let mut first = self.world.reserve_entities(running.spawns());
         for recorded in running.commands.values() {
             let applied = self.world.apply_reserved(&recorded.bytes, first);
             first = Entity::from_bits(first.to_bits() + u64::from(recorded.spawns));
             match applied {
                 Ok(applied) => {
-                    created.extend(applied.spawned);
-                    destroyed.extend(applied.despawned);
                     *self.figures.counters.entry("missed_commands".into()).or_default() += u64::from(applied.missed);
                 }
                 // Records of instances were checked when they came: this one is of a system in this process.
@@ -270,7 +266,7 @@ impl Coordinator {
         self.hash = self.whole_hash();
         let took = now.saturating_sub(running.started);
         self.note_figures(now, took, &running);
-        self.announce(&mut running, &created, &destroyed);
+        self.announce(&mut running);
         self.answer_waiting();
         self.show_watches(now);
         let record = self.record(&running);
@@ -317,18 +313,6 @@ impl Coordinator {
             running.kept.insert(job);
             running.run.stage(job, JobResult::Held);
         }
-    }
-
-    /// Tells the outside what the tick brought.
-    fn announce(&mut self, running: &mut Running, created: &[Entity], destroyed: &[Entity]) {
-        if !self.has_audience() {
-            return;
-        }
-        let commit =
-            CommitMessage { epoch: self.epoch, tick: self.tick, hash: self.hash, entities: self.world.len() as u64 };
-        self.publish(self.subjects.commit(), &commit);
-        self.announce_entities(created, destroyed);
-        self.announce_events(std::mem::take(&mut running.emitted));
     }
 }
 

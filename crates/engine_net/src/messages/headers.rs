@@ -100,6 +100,6 @@ impl From<&Headers> for crate::io::HeaderMap {
 #[cfg(feature = "client")]
 impl From<Option<&crate::io::HeaderMap>> for Headers {
     fn from(map: Option<&crate::io::HeaderMap>) -> Self {
-        map.map_or_else(Self::default, |map| Self::read(|name| map.get(name).map(|value| value.as_str())))
+        map.map_or_else(Self::default, |map| Self::read(|name| map.get(name).map(async_nats::HeaderValue::as_str)))
     }
 }
