@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{RecvTimeoutError, never, select};
 use engine_net::client::ConnectError;
 use engine_net::config::ConnectionConfig;
-use engine_net::io::{Io, IoEvent, Lane, Outgoing, PublishError};
-use engine_net::messages::headers::Headers;
+use engine_net::headers::Headers;
+use engine_net::io::{Helper, Io, IoEvent, Lane, Outgoing, PublishError};
 
 use crate::coordinator::{Commit, Coordinator, CoordinatorError, Output};
 use crate::pool::Pool;
@@ -71,7 +71,7 @@ const MAX_OUTPUTS: usize = 128;
 /// The connection side of a run.
 struct Link {
     io: Io,
-    events: Receiver<IoEvent>,
+    events: Helper,
     lanes: usize,
 }
 
@@ -101,18 +101,20 @@ impl Link {
                 .subscribe_blocking(Lane(0), subject, queue, PATIENCE)
                 .map_err(|error| RunError::Io { what: "subscribing", reason: error.to_string() })?;
         }
+        let events = Helper::new(io.handle(), events);
         Ok(Self { io, events, lanes })
     }
 
     /// Hands a message to the I/O thread; waits while too much is on its way.
     fn send(
-        &self,
+        &mut self,
         lane: usize,
         subject: String,
         token: Option<String>,
         headers: Option<&Headers>,
         payload: bytes::Bytes,
     ) {
+        self.events.sent(payload.len());
         let lane = Lane(lane.min(self.lanes) as u8);
         let handle = self.io.handle();
         let mut message = Outgoing::new(subject, payload);
@@ -150,7 +152,7 @@ pub fn run(
 ) -> Result<(), RunError> {
     let started = Instant::now();
     let clock = || started.elapsed().as_nanos() as u64 + 1;
-    let link = connection.map(|config| Link::open(coordinator, config)).transpose()?;
+    let mut link = connection.map(|config| Link::open(coordinator, config)).transpose()?;
     let pool = Pool::new(coordinator.settings().threads);
     let nothing = never();
     if link.is_some() {
@@ -158,20 +160,23 @@ pub fn run(
     }
     coordinator.clock(clock());
     let mut look_at = 0;
+    // Jobs in this process that are not done.
+    let mut local = 0_usize;
     loop {
         while let Some(output) = coordinator.next_output() {
             // Results are taken while jobs are being sent, as long as what follows from them finds its way out.
-            while let Some(event) = link
-                .as_ref()
-                .filter(|_| coordinator.outputs() < MAX_OUTPUTS)
-                .and_then(|link| link.events.try_recv().ok())
+            while let Some(event) =
+                link.as_mut().filter(|_| coordinator.outputs() < MAX_OUTPUTS).and_then(|link| link.events.take())
             {
                 handle_event(coordinator, clock(), event);
             }
             match output {
-                Output::Run(job) => pool.start(job),
+                Output::Run(job) => {
+                    local += 1;
+                    pool.start(job);
+                }
                 Output::Send { lane, subject, token, headers, payload } => {
-                    if let Some(link) = &link {
+                    if let Some(link) = &mut link {
                         link.send(lane, subject, token, headers.as_ref(), payload);
                     }
                 }
@@ -189,6 +194,10 @@ pub fn run(
         if coordinator.is_finished() && (!linger || link.is_none() || stop.is_asked()) {
             break;
         }
+        if let Some(link) = link.as_mut().filter(|_| local > 0) {
+            // Systems compute here: bytes are moved by their own thread meanwhile.
+            link.events.release();
+        }
         let worked = pool.work();
         let now = clock();
         if now >= look_at {
@@ -200,17 +209,27 @@ pub fn run(
         }
         let wait =
             if worked { Duration::ZERO } else { Duration::from_nanos(coordinator.wake_at(now).saturating_sub(now)) };
-        let events = link.as_ref().map_or(&nothing, |link| &link.events);
+        if let Some(link) = link.as_mut().filter(|_| local == 0) {
+            match link.events.wait(wait) {
+                Ok(event) => handle_event(coordinator, clock(), event),
+                Err(RecvTimeoutError::Timeout) => coordinator.clock(clock()),
+                Err(RecvTimeoutError::Disconnected) => return Err(connection_ended()),
+            }
+            continue;
+        }
+        let events = link.as_ref().map_or(&nothing, |link| link.events.events());
         select! {
             recv(pool.done()) -> done => if let Ok((job, result)) = done {
+                local = local.saturating_sub(1);
                 coordinator.local_done(clock(), job, result);
                 while let Ok((job, result)) = pool.done().try_recv() {
+                    local = local.saturating_sub(1);
                     coordinator.local_done(clock(), job, result);
                 }
             },
             recv(events) -> event => match event {
                 Ok(event) => handle_event(coordinator, clock(), event),
-                Err(_) => return Err(RunError::Io { what: "the connection", reason: "the I/O thread has ended".into() }),
+                Err(_) => return Err(connection_ended()),
             },
             default(wait) => coordinator.clock(clock()),
         }
@@ -221,6 +240,10 @@ pub fn run(
         let _ = link.io.close(PATIENCE);
     }
     Ok(())
+}
+
+fn connection_ended() -> RunError {
+    RunError::Io { what: "the connection", reason: "the I/O thread has ended".into() }
 }
 
 fn unix_ms() -> u64 {

@@ -5,6 +5,7 @@
 //! is used, nothing is allocated because a message says so, and nothing panics.
 //!
 //! * [`subject`]: which subject carries what.
+//! * [`headers`]: what a receiver knows of a control message without decoding it.
 //! * [`messages`]: the control messages, MessagePack maps, and their versions.
 //! * [`parcel`]: jobs, shared inputs and results, that travel as numbered chunks.
 //! * [`descriptor`]: how a system declares itself.
@@ -12,6 +13,7 @@
 //! `docs/protocol.md` describes the same for other languages.
 
 pub mod descriptor;
+pub mod headers;
 pub mod messages;
 pub mod name;
 pub mod parcel;

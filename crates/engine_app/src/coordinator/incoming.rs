@@ -1,8 +1,8 @@
 //! What arrives: which message goes where, and what is not even read.
 
 use bytes::Bytes;
+use engine_net::headers::Headers;
 use engine_net::messages::command::Command;
-use engine_net::messages::headers::Headers;
 use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::query::QueryRequest;
 use engine_net::messages::register::{Leave, Register};

@@ -48,8 +48,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine_component::{World, WorldError, WorldHash};
+use engine_net::headers::Headers;
 use engine_net::messages::Message;
-use engine_net::messages::headers::Headers;
 use engine_net::messages::register::Register;
 use engine_net::parcel::ChunkSizes;
 use engine_net::subject::Subjects;

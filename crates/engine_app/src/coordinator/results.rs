@@ -2,7 +2,7 @@
 //! job, to the letter, is refused whole and counted.
 
 use bytes::Bytes;
-use engine_net::messages::headers::Headers;
+use engine_net::headers::Headers;
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::parcel::control::{self, Failed, Missing};
 use engine_net::parcel::{Assembler, Limits, Progress};

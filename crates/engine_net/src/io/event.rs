@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 use thiserror::Error;
 
-use super::{Lane, RequestId, SubscriptionId};
+use super::{Lane, RequestId, SubscriptionId, turns::Turns};
 use crate::client::ServerFacts;
 
 /// Everything that the I/O thread reports. Events of one subscription keep their order.
@@ -228,6 +228,7 @@ impl Drop for Held {
 pub(super) struct EventSink {
     sender: Sender<IoEvent>,
     held: Arc<AtomicUsize>,
+    turns: Arc<Turns>,
     max_events: usize,
     max_bytes: usize,
 }
@@ -237,13 +238,25 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 impl EventSink {
     pub(super) fn new(sender: Sender<IoEvent>, max_events: usize, max_bytes: usize) -> Self {
-        Self { sender, held: Arc::default(), max_events: max_events.max(1), max_bytes }
+        Self { sender, held: Arc::default(), turns: Arc::default(), max_events: max_events.max(1), max_bytes }
     }
 
     /// Takes an event whatever waits: for those that must not be lost, and are few.
     pub(super) fn now(&self, event: IoEvent) {
         // Without a receiver nobody wants to know.
         let _ = self.sender.send(event);
+        self.turns.event();
+    }
+
+    pub(super) fn turns(&self) -> Arc<Turns> {
+        self.turns.clone()
+    }
+
+    /// Waits until there is an event that was not taken, or none will come any more.
+    pub(super) async fn until_event(&self) {
+        while self.sender.is_empty() && !self.turns.is_over() {
+            self.turns.arrived().await;
+        }
     }
 
     /// Waits until there is room: for messages.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::ThreadId,
@@ -15,7 +15,7 @@ use async_nats::Subject;
 use bytes::Bytes;
 use crossbeam_channel::bounded;
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, Runtime},
     sync::oneshot,
     task::{AbortHandle, JoinHandle},
 };
@@ -42,12 +42,17 @@ pub(super) struct Shared {
     pub(super) lanes: Vec<LaneState>,
     pub(super) sink: EventSink,
     pub(super) runtime: Handle,
+    /// The same, to be run by who helps; gone when the thread ends.
+    driver: Weak<Runtime>,
     pub(super) thread: ThreadId,
     closed: AtomicBool,
     closing: Mutex<Option<oneshot::Sender<Closing>>>,
     next_id: AtomicU64,
     subscriptions: Mutex<BTreeMap<u64, AbortHandle>>,
 }
+
+/// What the runtime's timers may be late.
+const TIMER: Duration = Duration::from_millis(1);
 
 impl IoHandle {
     /// How many lanes there are.
@@ -59,7 +64,36 @@ impl IoHandle {
     /// Hands over a message to be sent. Never blocks: what can't be accepted is refused, see
     /// [`PublishError`]. Messages of one lane keep their order.
     pub fn publish(&self, lane: Lane, message: Outgoing) -> Result<(), PublishError> {
-        self.shared.open_lane(lane)?.push(message)
+        let sent = self.shared.open_lane(lane)?.push(message);
+        if matches!(sent, Err(PublishError::Full { .. })) {
+            // Who tries again without a pause waits for the I/O thread.
+            self.release();
+        }
+        sent
+    }
+
+    /// Moves bytes on this thread until there is an event, or for almost so long. From then on nothing moves
+    /// until this is called again, or [`Self::release`].
+    pub(super) fn help(&self, limit: Duration) {
+        self.shared.assert_other_thread();
+        let Some(driver) = self.shared.driver.upgrade() else { return };
+        if !self.shared.sink.turns().take() {
+            return;
+        }
+        driver.block_on(async {
+            if limit < TIMER {
+                // What is there is moved, and no more.
+                tokio::task::yield_now().await;
+            } else {
+                // Whether it came in time is seen where it is taken.
+                let _ = tokio::time::timeout(limit - TIMER, self.shared.sink.until_event()).await;
+            }
+        });
+    }
+
+    /// Leaves the I/O to its thread, whoever helped: see [`Helper`](super::Helper).
+    pub fn release(&self) {
+        self.shared.sink.turns().release();
     }
 
     /// A reply subject on the lane's inbox. What is published there arrives as [`IoEvent::Message`]; if
@@ -144,6 +178,7 @@ impl IoHandle {
     ) -> Result<SubscriptionId, RequestError> {
         self.shared.open_lane(lane)?;
         self.shared.assert_other_thread();
+        self.release();
         let id = SubscriptionId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = bounded(1);
         let (shared, subject, queue) = (self.shared.clone(), subject.into(), queue.map(Into::into));
@@ -217,11 +252,17 @@ impl LaneState {
 }
 
 impl Shared {
-    pub(super) fn new(lanes: Vec<LaneState>, sink: EventSink, closing: oneshot::Sender<Closing>) -> Self {
+    pub(super) fn new(
+        lanes: Vec<LaneState>,
+        sink: EventSink,
+        closing: oneshot::Sender<Closing>,
+        driver: Weak<Runtime>,
+    ) -> Self {
         Self {
             lanes,
             sink,
             runtime: Handle::current(),
+            driver,
             thread: std::thread::current().id(),
             closed: AtomicBool::new(false),
             closing: Mutex::new(Some(closing)),
@@ -254,6 +295,7 @@ impl Shared {
 
     fn request_blocking(&self, state: &LaneState, message: Option<Outgoing>, limit: Duration) -> Answer {
         self.assert_other_thread();
+        self.sink.turns().release();
         let id = self.new_request();
         let (sender, receiver) = bounded(1);
         state.waiters.insert(id, Waiter::Thread(sender));
@@ -323,6 +365,7 @@ impl Shared {
     /// Tells the thread to end, and waits until the last fences are answered.
     pub(super) fn close(&self, deadline: Instant) -> Result<(), RequestError> {
         self.closed.store(true, Ordering::Release);
+        self.sink.turns().end();
         let closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (sender, receiver) = bounded(1);
         let told = closing.is_some_and(|closing| closing.send((deadline, sender)).is_ok());

@@ -3,7 +3,8 @@
 //! Systems compute for milliseconds, and a connection whose runtime isn't polled for that long is cut off
 //! by the server. So all connections ("lanes") of a process live on one thread with a single-threaded
 //! runtime, and nothing else runs there. Other threads hand it messages through [`IoHandle`] and take
-//! [`IoEvent`]s from a channel; one wake-up each way, and no call blocks unless its name says so.
+//! [`IoEvent`]s from a channel; one wake-up each way, and no call blocks unless its name says so. A thread
+//! that has nothing to do but to wait may save the wake-ups: see [`Helper`].
 //!
 //! What is bounded, and what happens at the bound:
 //!
@@ -22,6 +23,7 @@ mod handle;
 mod lane;
 mod outbox;
 mod thread;
+mod turns;
 mod waiters;
 
 use std::{
@@ -34,6 +36,7 @@ pub use async_nats::{HeaderMap, Subject as WireSubject};
 use crossbeam_channel::Receiver;
 pub use event::{IoEvent, IoMessage, Outgoing, PublishError, RequestError};
 pub use handle::IoHandle;
+pub use turns::Helper;
 
 use crate::{client::ConnectError, config::ConnectionConfig};
 

@@ -1,13 +1,16 @@
 //! The I/O thread itself: from the first connection to the last fence.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc, oneshot},
+};
 
 use super::{
     IoEvent, IoHandle, Lane, RequestError,
@@ -32,13 +35,23 @@ pub(super) fn start(
     let (events, receiver) = unbounded();
     let (report, started) = bounded(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let runtime = Arc::new(runtime.map_err(|error| failed(error.to_string()))?);
     let name = name.to_owned();
     let run = move || {
         let sink = EventSink::new(events, config.event_capacity, config.event_bytes);
-        runtime.block_on(live(&config, &name, lanes, &sink, &report));
-        // Resolving a host name may hang in the system; it isn't worth waiting for.
-        runtime.shutdown_timeout(Duration::from_millis(100));
+        let turns = sink.turns();
+        let driver = Arc::downgrade(&runtime);
+        let life = live(config, name, lanes, sink.clone(), report, driver);
+        let mut life = runtime.spawn(life);
+        while !runtime.block_on(async {
+            tokio::select! {
+                _ = &mut life => true,
+                () = turns.wanted() => false,
+            }
+        }) {
+            turns.wait();
+        }
+        end(runtime);
         sink.now(IoEvent::Closed);
     };
     let thread = thread::Builder::new().name("engine-io".into()).spawn(run);
@@ -50,10 +63,30 @@ pub(super) fn start(
     }
 }
 
-/// The thread's whole life.
-async fn live(config: &ConnectionConfig, name: &str, lanes: u8, sink: &EventSink, report: &Sender<Started>) {
+/// Ends all tasks.
+fn end(mut runtime: Arc<Runtime>) {
+    // Who still helps sees that it is over within its next step.
+    loop {
+        match Arc::try_unwrap(runtime) {
+            // Resolving a host name may hang in the system; it isn't worth waiting for.
+            Ok(runtime) => return runtime.shutdown_timeout(Duration::from_millis(100)),
+            Err(shared) => runtime = shared,
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The connections' whole life.
+async fn live(
+    config: ConnectionConfig,
+    name: String,
+    lanes: u8,
+    sink: EventSink,
+    report: Sender<Started>,
+    driver: Weak<Runtime>,
+) {
     let (closing, close) = oneshot::channel();
-    let shared = match connect(config, name, lanes, sink, closing).await {
+    let shared = match connect(&config, &name, lanes, &sink, (closing, driver)).await {
         Ok(shared) => shared,
         Err(error) => {
             let _ = report.send(Err(error));
@@ -76,7 +109,7 @@ async fn connect(
     name: &str,
     lanes: u8,
     sink: &EventSink,
-    closing: oneshot::Sender<Closing>,
+    (closing, driver): (oneshot::Sender<Closing>, Weak<Runtime>),
 ) -> Result<Arc<Shared>, ConnectError> {
     let mut states = Vec::new();
     let mut events = Vec::new();
@@ -87,7 +120,7 @@ async fn connect(
         states.push(LaneState::new(Lane(number), connection, config.publish_bytes));
         events.push(receiver);
     }
-    let shared = Arc::new(Shared::new(states, sink.clone(), closing));
+    let shared = Arc::new(Shared::new(states, sink.clone(), closing, driver));
     for (state, events) in shared.lanes.iter().zip(events) {
         tokio::spawn(lane::watch(shared.clone(), state.lane, events));
         let no_server = |reason: String| ConnectError::NoServer { servers: config.servers(), reason };

@@ -11,7 +11,6 @@ pub mod command;
 pub mod commit;
 pub mod entities;
 pub mod event;
-pub mod headers;
 pub mod heartbeat;
 pub mod hello;
 pub mod query;

@@ -31,12 +31,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::RecvTimeoutError;
 use engine_net::client::ConnectError;
 use engine_net::config::ConnectionConfig;
-use engine_net::io::{Io, IoEvent, IoHandle, IoMessage, Lane, Outgoing, RequestId};
+use engine_net::headers::Headers;
+use engine_net::io::{Helper, Io, IoEvent, IoHandle, IoMessage, Lane, Outgoing, RequestId};
 use engine_net::messages::Message;
-use engine_net::messages::headers::Headers;
 use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::hello::Hello;
 use engine_net::messages::register::{Leave, Register};
@@ -114,6 +114,7 @@ pub fn run_instance(
     let runner = Runner {
         core,
         subjects,
+        events: Helper::new(handle.clone(), events),
         handle: handle.clone(),
         asked: None,
         work: VecDeque::new(),
@@ -121,8 +122,7 @@ pub fn run_instance(
         memory_at: 0,
         started: Instant::now(),
     };
-    let result =
-        Shared { runner: Mutex::new(runner), events, stop: options.stop, computing: AtomicBool::new(false) }.run();
+    let result = Shared { runner: Mutex::new(runner), stop: options.stop, computing: AtomicBool::new(false) }.run();
     let _ = handle.fence_blocking(OUT, PATIENCE);
     let _ = io.close(PATIENCE);
     result
@@ -154,7 +154,6 @@ fn made_up_name() -> String {
 /// What the loop and its stand-in share.
 struct Shared {
     runner: Mutex<Runner>,
-    events: Receiver<IoEvent>,
     stop: Arc<AtomicBool>,
     /// The loop is busy with a job.
     computing: AtomicBool,
@@ -185,7 +184,8 @@ impl Shared {
             std::thread::park_timeout(LOOK);
             if self.computing.load(Ordering::Acquire) {
                 let mut runner = self.lock();
-                runner.failed = runner.turn(&self.events, &self.stop).err();
+                runner.events.release();
+                runner.failed = runner.turn(&self.stop).err();
             }
         }
     }
@@ -201,12 +201,15 @@ struct Loop<'a> {
 impl Loop<'_> {
     /// Waits for a job; none when the instance has left.
     fn wait(&self) -> Result<Option<Work>, InstanceError> {
-        let Shared { events, stop, .. } = self.shared;
         let mut runner = self.shared.lock();
         loop {
-            runner.turn(events, stop)?;
+            runner.turn(&self.shared.stop)?;
             if let Some(work) = runner.work.pop_front() {
                 if runner.core.wants(&work) {
+                    if !runner.work.is_empty() {
+                        // What is done is to leave while the next job is computed.
+                        runner.events.release();
+                    }
                     let now = runner.now();
                     runner.core.begin(now);
                     return Ok(Some(work));
@@ -216,7 +219,7 @@ impl Loop<'_> {
             if runner.core.is_gone() {
                 return Ok(None);
             }
-            match events.recv_timeout(LOOK) {
+            match runner.events.wait(LOOK) {
                 Ok(event) => runner.event(event)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -260,6 +263,7 @@ struct Runner {
     core: InstanceCore,
     subjects: Subjects,
     handle: IoHandle,
+    events: Helper,
     /// The registration or farewell that waits for its answer.
     asked: Option<RequestId>,
     /// Complete jobs, in order.
@@ -277,11 +281,11 @@ impl Runner {
     }
 
     /// Takes all that has arrived, does what is due, and carries out what follows from it.
-    fn turn(&mut self, events: &Receiver<IoEvent>, stop: &AtomicBool) -> Result<(), InstanceError> {
+    fn turn(&mut self, stop: &AtomicBool) -> Result<(), InstanceError> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        while let Ok(event) = events.try_recv() {
+        while let Some(event) = self.events.take() {
             self.event(event)?;
             self.carry_out();
         }
@@ -328,7 +332,8 @@ impl Runner {
         }
     }
 
-    fn publish(&self, lane: Lane, message: Outgoing) {
+    fn publish(&mut self, lane: Lane, message: Outgoing) {
+        self.events.sent(message.payload.len());
         while let Err(error) = self.handle.publish(lane, message.clone()) {
             if !matches!(error, engine_net::io::PublishError::Full { .. }) {
                 tracing::warn!(%error, "a message is not sent");

@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine_net::headers::Headers;
 use engine_net::messages::Message;
-use engine_net::messages::headers::Headers;
 use engine_net::messages::register::Accepted;
 use engine_net::parcel::{Missing, Parcel, control};
 use engine_net::prefix::ParcelId;

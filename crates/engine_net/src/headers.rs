@@ -1,11 +1,11 @@
 //! The headers of control messages: what a receiver knows of a message without decoding it.
 
-use super::{EPOCH, INSTANCE_ID, MESSAGE_TYPE, Message, TICK_ID};
+use crate::messages::{EPOCH, INSTANCE_ID, MESSAGE_TYPE, Message, TICK_ID};
 
 /// What the headers of a control message say; all of it is optional.
 ///
 /// ```
-/// use engine_net::messages::headers::Headers;
+/// use engine_net::headers::Headers;
 /// use engine_net::messages::heartbeat::Heartbeat;
 ///
 /// let headers = Headers::of::<Heartbeat>().epoch(3).tick(70).instance("steer-1");
