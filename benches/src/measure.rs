@@ -69,6 +69,8 @@ pub(crate) fn take_turns(
 
 /// Warms up, and finds how many times fill a sample.
 fn calibrate(sample: &mut Sample, effort: Effort) -> Result<u32> {
+    // Who has processes waits here until they are there, which says nothing about what follows.
+    sample(1)?;
     let mut repeats = 1.0;
     // Each step multiplies by ten at the most: the first times are slower than the later ones.
     for _ in 0..6 {
