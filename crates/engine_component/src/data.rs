@@ -129,10 +129,14 @@ impl StorageKind {
 /// # #[component(name = "doc.Position")]
 /// # struct Position { x: f32 }
 /// let mut bytes = Vec::new();
-/// <Position as Data>::Storage::encode(&Position { x: 1.0 }, &mut bytes);
+/// type Stored = <Position as Data>::Storage;
+/// Stored::encode(&Position { x: 1.0 }, &mut bytes);
 /// assert_eq!(bytes, 1.0_f32.to_le_bytes());
-/// assert_eq!(<Position as Data>::Storage::decode(&bytes), Ok(Position { x: 1.0 }));
-/// assert!(<Position as Data>::Storage::decode(&bytes[1..]).is_err());
+/// let read: Position = Stored::decode(&bytes)?;
+/// assert_eq!(read, Position { x: 1.0 });
+/// let cut_short: Result<Position, _> = Stored::decode(&bytes[1..]);
+/// assert!(cut_short.is_err());
+/// # Ok::<(), engine_component::DecodeError>(())
 /// ```
 pub trait Storage<T>: 'static {
     /// Appends the bytes of a value.

@@ -166,9 +166,10 @@ impl World {
     /// # #[derive(Component, Clone, Copy)]
     /// # #[component(name = "doc.Alive")]
     /// # struct Alive;
-    /// let mut world = World::new();
-    /// let entity = world.spawn(Alive);
+    /// let mut world = World::default();
+    /// world.register::<Alive>()?;
     /// assert!(world.take_despawned().is_empty());
+    /// let entity = world.spawn(Alive);
     /// world.despawn(entity)?;
     /// assert_eq!(world.take_despawned(), [entity]);
     /// assert!(world.take_despawned().is_empty());
