@@ -2,7 +2,8 @@
 //!
 //! What a job may touch is what its system declared, and the schedule lets no other job touch it at the
 //! same time: jobs of one node have rows of their own, jobs of nodes that conflict wait for each other.
-//! That, and that structure does not change while a tick runs, is all that the pointers here rely on.
+//! That, and that structure does not change while a tick runs, is all that the pointers here rely on. They
+//! point to rows, never to a table or a column: those are reached for again whenever a node begins or is merged.
 
 #![expect(unsafe_code, reason = "jobs of several threads work on rows of one world")]
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use engine_component::query::{DocumentColumn, Part, PartColumn, QueryDescriptor};
-use engine_component::{BitRows, Column, ComponentId, Entity, StorageKind, Table, World};
+use engine_component::{BitRows, Column, ComponentId, DocumentRows, Entity, StorageKind, Table, World};
 use engine_net::descriptor::SystemDescriptor;
 use engine_system::{EventBatch, JobError, JobInput, JobOutput, SharedPart, SharedRows, System, Time};
 
@@ -52,7 +53,7 @@ enum RawColumn {
     Absent,
     Tag,
     Plain { first: *mut u8, stride: usize, write: bool },
-    Document(&'static Column),
+    Document(DocumentRows<'static>),
 }
 
 // SAFETY: the pointers are used for what the job's system declared only; see the module's text.
@@ -273,8 +274,8 @@ impl RawPart {
         let columns = self.columns.iter().map(|column| match column {
             RawColumn::Absent => PartColumn::Absent,
             RawColumn::Tag => PartColumn::Tag,
-            RawColumn::Document(column) => {
-                PartColumn::Document(DocumentColumn::new(column, plan.first_row as usize, plan.rows as usize))
+            RawColumn::Document(documents) => {
+                PartColumn::Document(DocumentColumn::new(*documents, plan.first_row as usize, plan.rows as usize))
             }
             // SAFETY: the rows exist (the plan was made of this world), and by the schedule nobody else uses
             // rows that are written, or writes rows that are read.
@@ -291,7 +292,7 @@ fn raw_column(table: &mut Table, index: usize, first_row: usize, write: bool) ->
         StorageKind::Document => {
             let column: *const Column = table.column(index);
             // SAFETY: see the module's text: documents are put in place when the node is merged.
-            RawColumn::Document(unsafe { &*column })
+            RawColumn::Document(unsafe { &*column }.documents())
         }
         StorageKind::Plain => {
             // Who only reads must not disturb others that read.

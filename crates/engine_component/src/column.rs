@@ -4,6 +4,7 @@
 //! in place. Documents are MessagePack, a span of one heap each. Tags have no bytes. The bytes of a
 //! column are what goes on the wire and into the log: there is no other representation.
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::aligned::AlignedBytes;
@@ -32,6 +33,34 @@ struct Documents {
     heap: Vec<u8>,
     spans: Vec<Span>,
     dead: usize,
+}
+
+/// The documents of a column, to be read row by row.
+///
+/// It refers to their bytes and not to the column, so that others may reach for columns of the same table
+/// meanwhile.
+#[derive(Clone, Copy)]
+pub struct DocumentRows<'a> {
+    heap: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> DocumentRows<'a> {
+    /// The MessagePack of a row.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[inline]
+    #[must_use]
+    pub fn row(self, row: usize) -> &'a [u8] {
+        &self.heap[self.spans[row].range()]
+    }
+}
+
+impl fmt::Debug for DocumentRows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DocumentRows({} rows)", self.spans.len())
+    }
 }
 
 /// Below this a heap is not worth compacting.
@@ -199,6 +228,13 @@ impl Column {
             StorageKind::Document => self.documents.row(row),
             StorageKind::Tag => &[],
         }
+    }
+
+    /// The documents of its rows; none of a column of another kind.
+    #[inline]
+    #[must_use]
+    pub fn documents(&self) -> DocumentRows<'_> {
+        DocumentRows { heap: &self.documents.heap, spans: &self.documents.spans }
     }
 
     /// Replaces the value of a row.

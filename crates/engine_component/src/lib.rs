@@ -27,7 +27,7 @@ mod world;
 pub use aligned::AlignedBytes;
 pub use bundle::Bundle;
 pub use changes::{BLOCK_ROWS, BitRows};
-pub use column::Column;
+pub use column::{Column, DocumentRows};
 pub use data::{
     Component, Data, DecodeError, DocumentStorage, Event, Plain, PlainStorage, Ref, Storage, StorageKind, Tag,
     TagStorage,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use engine_component::query::{DocumentColumn, Part, PartColumn, QueryDescriptor};
-use engine_component::{BitRows, Column, ComponentId, Entity, StorageKind, Table};
+use engine_component::{BitRows, Column, ComponentId, DocumentRows, Entity, StorageKind, Table};
 use rustc_hash::FxHashMap;
 
 /// The rows of one view in one node of one tick, in one process.
@@ -58,8 +58,8 @@ pub enum SharedColumn<'a> {
     },
     /// Documents.
     Documents {
-        /// The column that they are in.
-        column: &'a Column,
+        /// Those of the column that they are in.
+        documents: DocumentRows<'a>,
         /// The part's first row in the column.
         first_row: usize,
     },
@@ -148,7 +148,7 @@ impl<'a> SharedColumn<'a> {
             StorageKind::Plain => {
                 Self::Plain { bytes: &column.bytes()[rows.start * stride..rows.end * stride], stride }
             }
-            StorageKind::Document => Self::Documents { column, first_row: rows.start },
+            StorageKind::Document => Self::Documents { documents: column.documents(), first_row: rows.start },
             StorageKind::Tag => Self::Tag,
         }
     }
@@ -158,7 +158,9 @@ impl<'a> SharedColumn<'a> {
             Self::Absent => PartColumn::Absent,
             Self::Tag => PartColumn::Tag,
             Self::Plain { bytes, stride } => PartColumn::read(bytes, stride),
-            Self::Documents { column, first_row } => PartColumn::Document(DocumentColumn::new(column, first_row, rows)),
+            Self::Documents { documents, first_row } => {
+                PartColumn::Document(DocumentColumn::new(documents, first_row, rows))
+            }
         }
     }
 }

@@ -135,7 +135,7 @@ fn a_document_as_a_resource_is_decoded_for_whoever_asks() {
     job.resources = vec![Part {
         entities: table.entities(),
         archetype: table.components(),
-        columns: [PartColumn::Document(DocumentColumn::new(table.column(0), 0, 1))].into_iter().collect(),
+        columns: [PartColumn::Document(DocumentColumn::new(table.column(0).documents(), 0, 1))].into_iter().collect(),
         changed: Vec::new(),
     }];
     system.run(&job).unwrap();

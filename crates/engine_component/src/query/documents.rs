@@ -5,12 +5,12 @@
 use std::any::Any;
 use std::cell::{Cell as Counter, OnceCell, RefCell, UnsafeCell};
 
-use crate::column::Column;
+use crate::column::DocumentRows;
 use crate::data::{Data, Storage};
 
 /// A run of a document column's rows. The typed values are made by the query that knows the type.
 pub struct DocumentColumn<'a> {
-    column: &'a Column,
+    documents: DocumentRows<'a>,
     first_row: usize,
     rows: usize,
     cells: OnceCell<Box<dyn Cells>>,
@@ -34,8 +34,8 @@ pub trait Cells: Any + Send {
 impl<'a> DocumentColumn<'a> {
     /// Rows of a column.
     #[must_use]
-    pub fn new(column: &'a Column, first_row: usize, rows: usize) -> Self {
-        Self { column, first_row, rows, cells: OnceCell::new() }
+    pub fn new(documents: DocumentRows<'a>, first_row: usize, rows: usize) -> Self {
+        Self { documents, first_row, rows, cells: OnceCell::new() }
     }
 
     /// Rows whose documents differ from those in the column, with the new ones. It reads what queries have
@@ -43,7 +43,7 @@ impl<'a> DocumentColumn<'a> {
     #[must_use]
     pub fn changes(&self) -> Vec<(usize, Vec<u8>)> {
         let mut written = self.cells.get().map(|cells| cells.written()).unwrap_or_default();
-        written.retain(|(row, bytes)| self.column.row(self.first_row + row) != bytes.as_slice());
+        written.retain(|(row, bytes)| self.documents.row(self.first_row + row) != bytes.as_slice());
         written
     }
 
@@ -128,7 +128,7 @@ impl<'a, T: Data> TypedRows<'a, T> {
         // SAFETY: one thread has the cells, and nobody holds a `&mut` to a slot that is still `Raw`; a
         // slot that is not `Raw` is only looked at here.
         if let Slot::Raw = unsafe { &*slot } {
-            let decoded = match T::Storage::decode(self.column.column.row(self.column.first_row + row)) {
+            let decoded = match T::Storage::decode(self.column.documents.row(self.column.first_row + row)) {
                 Ok(value) => Slot::Decoded(value),
                 Err(_) => {
                     self.cells.undecodable.set(self.cells.undecodable.get() + 1);

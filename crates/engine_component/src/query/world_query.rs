@@ -95,7 +95,9 @@ impl TableParts {
                 let column = table.column(*index);
                 match column.kind() {
                     StorageKind::Tag => PartColumn::Tag,
-                    StorageKind::Document => PartColumn::Document(DocumentColumn::new(column, 0, table.len())),
+                    StorageKind::Document => {
+                        PartColumn::Document(DocumentColumn::new(column.documents(), 0, table.len()))
+                    }
                     // SAFETY: the column's own memory, for as long as the world is borrowed; columns of a
                     // query that writes do not alias, which its description has checked.
                     StorageKind::Plain => unsafe { PartColumn::from_raw(*first, column.stride(), *write) },

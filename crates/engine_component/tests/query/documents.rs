@@ -25,7 +25,7 @@ fn column(names: &[&str]) -> Column {
 const ARCHETYPE: [ComponentId; 1] = [Name::ID];
 
 fn part<'a>(entities: &'a [Entity], column: &'a Column, first_row: usize) -> Part<'a> {
-    let documents = DocumentColumn::new(column, first_row, entities.len());
+    let documents = DocumentColumn::new(column.documents(), first_row, entities.len());
     let columns = vec![PartColumn::Document(documents)];
     Part { entities, archetype: &ARCHETYPE, columns, changed: Vec::new() }
 }

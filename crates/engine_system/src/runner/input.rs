@@ -279,7 +279,7 @@ impl OwnedPart {
 fn read_column(values: &Column, rows: usize) -> PartColumn<'_> {
     match values.kind() {
         StorageKind::Tag => PartColumn::Tag,
-        StorageKind::Document => PartColumn::Document(DocumentColumn::new(values, 0, rows)),
+        StorageKind::Document => PartColumn::Document(DocumentColumn::new(values.documents(), 0, rows)),
         StorageKind::Plain => PartColumn::read(values.bytes(), values.stride()),
     }
 }

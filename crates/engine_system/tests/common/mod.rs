@@ -159,7 +159,7 @@ impl Buffer {
                     PartColumn::read(bytes.as_slice(), *stride)
                 }
             }
-            Self::Documents(column) => PartColumn::Document(DocumentColumn::new(column, 0, rows)),
+            Self::Documents(column) => PartColumn::Document(DocumentColumn::new(column.documents(), 0, rows)),
         }
     }
 }
