@@ -171,6 +171,7 @@ pub fn run(
                 handle_event(coordinator, clock(), event);
             }
             match output {
+                Output::Record { .. } => {}
                 Output::Run(job) => {
                     local += 1;
                     pool.start(job);

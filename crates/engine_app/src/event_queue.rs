@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 
 use engine_component::ComponentId;
+use engine_component::schema::Schema;
+use engine_net::messages::value::Blob;
 use engine_system::EventBatch;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes of one event type that are kept for readers that did not run yet. At the bound the oldest batches
@@ -23,6 +26,25 @@ struct Queue {
     bytes: usize,
     dropped: u64,
     readers: BTreeMap<String, u64>,
+}
+
+/// One event type's queue, as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueState {
+    event: ComponentId,
+    next: u64,
+    dropped: u64,
+    readers: BTreeMap<String, u64>,
+    /// The number of the first event, how many, and their bytes.
+    batches: Vec<(u64, u32, Blob)>,
+}
+
+/// Why stored queues are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("events of {event}: {why}")]
+pub struct QueueError {
+    event: ComponentId,
+    why: String,
 }
 
 /// The queues of all event types.
@@ -92,6 +114,57 @@ impl EventQueues {
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
         self.queues.values().fold((0, 0), |(all, dropped), queue| (all + queue.next, dropped + queue.dropped))
+    }
+
+    /// The queues as they can be stored.
+    #[must_use]
+    pub fn state(&self) -> Vec<QueueState> {
+        let queues = self.queues.iter().map(|(event, queue)| QueueState {
+            event: *event,
+            next: queue.next,
+            dropped: queue.dropped,
+            readers: queue.readers.clone(),
+            batches: queue
+                .batches
+                .iter()
+                .map(|(first, batch)| (*first, batch.len() as u32, Blob::from(batch.bytes().to_vec())))
+                .collect(),
+        });
+        queues.collect()
+    }
+
+    /// Queues as they were stored; each event is checked against its schema.
+    ///
+    /// # Errors
+    /// When they can't have been like that.
+    pub fn restored<'a>(
+        state: Vec<QueueState>,
+        schema: impl Fn(ComponentId) -> Option<&'a Schema>,
+    ) -> Result<Self, QueueError> {
+        let mut queues = BTreeMap::new();
+        for stored in state {
+            let event = stored.event;
+            let refuse = |why: String| QueueError { event, why };
+            let mut queue =
+                Queue { next: stored.next, dropped: stored.dropped, readers: stored.readers, ..Queue::default() };
+            if let Some(reader) = queue.readers.iter().find(|(_, cursor)| **cursor > queue.next) {
+                return Err(refuse(format!("`{}` has read more than there was", reader.0)));
+            }
+            for (first, count, bytes) in stored.batches {
+                let schema = schema(event).ok_or_else(|| refuse("its type is not known".into()))?;
+                let batch = EventBatch::from_bytes(schema, count as usize, bytes.as_ref())
+                    .map_err(|error| refuse(error.to_string()))?;
+                let behind = queue.batches.back().map_or(0, |(first, batch)| first + batch.len() as u64);
+                let end = first.checked_add(u64::from(count));
+                if first < behind || end.is_none_or(|end| end > queue.next) {
+                    return Err(refuse("its batches are not in order".into()));
+                }
+                queue.bytes += batch.byte_len();
+                queue.batches.push_back((first, batch));
+            }
+            queues.insert(event, queue);
+        }
+        Ok(Self { queues })
     }
 
     /// Feeds what readers have still to read to a hash: it is a part of the world.

@@ -7,7 +7,11 @@
 use engine_component::{Schema, WorldHash};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::messages::command::Action;
+use engine_net::strict;
 use serde::{Deserialize, Serialize};
+
+/// Bytes of a record, at the most: all commands that may wait for a tick, and what else comes.
+pub const MAX_BYTES: usize = 64 << 20;
 
 /// The inputs of one tick, and the hash of the world after it.
 ///
@@ -24,6 +28,19 @@ pub struct TickRecord {
     pub kept: Vec<KeptShard>,
     /// The hash of the world after the tick.
     pub hash: WorldHash,
+}
+
+/// Levels of nesting in a record, at the most: a command in it has those of a message by itself.
+const DEPTH: usize = strict::MAX_DEPTH + 8;
+
+impl TickRecord {
+    /// A record of MessagePack.
+    ///
+    /// # Errors
+    /// When the bytes are none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, strict::DecodeError> {
+        strict::decode_nested::<Self, DEPTH>(bytes, MAX_BYTES)
+    }
 }
 
 /// Something from outside that changed the world.

@@ -59,6 +59,31 @@ impl SystemEntry {
         Ok(Self { registered, local, trackers, last_run, run })
     }
 
+    /// A system that the world knew already, with the trackers that it had.
+    ///
+    /// # Errors
+    /// When a component or a tracker is not the world's, or the trackers are not those of the declaration.
+    pub fn with_trackers(
+        registered: Registered,
+        local: Option<Arc<dyn System>>,
+        trackers: Vec<(ComponentId, usize)>,
+        world: &World,
+    ) -> Result<Self, String> {
+        let descriptor = &registered.descriptor;
+        for (component, tracker) in &trackers {
+            let known = world.registry().get(*component).ok_or_else(|| format!("{component} is not known"))?;
+            if *tracker >= known.trackers() {
+                return Err(format!("{component} has no tracker {tracker}"));
+            }
+        }
+        let asked = descriptor.queries.iter().chain(&descriptor.views).flat_map(|query| query.changed());
+        if let Some(missing) = asked.into_iter().find(|id| !trackers.iter().any(|tracker| tracker.0 == *id)) {
+            return Err(format!("{missing} has no tracker"));
+        }
+        let (last_run, run) = (RunFigures::default(), RunFigures::default());
+        Ok(Self { registered, local, trackers, last_run, run })
+    }
+
     /// The declaration.
     #[must_use]
     pub fn descriptor(&self) -> &SystemDescriptor {

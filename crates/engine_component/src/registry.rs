@@ -18,6 +18,14 @@ pub struct ComponentInfo {
     pub(crate) trackers: usize,
 }
 
+impl ComponentInfo {
+    /// How many trackers note which of its rows change.
+    #[must_use]
+    pub fn trackers(&self) -> usize {
+        self.trackers
+    }
+}
+
 /// All component types of a world.
 ///
 /// ```

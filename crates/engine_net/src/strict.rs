@@ -24,8 +24,8 @@ pub enum DecodeError {
         limit: usize,
     },
     /// Lists or maps inside of each other, too many.
-    #[error("nested deeper than {MAX_DEPTH} levels")]
-    TooDeep,
+    #[error("nested deeper than {0} levels")]
+    TooDeep(usize),
     /// The bytes end inside of a value.
     #[error("ends in the middle of a value")]
     Truncated,
@@ -48,10 +48,15 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 
 /// Decodes exactly one value of at most `limit` bytes.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
+    decode_nested::<T, MAX_DEPTH>(bytes, limit)
+}
+
+/// As [`decode`], of what may be nested otherwise: a value that holds messages is deeper than those are.
+pub fn decode_nested<T: DeserializeOwned, const DEPTH: usize>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
     if bytes.len() > limit {
         return Err(DecodeError::TooLong { length: bytes.len(), limit });
     }
-    let length = measure(bytes)?;
+    let length = measure_within::<DEPTH>(bytes)?;
     if length < bytes.len() {
         return Err(DecodeError::Trailing(bytes.len() - length));
     }
@@ -61,14 +66,18 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, Deco
 /// The length of the first value in the bytes; it is complete, well formed, and nested at most
 /// [`MAX_DEPTH`] deep. Needs no memory besides the stack, and time linear in that length.
 pub fn measure(bytes: &[u8]) -> Result<usize, DecodeError> {
-    let mut open = [0_u64; MAX_DEPTH];
+    measure_within::<MAX_DEPTH>(bytes)
+}
+
+fn measure_within<const DEPTH: usize>(bytes: &[u8]) -> Result<usize, DecodeError> {
+    let mut open = [0_u64; DEPTH];
     let mut depth = 0;
     let mut at = 0;
     loop {
         let head = Head::read(bytes.get(at..).ok_or(DecodeError::Truncated)?)?;
         at = at.checked_add(head.length).filter(|end| *end <= bytes.len()).ok_or(DecodeError::Truncated)?;
         if head.items > 0 {
-            *open.get_mut(depth).ok_or(DecodeError::TooDeep)? = head.items;
+            *open.get_mut(depth).ok_or(DecodeError::TooDeep(DEPTH))? = head.items;
             depth += 1;
             continue;
         }
@@ -155,7 +164,7 @@ mod tests {
         for levels in [33, 10_000, 1_000_000] {
             let mut bytes = vec![0x91; levels];
             bytes.push(0xc0);
-            assert_eq!(decode::<Value>(&bytes, 2_000_000), Err(DecodeError::TooDeep));
+            assert_eq!(decode::<Value>(&bytes, 2_000_000), Err(DecodeError::TooDeep(MAX_DEPTH)));
         }
         let mut bytes = vec![0x91; 32];
         bytes.push(0xc0);

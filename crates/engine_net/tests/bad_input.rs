@@ -295,8 +295,8 @@ fn manifests_are_decoded_strictly() {
     assert!(matches!(refusal(&[0xc1]), Refusal::Manifest(DecodeError::Malformed(_))));
     let mut deep = vec![0x91; 10_000];
     deep.push(0xc0);
-    assert_eq!(refusal(&deep), Refusal::Manifest(DecodeError::TooDeep));
-    assert!(matches!(of(&deep).sections().next(), Some(Err(Refusal::Manifest(DecodeError::TooDeep)))));
+    assert_eq!(refusal(&deep), Refusal::Manifest(DecodeError::TooDeep(32)));
+    assert!(matches!(of(&deep).sections().next(), Some(Err(Refusal::Manifest(DecodeError::TooDeep(32))))));
 }
 
 #[test]

@@ -191,6 +191,7 @@ impl Cluster {
                 Output::Send { lane, subject, token, payload, .. } => {
                     self.send(lane, Message { from: COORDINATOR, subject, reply: None, token, payload });
                 }
+                Output::Record { .. } => {}
                 Output::Run(_) => self.problem = Some("a job for this process, where all run elsewhere".into()),
             }
         }

@@ -30,8 +30,8 @@ impl Coordinator {
 
     /// Tells the outside what the tick brought.
     pub(super) fn announce(&mut self, running: &mut Running) {
-        if !self.has_audience() {
-            return;
+        if !self.has_audience() || self.recovering {
+            return self.begin_announcing();
         }
         let commit = Commit { epoch: self.epoch, tick: self.tick, hash: self.hash, entities: self.world.len() as u64 };
         self.publish(self.subjects.commit(), &commit);
@@ -42,8 +42,8 @@ impl Coordinator {
     /// Who came and went since the last call, whoever did it: systems, commands, hooks, plugins. Who came and
     /// is gone already was never there for anybody else.
     pub(super) fn announce_entities(&mut self) {
-        if !self.has_audience() {
-            return;
+        if !self.has_audience() || self.recovering {
+            return self.begin_announcing();
         }
         let (epoch, tick) = (self.epoch, self.tick);
         let known = std::mem::replace(&mut self.announced, self.world.next_entity());

@@ -274,7 +274,8 @@ impl Coordinator {
                 open.deaths += u32::from(may_be_death && had_it);
                 *self.figures.counters.entry("reassigned".into()).or_default() += 1;
             }
-            if open.deaths >= self.settings.max_deaths {
+            // In a tick that is repeated its record decides.
+            if open.deaths >= self.settings.max_deaths && self.replayed.is_none() {
                 held.push(*job);
             } else {
                 moved.entry(running.run.plan().jobs[*job as usize].node).or_default().push(*job);

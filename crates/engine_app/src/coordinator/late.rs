@@ -81,7 +81,11 @@ impl Coordinator {
         self.send_chunks(job, vec![payload], Some(job));
     }
 
+    /// Not in a tick that is repeated: what was decided then is in its record.
     fn apply_deadlines(&mut self, now: u64) {
+        if self.replayed.is_some() {
+            return;
+        }
         let Some(running) = &self.running else { return };
         let plan = running.run.plan();
         let sent = running.open.iter().filter(|(_, open)| open.sent).map(|(job, open)| (*job, Some(open)));

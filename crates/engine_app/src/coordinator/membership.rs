@@ -33,7 +33,7 @@ impl Coordinator {
                     self.joins.retain(|(_, other)| other.instance != register.instance);
                     // Who brings nothing new may come in the middle of a tick, past those who have to wait for
                     // its end: perhaps it is what the tick waits for.
-                    if self.running.is_none() || self.brings_nothing_new(&register) {
+                    if self.may_change_systems() || self.brings_nothing_new(&register) {
                         self.take_in(now, reply, &register);
                         return;
                     }
@@ -68,11 +68,21 @@ impl Coordinator {
         self.answer::<RegisterReply>(reply, &Reply::Error(problem));
     }
 
-    /// Takes in those who registered. Only between ticks, so that a tick has the same systems throughout.
+    /// Takes in those who registered.
     pub(super) fn accept_joins(&mut self, now: u64) {
         for (reply, register) in std::mem::take(&mut self.joins) {
-            self.take_in(now, reply.as_deref(), &register);
+            if self.may_change_systems() || self.brings_nothing_new(&register) {
+                self.take_in(now, reply.as_deref(), &register);
+            } else {
+                self.joins.push((reply, register));
+            }
         }
+    }
+
+    /// Types and systems come between ticks, so that a tick has the same throughout; and not into a world that
+    /// is being recovered, where records say when they come.
+    fn may_change_systems(&self) -> bool {
+        self.running.is_none() && !self.recovering
     }
 
     fn take_in(&mut self, now: u64, reply: Option<&str>, register: &Register) {

@@ -19,24 +19,33 @@
 //! | `send_queue.rs` | who is sent the next job |
 //! | `results.rs` | takes what instances send, or refuses it |
 //! | `membership.rs` | registrations, heartbeats, leaving |
+//! | `commands.rs`, `edits.rs` | commands, and what they do to the world |
 //! | `remembered.rs` | commands that may be repeated |
-//! | `requests.rs` | commands, queries, status |
+//! | `queries.rs`, `status.rs` | what may be asked |
+//! | `durable.rs` | what is held back until it is durable |
+//! | `replay.rs` | the records of ticks, and ticks of records |
+//! | `state.rs` | a coordinator as it can be stored, and made of what was stored |
 //! | `watch.rs` | live queries |
 //! | `schemas.rs` | what components look like, for whoever asks |
 
 mod announce;
+mod commands;
+mod durable;
+mod edits;
 mod incoming;
 mod jobs;
 mod late;
 mod membership;
+mod queries;
 mod registration;
 mod remembered;
 mod replay;
-mod requests;
 mod results;
 mod schemas;
 mod send_queue;
 mod spawned;
+mod state;
+mod status;
 mod tick;
 mod watch;
 
@@ -60,17 +69,20 @@ use crate::event_queue::EventQueues;
 use crate::local::{LocalJob, LocalResult};
 use crate::members::Members;
 use crate::merge::JobResult;
-use crate::record::{Input, KeptShard, TickRecord};
+use crate::record::{Input, TickRecord};
 use crate::schedule::{Registered, Schedule, ScheduleError};
 use crate::settings::Settings;
 use crate::system_entry::SystemEntry;
 use crate::tick_run::TickRun;
 
+use commands::Waiting;
+use durable::Durability;
 use jobs::OpenJob;
 use remembered::Remembered;
-use requests::Waiting;
+use replay::Replayed;
 use send_queue::SendQueue;
 use spawned::Recorded;
+pub use state::{MAX_STATE, RestoreError};
 use watch::Watches;
 
 /// Ticks whose times are kept for the figures.
@@ -93,6 +105,14 @@ pub enum Output {
     },
     /// A job for the pool of this process.
     Run(LocalJob),
+    /// A [`TickRecord`] for the log, behind all before it; only of a coordinator that was told to
+    /// [keep one](Coordinator::keep_log).
+    Record {
+        /// Its tick.
+        tick: u64,
+        /// The record as MessagePack.
+        record: Bytes,
+    },
 }
 
 /// Why a coordinator can't be made, or can't go on.
@@ -118,6 +138,19 @@ pub enum CoordinatorError {
     /// A setting out of its range.
     #[error("{0}")]
     Setting(String),
+    /// A tick that was replayed came to another world.
+    #[error(
+        "tick {tick} comes to the hash {found} now, and came to {recorded} when it was recorded: a system is not \
+         deterministic, or is not the one that ran then"
+    )]
+    Diverged {
+        /// The tick.
+        tick: u64,
+        /// The hash in its record.
+        recorded: WorldHash,
+        /// The hash that it has come to.
+        found: WorldHash,
+    },
 }
 
 /// Pause, steps and speed.
@@ -149,6 +182,8 @@ struct Running {
     bytes: u64,
     /// Jobs that bring nothing: their shards keep their values.
     kept: std::collections::BTreeSet<u32>,
+    /// What it was given.
+    inputs: Vec<Input>,
 }
 
 /// Figures since the start.
@@ -215,10 +250,15 @@ pub struct Coordinator {
     waiting: Vec<Waiting>,
     /// The first entity that was not announced.
     announced: u64,
-    /// What was applied since the last commit.
+    /// What was applied since the last record.
     inputs: Vec<Input>,
-    /// The shards that the next tick keeps, since a record says so.
-    replayed: Vec<KeptShard>,
+    /// The tick that is repeated, since a record says so.
+    replayed: Option<Replayed>,
+    /// Only ticks of records happen.
+    recovering: bool,
+    /// Records that were made.
+    records: u64,
+    durability: Option<Durability>,
     remembered: Remembered,
     watches: Watches,
     figures: Figures,
@@ -288,7 +328,10 @@ impl Coordinator {
             waiting: Vec::new(),
             announced: 1,
             inputs: Vec::new(),
-            replayed: Vec::new(),
+            replayed: None,
+            recovering: false,
+            records: 0,
+            durability: None,
             remembered: Remembered::default(),
             watches: Watches::default(),
             figures: Figures::default(),
@@ -444,8 +487,9 @@ impl Coordinator {
     #[must_use]
     pub fn wake_at(&self, now: u64) -> u64 {
         let soon = now + 20_000_000;
-        let stands_still = self.is_finished() || self.waits_for().is_some();
+        let stands_still = self.is_finished() || self.waits_for().is_some() || self.log_lags();
         match self.running {
+            None if self.recovering => soon,
             None if self.sim.paused && self.sim.steps > 0 && !stands_still => now,
             None if !self.sim.paused && !stands_still => self.next_tick_at.clamp(now, soon),
             _ => soon,

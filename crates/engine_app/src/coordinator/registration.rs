@@ -15,7 +15,7 @@ use crate::schedule::{Registered, Schedule};
 use crate::system_entry::SystemEntry;
 
 /// Systems, at the most.
-const MAX_SYSTEMS: usize = 1024;
+pub(super) const MAX_SYSTEMS: usize = 1024;
 /// Types of components, events and resources of a world, at the most.
 const MAX_TYPES: usize = 16 * 1024;
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use engine_net::messages::Reply;
-use engine_net::messages::command::CommandReply;
+use engine_net::messages::command::{CommandReply, Done};
 
 /// Ids that are remembered, at the most; the oldest are forgotten.
 const MOST: usize = 16 * 1024;
@@ -31,6 +31,14 @@ pub(super) struct Remembered {
 impl Remembered {
     pub(super) fn get(&self, id: &str) -> Option<&Memory> {
         self.known.get(id)
+    }
+
+    /// Commands that were answered, the oldest first.
+    pub(super) fn answers(&self) -> impl Iterator<Item = (&str, &Done)> {
+        self.order.iter().filter_map(|id| match self.known.get(id) {
+            Some(Memory::Answered(Reply::Ok(done))) => Some((id.as_str(), done)),
+            _ => None,
+        })
     }
 
     /// A command was accepted.
@@ -70,7 +78,6 @@ impl Remembered {
 mod tests {
     use engine_component::Entity;
     use engine_net::messages::Problem;
-    use engine_net::messages::command::Done;
 
     use super::*;
 

@@ -1,59 +1,115 @@
 //! Recording what a tick was given, and giving it again.
 
+use engine_component::WorldHash;
+
 use super::registration::News;
-use super::{Coordinator, Running};
+use super::{Coordinator, CoordinatorError, Running};
 use crate::record::{Input, KeptShard, ReplayError, TickRecord};
+
+/// A tick that is repeated: what the record says of it.
+pub(super) struct Replayed {
+    hash: WorldHash,
+    kept: Vec<KeptShard>,
+}
 
 impl Coordinator {
     /// The record of the tick that is being committed.
-    pub(super) fn record(&mut self, running: &Running) -> TickRecord {
+    pub(super) fn record(&mut self, running: &mut Running) -> TickRecord {
         let plan = running.run.plan();
         let shard = |job: &u32| {
             let node = &plan.nodes[plan.jobs[*job as usize].node];
             KeptShard { system: self.systems[node.system].name().to_owned(), shard: job - node.jobs.start }
         };
         let kept = running.kept.iter().map(shard).collect();
-        self.replayed.clear();
-        let inputs = std::mem::take(&mut self.inputs);
-        TickRecord { epoch: self.epoch, tick: self.tick, inputs, kept, hash: self.hash }
+        let inputs = std::mem::take(&mut running.inputs);
+        let record = TickRecord { epoch: self.epoch, tick: self.tick, inputs, kept, hash: self.hash };
+        match self.replayed.take() {
+            Some(replayed) => self.compare(replayed.hash),
+            None => self.hand_out(&record),
+        }
+        record
+    }
+
+    fn compare(&mut self, recorded: WorldHash) {
+        if self.hash != recorded {
+            let diverged = CoordinatorError::Diverged { tick: self.tick, recorded, found: self.hash };
+            self.failure.get_or_insert(diverged);
+        }
+    }
+
+    /// From now on nothing happens but what records say ([`Self::replay`]), until [`Self::end_recovery`].
+    /// Instances may join meanwhile, since they have to compute it; commands and queries are refused.
+    pub fn begin_recovery(&mut self) {
+        self.recovering = true;
+    }
+
+    /// The world is what it was: it goes on by itself.
+    pub fn end_recovery(&mut self, now: u64) {
+        self.recovering = false;
+        self.figures = super::Figures::default();
+        self.begin_announcing();
+        self.advance(now);
+    }
+
+    /// Whether only records happen.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        self.recovering
+    }
+
+    /// Whether a record may be given to [`Self::replay`]: the one before it is done.
+    #[must_use]
+    pub fn may_replay(&self) -> bool {
+        self.running.is_none() && self.replayed.is_none() && self.failure.is_none()
     }
 
     /// Gives a tick what it was given before, and lets it run also when the world is paused. The world must be
-    /// what it was before that tick, with the same systems; whether it is what it was after it, the hash of the
-    /// next [`Commit`](super::Commit) tells.
+    /// what it was before that tick, with the same systems. When it is not what it was after it, the
+    /// coordinator [fails](Self::take_failure).
+    ///
+    /// A record of the tick that the world has is of what was applied while it stood still: that is done at
+    /// once.
     ///
     /// # Errors
     /// When the record does not fit; the world may have part of its inputs then.
     pub fn replay(&mut self, record: &TickRecord) -> Result<(), ReplayError> {
-        if self.running.is_some() {
+        if !self.may_replay() {
             return Err(ReplayError::Running);
         }
-        if record.tick != self.tick + 1 {
+        let stands_still = record.tick == self.tick;
+        if !stands_still && record.tick != self.tick + 1 {
             return Err(ReplayError::Tick { record: record.tick, next: self.tick + 1 });
         }
         for (number, input) in record.inputs.iter().enumerate() {
             let applied = match input.clone() {
                 Input::Arrived { schemas, systems } => self.add(News { schemas, systems }),
-                Input::Command { action, .. } => {
+                Input::Command { id, action } => {
                     self.inputs.push(input.clone());
-                    self.apply(action).map(drop)
+                    self.repeat_input(id, action)
                 }
             };
             applied.map_err(|problem| ReplayError::Refused { tick: record.tick, number, reason: problem.message })?;
         }
-        self.replayed.clone_from(&record.kept);
-        self.step(1);
+        if stands_still {
+            self.inputs.clear();
+            self.hash = self.whole_hash();
+            self.answer_waiting();
+            self.announce_entities();
+            self.compare(record.hash);
+        } else {
+            self.replayed = Some(Replayed { hash: record.hash, kept: record.kept.clone() });
+        }
         Ok(())
     }
 
     /// Shards of a node that starts, of which a record says that they keep their values.
     pub(super) fn keep_replayed(&mut self, node: usize) {
-        let Some(running) = &self.running else { return };
+        let (Some(running), Some(replayed)) = (&self.running, &self.replayed) else { return };
         let plan = &running.run.plan().nodes[node];
         let name = self.systems[plan.system].name();
         let jobs = plan.jobs.clone();
-        let kept: Vec<u32> = self
-            .replayed
+        let kept: Vec<u32> = replayed
+            .kept
             .iter()
             .filter(|kept| kept.system == name)
             .filter_map(|kept| jobs.start.checked_add(kept.shard).filter(|job| jobs.contains(job)))

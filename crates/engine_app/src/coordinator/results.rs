@@ -205,7 +205,7 @@ impl Coordinator {
         open.deaths += 1;
         let deaths = open.deaths;
         self.free_room(job);
-        if deaths >= max {
+        if deaths >= max && self.replayed.is_none() {
             self.figures.count("quarantined");
             self.stage_held(job);
         } else {

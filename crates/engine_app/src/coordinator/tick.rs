@@ -82,7 +82,13 @@ impl Coordinator {
     }
 
     fn is_due(&self, now: u64) -> bool {
-        if self.failure.is_some() || self.is_finished() || self.waits_for().is_some() {
+        if self.failure.is_some() || self.waits_for().is_some() {
+            return false;
+        }
+        if self.replayed.is_some() {
+            return true;
+        }
+        if self.recovering || self.is_finished() || self.log_lags() {
             return false;
         }
         if self.sim.paused { self.sim.steps > 0 } else { now >= self.next_tick_at }
@@ -132,6 +138,7 @@ impl Coordinator {
             emitted: Vec::new(),
             bytes: 0,
             kept: BTreeSet::new(),
+            inputs: std::mem::take(&mut self.inputs),
         });
         if !self.members.is_empty() {
             let time = self.time(tick);
@@ -266,10 +273,12 @@ impl Coordinator {
         self.hash = self.whole_hash();
         let took = now.saturating_sub(running.started);
         self.note_figures(now, took, &running);
-        self.announce(&mut running);
-        self.answer_waiting();
+        let record = self.record(&mut running);
+        self.finally(|core| {
+            core.announce(&mut running);
+            core.answer_waiting();
+        });
         self.show_watches(now);
-        let record = self.record(&running);
         let bytes = running.bytes;
         self.commits.push_back(Commit { tick: self.tick, hash: self.hash, took_ns: took, bytes, record });
         if self.commits.len() > KEPT_TICKS {

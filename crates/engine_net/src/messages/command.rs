@@ -100,6 +100,12 @@ impl Action {
             Self::SceneLoad { .. } => ("scene", "load"),
         }
     }
+
+    /// Whether it is about the tick and not about the world.
+    #[must_use]
+    pub fn is_control(&self) -> bool {
+        matches!(self, Self::Pause {} | Self::Resume {} | Self::Step { .. } | Self::Speed { .. })
+    }
 }
 
 /// The domain of these commands.

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod deadlines;
+mod durable;
 mod jobs;
 mod membership;
+mod recovery;
 mod replay;
 mod requests;
 mod script;

@@ -2,7 +2,7 @@
 
 use engine_component::{Component, Data, Entity};
 use engine_net::descriptor::DeadlinePolicy;
-use engine_net::messages::command::{Action, Command};
+use engine_net::messages::command::Action;
 use engine_net::messages::register::Register;
 use engine_net::messages::value::Components;
 use engine_net::strict;
@@ -19,17 +19,17 @@ struct Guest {
     host: Entity,
 }
 
-fn late() -> crate::App {
+pub(super) fn late() -> crate::App {
     app(drift.deadline(DeadlinePolicy::Hold).deadline_ms(200))
 }
 
 /// The same world with its systems in this process.
-fn replayer() -> Coordinator {
+pub(super) fn replayer() -> Coordinator {
     late().into_coordinator(settings(), &std::collections::BTreeMap::new(), |_| true, 8).unwrap().0
 }
 
 /// Runs what is to be run here until the tick is committed.
-fn run(coordinator: &mut Coordinator) -> TickRecord {
+pub(super) fn run(coordinator: &mut Coordinator) -> TickRecord {
     coordinator.clock(1);
     while let Some(output) = coordinator.next_output() {
         if let Output::Run(job) = output {
@@ -40,13 +40,7 @@ fn run(coordinator: &mut Coordinator) -> TickRecord {
     coordinator.next_commit().expect("a tick is committed").record
 }
 
-fn act(script: &mut Script, id: &str, action: Action) {
-    let (aggregate, verb) = action.subject();
-    let subject = script.coordinator.subjects().command("world", aggregate, verb);
-    script.request(&subject, strict::encode(&Command { id: id.into(), action }));
-}
-
-fn position(x: f64) -> Components {
+pub(super) fn position(x: f64) -> Components {
     Components::from([("test.Position".to_owned(), serde_json::json!({ "x": x }))])
 }
 
@@ -72,17 +66,13 @@ fn recorded() -> Vec<TickRecord> {
             };
             script.request(&subject, strict::encode(&register));
             let guest = ("test.Guest".to_owned(), serde_json::json!({ "host": 3 }));
-            act(&mut script, "guest", Action::Insert { entity: Entity::from_bits(4), components: [guest].into() });
+            script.act("guest", Action::Insert { entity: Entity::from_bits(4), components: [guest].into() });
         }
         script.begin();
-        act(
-            &mut script,
-            &format!("set-{tick}"),
-            Action::Set { entity: Entity::from_bits(9), components: position(-50.0) },
-        );
-        act(&mut script, "nobody", Action::Despawn { entities: vec![Entity::from_bits(1 << 30)] });
-        act(&mut script, &format!("spawn-{tick}"), Action::Spawn { entities: vec![position(tick as f64); 3] });
-        act(&mut script, &format!("gone-{tick}"), Action::Despawn { entities: vec![Entity::from_bits(20 + tick)] });
+        script.act(&format!("set-{tick}"), Action::Set { entity: Entity::from_bits(9), components: position(-50.0) });
+        script.act("nobody", Action::Despawn { entities: vec![Entity::from_bits(1 << 30)] });
+        script.act(&format!("spawn-{tick}"), Action::Spawn { entities: vec![position(tick as f64); 3] });
+        script.act(&format!("gone-{tick}"), Action::Despawn { entities: vec![Entity::from_bits(20 + tick)] });
         if tick % 2 == 0 {
             // What `a` has is late: its shards keep their values.
             let early = script.held("b");

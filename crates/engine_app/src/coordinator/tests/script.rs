@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine_component::query::Query;
 use engine_component::{Component, WorldHash};
+use engine_net::messages::command::{Action, Command, CommandReply};
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::messages::{Message, Reply, register::RegisterReply};
 use engine_net::parcel::control;
@@ -94,6 +95,8 @@ pub(super) struct Script {
     pub(super) rejected: Vec<(String, RejectReason)>,
     /// Why registrations were refused.
     pub(super) refused: Vec<String>,
+    /// Records for the log.
+    pub(super) records: Vec<Bytes>,
     hands: BTreeMap<String, Hand>,
     processes: u64,
 }
@@ -107,6 +110,7 @@ impl Script {
             told: Vec::new(),
             rejected: Vec::new(),
             refused: Vec::new(),
+            records: Vec::new(),
             hands: BTreeMap::new(),
             processes: 0,
         }
@@ -259,6 +263,18 @@ impl Script {
         }
     }
 
+    /// As [`Self::deliver_all`], also in the ticks that follow, as long as there are any.
+    pub(super) fn deliver_on(&mut self) {
+        loop {
+            let tick = self.coordinator.committed().0;
+            self.deliver_all();
+            self.pass(1);
+            if !self.coordinator.is_running() && self.coordinator.committed().0 == tick {
+                return;
+            }
+        }
+    }
+
     /// Something arrives as if the instance had sent it.
     pub(super) fn say(&mut self, name: &str, payload: Bytes) {
         let subject = self.coordinator.subjects().changed(self.coordinator.epoch(), name);
@@ -276,6 +292,24 @@ impl Script {
     /// A request from outside; the answers that came at once.
     pub(super) fn request(&mut self, subject: &str, payload: impl Into<Bytes>) -> Vec<Bytes> {
         self.coordinator.message(self.now, subject, Some("_INBOX.outside"), payload.into());
+        self.pump();
+        let (answers, others) = self.told.drain(..).partition(|(subject, _)| subject == "_INBOX.outside");
+        self.told = others;
+        let answers: Vec<(String, Bytes)> = answers;
+        answers.into_iter().map(|(_, payload)| payload).collect()
+    }
+
+    /// A command from outside; the answers that came at once.
+    pub(super) fn act(&mut self, id: &str, action: Action) -> Vec<CommandReply> {
+        let (aggregate, verb) = action.subject();
+        let subject = self.coordinator.subjects().command("world", aggregate, verb);
+        let answers = self.request(&subject, strict::encode(&Command { id: id.into(), action }));
+        answers.iter().map(|answer| strict::decode(answer, 1 << 20).unwrap()).collect()
+    }
+
+    /// So many records are durable; the answers that come of it.
+    pub(super) fn durable(&mut self, records: u64) -> Vec<Bytes> {
+        self.coordinator.durable(self.now, records);
         self.pump();
         let (answers, others) = self.told.drain(..).partition(|(subject, _)| subject == "_INBOX.outside");
         self.told = others;
@@ -326,8 +360,11 @@ impl Script {
             let mut moved = false;
             while let Some(output) = self.coordinator.next_output() {
                 moved = true;
-                let Output::Send { subject, payload, token, .. } = output else { panic!("a job for this process") };
-                nobody.extend(self.carry(&subject, payload, token));
+                match output {
+                    Output::Send { subject, payload, token, .. } => nobody.extend(self.carry(&subject, payload, token)),
+                    Output::Record { record, .. } => self.records.push(record),
+                    Output::Run(_) => panic!("a job for this process"),
+                }
             }
             for token in nobody {
                 self.coordinator.nobody_there(self.now, &token);

@@ -146,9 +146,12 @@ impl Coordinator {
 
     /// Sends the frames that are due. Only between ticks: half of a tick is no state of the world.
     pub(super) fn show_watches(&mut self, now: u64) {
-        if self.watches.open.is_empty() || self.running.is_some() {
-            return;
+        if !self.watches.open.is_empty() && self.running.is_none() && !self.recovering {
+            self.finally(|core| core.show_open_watches(now));
         }
+    }
+
+    fn show_open_watches(&mut self, now: u64) {
         let (hash, mut cost, mut looked) = (self.hash, 0, false);
         for id in self.watches.in_turn() {
             let Some(watch) = self.watches.open.get_mut(&id) else { continue };

@@ -1,0 +1,257 @@
+//! Commands: read, applied when a tick begins, answered when their record is made.
+
+use bytes::Bytes;
+use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, MAX_ID, MAX_SPAWNED};
+use engine_net::messages::{Message, Problem, Reply};
+use engine_net::strict;
+
+use super::Coordinator;
+use super::remembered::Memory;
+use crate::record::Input;
+
+/// Commands that wait for the next tick, at the most.
+const MAX_WAITING: usize = 16 * 1024;
+/// Bytes of those commands, at the most. What is read of them takes up to 32 times as much.
+const MAX_WAITING_BYTES: usize = 32 << 20;
+/// A command that waits: for the tick that applies it, or for that one's commit.
+pub(super) struct Waiting {
+    pub(super) reply: Option<String>,
+    /// The id of the command; empty of a query.
+    pub(super) id: String,
+    /// Of its payload, while it holds what is to be done.
+    pub(super) bytes: usize,
+    pub(super) state: WaitState,
+}
+
+pub(super) enum WaitState {
+    /// To be applied when the next tick begins.
+    Queued(Action),
+    /// Applied: answered when so many records are made.
+    Applied { result: Result<Done, Problem>, records: u64 },
+    /// Steps that are to be run first: answered at this tick.
+    Steps(u64),
+    /// A query that came in the middle of a tick: answered when it is committed, since half of a tick is no
+    /// state of the world, and its systems write to the rows.
+    Query(Bytes),
+}
+
+impl Coordinator {
+    pub(super) fn command(&mut self, reply: Option<&str>, domain: &str, aggregate: &str, action: &str, payload: &[u8]) {
+        let accepted = self.read_command(domain, aggregate, action, payload).and_then(|Command { id, action }| {
+            let Some(memory) = self.remembered.get(&id).cloned() else {
+                return self.accept_command(reply, id, action, payload.len());
+            };
+            self.repeat(reply, &id, memory);
+            Ok(())
+        });
+        if let Err(problem) = accepted {
+            self.figures.count(format!("refused.{}", problem.code));
+            self.answer::<CommandReply>(reply, &Reply::Error(problem));
+        }
+    }
+
+    /// A command that is known: it is not applied again.
+    fn repeat(&mut self, reply: Option<&str>, id: &str, memory: Memory) {
+        self.figures.count("repeated_commands");
+        match memory {
+            // It may have been answered just now, and not be durable yet.
+            Memory::Answered(answer) => self.finally(|core| core.answer::<CommandReply>(reply, &answer)),
+            // Who asks again doesn't wait for the first answer any more.
+            Memory::Open => {
+                if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
+                    waiting.reply = reply.map(str::to_owned);
+                }
+            }
+        }
+    }
+
+    fn accept_command(&mut self, reply: Option<&str>, id: String, action: Action, bytes: usize) -> Result<(), Problem> {
+        self.check_room(bytes)?;
+        let state =
+            if action.is_control() { self.begin_control(&id, action)? } else { Some(WaitState::Queued(action)) };
+        self.figures.count("commands");
+        self.remembered.open(&id);
+        match state {
+            Some(state) => self.waiting.push(Waiting { reply: reply.map(str::to_owned), id, bytes, state }),
+            None => {
+                let answer = Reply::Ok(Done { tick: self.tick, entities: Vec::new() });
+                self.remembered.answered(&id, &answer);
+                self.answer::<CommandReply>(reply, &answer);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, bytes: usize) -> Result<(), Problem> {
+        if self.recovering {
+            return Err(Problem::new("unavailable", "the world is being recovered from its log: try again"));
+        }
+        self.check_held()?;
+        let waiting: usize = self.waiting.iter().map(|waiting| waiting.bytes).sum();
+        if self.waiting.len() >= MAX_WAITING || waiting + bytes > MAX_WAITING_BYTES {
+            return Err(Problem::new("overloaded", "too many commands wait for the next tick: try again later"));
+        }
+        Ok(())
+    }
+
+    fn read_command(&self, domain: &str, aggregate: &str, action: &str, payload: &[u8]) -> Result<Command, Problem> {
+        if domain != DOMAIN {
+            return Err(Problem::new("bad_subject", format_args!("nobody handles commands of the domain `{domain}`")));
+        }
+        let command: Command =
+            strict::decode(payload, Command::LIMIT).map_err(|error| Problem::new("bad_request", error))?;
+        if command.action.subject() != (aggregate, action) {
+            let (is_aggregate, is_action) = command.action.subject();
+            return Err(Problem::new(
+                "bad_subject",
+                format_args!("the command is `{is_aggregate}.{is_action}`, its subject says `{aggregate}.{action}`"),
+            ));
+        }
+        if !(1..=MAX_ID).contains(&command.id.len()) {
+            return Err(Problem::new("bad_request", format_args!("the id of a command has 1 to {MAX_ID} bytes")));
+        }
+        let spawned = match &command.action {
+            Action::Spawn { entities } => entities.len(),
+            Action::SceneLoad { entities } => entities.len(),
+            _ => 0,
+        };
+        if spawned > MAX_SPAWNED {
+            // Their numbers would not fit into the answer.
+            let text = format!("{spawned} entities in one command, where at most {MAX_SPAWNED} are accepted");
+            return Err(Problem::new("bad_request", text));
+        }
+        Ok(command)
+    }
+
+    /// Control takes effect at once, changes of the world when the next tick begins. None: it is done.
+    fn begin_control(&mut self, id: &str, action: Action) -> Result<Option<WaitState>, Problem> {
+        let until = self.control(&action)?;
+        let (pauses, runs) = (matches!(action, Action::Pause {}), self.running.is_some());
+        if self.keeps_log() {
+            self.inputs.push(Input::Command { id: id.to_owned(), action });
+        }
+        Ok(match until {
+            Some(tick) => Some(WaitState::Steps(tick)),
+            // The record of the tick that runs is closed: it is in the one after that.
+            None if self.keeps_log() => Some(self.done_in(self.records + 1 + u64::from(runs))),
+            // Answered when the world stands still.
+            None if pauses && runs => Some(self.done_in(self.records + 1)),
+            None => None,
+        })
+    }
+
+    fn done_in(&self, records: u64) -> WaitState {
+        WaitState::Applied { result: Ok(Done::default()), records }
+    }
+
+    /// Pauses, goes on, and steps; the tick until which steps go.
+    fn control(&mut self, action: &Action) -> Result<Option<u64>, Problem> {
+        match *action {
+            Action::Pause {} => self.sim.paused = true,
+            Action::Resume {} => (self.sim.paused, self.sim.steps) = (false, 0),
+            Action::Speed { factor } if factor.is_finite() && (0.0..=1000.0).contains(&factor) => {
+                self.sim.speed = factor;
+            }
+            Action::Speed { factor } => {
+                return Err(Problem::new(
+                    "bad_value",
+                    format_args!("a speed of {factor}: 0 (as fast as possible) to 1000 are allowed"),
+                ));
+            }
+            Action::Step { .. } if !self.sim.paused => {
+                return Err(Problem::new("not_paused", "the world runs: pause it before you step"));
+            }
+            Action::Step { .. } if self.is_finished() && !self.recovering => {
+                return Err(Problem::new("unavailable", "the world has had its last tick"));
+            }
+            Action::Step { ticks } if ticks > 0 => {
+                self.sim.steps = self.sim.steps.saturating_add(ticks);
+                let open = u64::from(self.running.is_some());
+                return Ok(Some(self.tick.saturating_add(self.sim.steps).saturating_add(open)));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// Does again what a record says; the answer is remembered when the tick is committed.
+    pub(super) fn repeat_input(&mut self, id: String, action: Action) -> Result<(), Problem> {
+        let state = if action.is_control() {
+            match self.control(&action)? {
+                Some(until) => WaitState::Steps(until),
+                None => self.done_in(0),
+            }
+        } else {
+            WaitState::Applied { result: Ok(self.apply(action)?), records: 0 }
+        };
+        self.remembered.open(&id);
+        self.waiting.push(Waiting { reply: None, id, bytes: 0, state });
+        Ok(())
+    }
+
+    /// Whether no tick begins until somebody does something.
+    fn stands_still(&self) -> bool {
+        (self.sim.paused && self.sim.steps == 0) || self.is_finished() || self.waits_for().is_some()
+    }
+
+    /// Between two ticks: a world that stands still has no next tick soon, so what waits for it is applied at
+    /// once. The next tick sees the same as if it had begun with it.
+    pub(super) fn apply_while_standing(&mut self) {
+        let queued = |waiting: &Waiting| matches!(waiting.state, WaitState::Queued(_));
+        let unrecorded = self.keeps_log() && !self.inputs.is_empty();
+        if !(unrecorded || self.waiting.iter().any(queued)) || !self.stands_still() || self.log_lags() {
+            return;
+        }
+        self.apply_inputs();
+        self.hash = self.whole_hash();
+        self.record_standing();
+        self.finally(|core| {
+            core.announce_entities();
+            core.answer_waiting();
+        });
+    }
+
+    /// Applies the commands that wait for this tick, in the order in which they came.
+    pub(super) fn apply_inputs(&mut self) {
+        for index in 0..self.waiting.len() {
+            if let WaitState::Queued(action) = &self.waiting[index].state {
+                let (id, action) = (self.waiting[index].id.clone(), action.clone());
+                let result = self.apply(action.clone());
+                let mut records = 0;
+                if result.is_ok() {
+                    self.inputs.push(Input::Command { id, action });
+                    records = if self.keeps_log() { self.records + 1 } else { 0 };
+                }
+                self.waiting[index].state = WaitState::Applied { result, records };
+                self.waiting[index].bytes = 0;
+            }
+        }
+    }
+
+    /// Answers commands that are part of the committed tick.
+    pub(super) fn answer_waiting(&mut self) {
+        let (tick, over) = (self.tick, self.is_finished());
+        for waiting in std::mem::take(&mut self.waiting) {
+            let answer = match waiting.state {
+                WaitState::Applied { result, records } if records <= self.records => match result {
+                    Ok(done) => Reply::Ok(Done { tick, ..done }),
+                    Err(problem) => {
+                        self.figures.count(format!("refused.{}", problem.code));
+                        Reply::Error(problem)
+                    }
+                },
+                WaitState::Steps(until) if until <= tick || over => Reply::Ok(Done { tick, entities: Vec::new() }),
+                WaitState::Query(payload) => {
+                    self.answer_query(waiting.reply.as_deref(), &payload);
+                    continue;
+                }
+                state => {
+                    self.waiting.push(Waiting { state, ..waiting });
+                    continue;
+                }
+            };
+            self.remembered.answered(&waiting.id, &answer);
+            self.answer::<CommandReply>(waiting.reply.as_deref(), &answer);
+        }
+    }
+}
