@@ -100,6 +100,15 @@ impl AlignedBytes {
         self.len = last;
     }
 
+    /// Takes `bytes` bytes at `at`, or as many as there are, from the same place of a source; those past the
+    /// end are appended.
+    pub(crate) fn overwrite(&mut self, at: usize, bytes: usize, source: &[u8]) {
+        let end = source.len().min(at + bytes);
+        let middle = end.min(self.len).max(at);
+        self.as_mut_slice()[at..middle].copy_from_slice(&source[at..middle]);
+        self.push(&source[middle..end]);
+    }
+
     /// Forgets all bytes from `len` on.
     #[inline]
     pub(crate) fn truncate(&mut self, len: usize) {

@@ -21,10 +21,22 @@ const WORD: usize = 64;
 /// assert_eq!(rows.iter_ones().collect::<Vec<_>>(), [3, 62, 63, 64, 65]);
 /// assert_eq!(rows.words(), [0b11 << 62 | 1 << 3, 0b11]);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct BitRows {
     words: Vec<u64>,
     len: usize,
+}
+
+/// By hand, so that `clone_from` takes the memory that is there.
+impl Clone for BitRows {
+    fn clone(&self) -> Self {
+        Self { words: self.words.clone(), len: self.len }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.words.clone_from(&source.words);
+        self.len = source.len;
+    }
 }
 
 impl BitRows {
@@ -93,7 +105,14 @@ impl BitRows {
         if bytes.len() != len.div_ceil(WORD) * 8 {
             return None;
         }
-        let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        Self::from_words(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect(), len)
+    }
+
+    /// As [`Self::from_bytes`], from the words.
+    pub(crate) fn from_words(words: Vec<u64>, len: usize) -> Option<Self> {
+        if words.len() != len.div_ceil(WORD) {
+            return None;
+        }
         let spare = words.len() * WORD - len;
         let clean = words.last().is_none_or(|last| spare == 0 || last >> (WORD - spare) == 0);
         clean.then_some(Self { words, len })
@@ -249,10 +268,22 @@ fn tail_mask(len: usize) -> u64 {
 }
 
 /// Versions and trackers of one column.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Changes {
     blocks: Vec<u64>,
     trackers: Vec<BitRows>,
+}
+
+/// By hand, so that `clone_from` takes the memory that is there.
+impl Clone for Changes {
+    fn clone(&self) -> Self {
+        Self { blocks: self.blocks.clone(), trackers: self.trackers.clone() }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.blocks.clone_from(&source.blocks);
+        self.trackers.clone_from(&source.trackers);
+    }
 }
 
 impl Changes {
@@ -264,6 +295,16 @@ impl Changes {
     pub(crate) fn add_tracker(&mut self, rows: usize) {
         // What is there already is news to somebody who never looked.
         self.trackers.push(BitRows::full(rows));
+    }
+
+    /// For a column that has so many rows at once. What its trackers have seen follows.
+    pub(crate) fn restore(&mut self, rows: usize, version: u64) {
+        self.blocks = vec![version; rows.div_ceil(BLOCK_ROWS)];
+    }
+
+    /// What a tracker has seen change.
+    pub(crate) fn restore_tracker(&mut self, tracker: usize, rows: BitRows) {
+        self.trackers[tracker] = rows;
     }
 
     pub(crate) fn block_versions(&self) -> &[u64] {

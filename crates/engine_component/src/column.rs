@@ -4,117 +4,13 @@
 //! in place. Documents are MessagePack, a span of one heap each. Tags have no bytes. The bytes of a
 //! column are what goes on the wire and into the log: there is no other representation.
 
-use std::fmt;
 use std::ops::Range;
 
 use crate::aligned::AlignedBytes;
-use crate::changes::{BitRows, Changes};
+use crate::changes::{BLOCK_ROWS, BitRows, Changes};
 use crate::data::StorageKind;
-use crate::hash::BlockHashes;
+use crate::documents::{DocumentRows, Documents};
 use crate::schema::Schema;
-
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u64,
-    len: u32,
-}
-
-impl Span {
-    fn range(self) -> Range<usize> {
-        let start = self.start as usize;
-        start..start + self.len as usize
-    }
-}
-
-/// Documents of a column: a heap of bytes, a span for each row. Replaced documents stay behind as dead
-/// bytes until half of the heap is dead; then it is written anew, in row order.
-#[derive(Clone, Debug, Default)]
-struct Documents {
-    heap: Vec<u8>,
-    spans: Vec<Span>,
-    dead: usize,
-}
-
-/// The documents of a column, to be read row by row.
-///
-/// It refers to their bytes and not to the column, so that others may reach for columns of the same table
-/// meanwhile.
-#[derive(Clone, Copy)]
-pub struct DocumentRows<'a> {
-    heap: &'a [u8],
-    spans: &'a [Span],
-}
-
-impl<'a> DocumentRows<'a> {
-    /// The MessagePack of a row.
-    ///
-    /// # Panics
-    /// When there is no such row.
-    #[inline]
-    #[must_use]
-    pub fn row(self, row: usize) -> &'a [u8] {
-        &self.heap[self.spans[row].range()]
-    }
-}
-
-impl fmt::Debug for DocumentRows<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DocumentRows({} rows)", self.spans.len())
-    }
-}
-
-/// Below this a heap is not worth compacting.
-const COMPACT_BYTES: usize = 4096;
-
-impl Documents {
-    fn row(&self, row: usize) -> &[u8] {
-        &self.heap[self.spans[row].range()]
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Span {
-        let span = Span {
-            start: self.heap.len() as u64,
-            len: u32::try_from(bytes.len()).expect("documents are bounded far below 4 GiB where they enter"),
-        };
-        self.heap.extend_from_slice(bytes);
-        span
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let span = self.append(bytes);
-        self.spans.push(span);
-    }
-
-    fn set(&mut self, row: usize, bytes: &[u8]) {
-        let old = self.spans[row];
-        if old.len as usize == bytes.len() {
-            self.heap[old.range()].copy_from_slice(bytes);
-            return;
-        }
-        self.dead += old.len as usize;
-        self.spans[row] = self.append(bytes);
-        self.compact_when_worth_it();
-    }
-
-    fn swap_remove(&mut self, row: usize) {
-        self.dead += self.spans.swap_remove(row).len as usize;
-        self.compact_when_worth_it();
-    }
-
-    fn compact_when_worth_it(&mut self) {
-        if self.heap.len() < COMPACT_BYTES || self.dead * 2 < self.heap.len() {
-            return;
-        }
-        let mut heap = Vec::with_capacity(self.heap.len() - self.dead);
-        for span in &mut self.spans {
-            let start = heap.len() as u64;
-            heap.extend_from_slice(&self.heap[span.range()]);
-            span.start = start;
-        }
-        self.heap = heap;
-        self.dead = 0;
-    }
-}
 
 /// The values of one component, row by row. See the module's text.
 ///
@@ -138,7 +34,6 @@ pub struct Column {
     bytes: AlignedBytes,
     documents: Documents,
     pub(crate) changes: Changes,
-    pub(crate) hashes: BlockHashes,
 }
 
 impl Column {
@@ -156,7 +51,6 @@ impl Column {
             bytes: AlignedBytes::default(),
             documents: Documents::default(),
             changes: Changes::new(trackers),
-            hashes: BlockHashes::default(),
         }
     }
 
@@ -234,7 +128,7 @@ impl Column {
     #[inline]
     #[must_use]
     pub fn documents(&self) -> DocumentRows<'_> {
-        DocumentRows { heap: &self.documents.heap, spans: &self.documents.spans }
+        self.documents.rows()
     }
 
     /// Replaces the value of a row.
@@ -298,10 +192,8 @@ impl Column {
                 self.bytes.truncate(self.rows * self.stride);
             }
             StorageKind::Document => {
-                assert!(self.documents.spans.len() >= self.rows, "rows without documents");
-                while self.documents.spans.len() > self.rows {
-                    self.documents.swap_remove(self.rows);
-                }
+                assert!(self.documents.len() >= self.rows, "rows without documents");
+                self.documents.truncate(self.rows);
             }
             StorageKind::Tag => {}
         }
@@ -348,6 +240,42 @@ impl Column {
         self.rows = last;
     }
 
+    /// Becomes equal to a column whose earlier state it is: pays for the blocks of rows whose version differs.
+    pub(crate) fn catch_up(&mut self, source: &Self) {
+        let (known, versions) = (self.changes.block_versions(), source.changes.block_versions());
+        let stale = |block: &usize| known.get(*block) != Some(&versions[*block]);
+        match self.kind {
+            StorageKind::Plain => {
+                self.bytes.truncate(source.bytes.len());
+                for block in (0..versions.len()).filter(stale) {
+                    let bytes = BLOCK_ROWS * self.stride;
+                    self.bytes.overwrite(block * bytes, bytes, source.bytes());
+                }
+            }
+            StorageKind::Document => self.documents.catch_up(&source.documents, (0..versions.len()).filter(stale)),
+            StorageKind::Tag => {}
+        }
+        self.rows = source.rows;
+        self.changes.clone_from(&source.changes);
+    }
+
+    /// Begins to restore a column of so many rows, whose values follow.
+    pub(crate) fn restore_rows(&mut self, rows: usize, version: u64) {
+        self.rows = rows;
+        self.changes.restore(rows, version);
+    }
+
+    /// The next bytes of the values of a Plain column that is restored, with room for `more` after them.
+    pub(crate) fn restore_bytes(&mut self, bytes: &[u8], more: usize) {
+        self.bytes.reserve(bytes.len() + more);
+        self.bytes.push(bytes);
+    }
+
+    /// The documents of a column that is restored, back to back.
+    pub(crate) fn restore_documents(&mut self, heap: Vec<u8>, lengths: &[u32]) {
+        self.documents = Documents::of(heap, lengths);
+    }
+
     /// Makes room for more Plain rows.
     pub fn reserve(&mut self, rows: usize) {
         self.bytes.reserve(rows * self.stride);
@@ -388,18 +316,16 @@ impl Column {
     /// Bytes on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.documents.heap.capacity() + self.documents.spans.capacity() * size_of::<Span>()
+        self.bytes.capacity() + self.documents.heap_bytes()
     }
 
     /// # Panics
     /// When the column contradicts itself.
     pub fn check_invariants(&self) {
         assert_eq!(self.bytes.len(), self.rows * self.stride);
-        assert_eq!(self.changes.block_versions().len(), self.rows.div_ceil(crate::changes::BLOCK_ROWS));
+        assert_eq!(self.changes.block_versions().len(), self.rows.div_ceil(BLOCK_ROWS));
         if self.kind == StorageKind::Document {
-            assert_eq!(self.documents.spans.len(), self.rows);
-            let live: usize = self.documents.spans.iter().map(|span| span.len as usize).sum();
-            assert_eq!(live + self.documents.dead, self.documents.heap.len());
+            self.documents.check_invariants(self.rows);
         }
     }
 }

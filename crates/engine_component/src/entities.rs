@@ -158,6 +158,45 @@ impl Entities {
         self.next
     }
 
+    /// Continues the numbers of another index: for one that is still empty.
+    pub(crate) fn restore_next(&mut self, next: u64) {
+        debug_assert!(self.live == 0 && next > 0);
+        self.next = next;
+    }
+
+    /// Bytes of an index over so many numbers in which each page is a run. Of more numbers than there are
+    /// addresses no index can be.
+    pub(crate) fn least_bytes(next: u64) -> u64 {
+        match usize::try_from(next) {
+            Ok(next) => (next.div_ceil(PAGE) as u64).saturating_mul(size_of::<Page>() as u64),
+            Err(_) => u64::MAX,
+        }
+    }
+
+    /// Sets the place of an entity that has none; what that takes of memory beyond
+    /// [`Self::least_bytes`]. `None` when it has one already.
+    #[inline]
+    pub(crate) fn claim(&mut self, entity: Entity, location: Location) -> Option<u64> {
+        let number = entity.to_bits() as usize;
+        match self.pages.get_mut(number / PAGE) {
+            Some(Page::Slots(page)) => {
+                let slot = &mut page.slots[number % PAGE];
+                if slot.row != u32::MAX {
+                    return None;
+                }
+                *slot = location;
+                page.live += 1;
+                self.live += 1;
+                return Some(0);
+            }
+            Some(Page::Run(run)) if run.get(number % PAGE).is_some() => return None,
+            _ => {}
+        }
+        self.set(entity, location);
+        let is_run = matches!(self.pages[number / PAGE], Page::Run(_));
+        Some(if is_run { 0 } else { size_of::<Slots>() as u64 })
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.live
     }

@@ -10,9 +10,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::Entity;
 use crate::changes::BLOCK_ROWS;
 use crate::column::Column;
 use crate::data::StorageKind;
+use crate::registry::Registry;
+use crate::table::Table;
 
 /// The hash of a world, or of a part of it.
 ///
@@ -71,8 +74,68 @@ impl BlockHashes {
     }
 }
 
+/// Hashes of the blocks of a table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TableHashes {
+    entities: BlockHashes,
+    columns: Vec<BlockHashes>,
+}
+
+/// The hash over tables, given in the order of their archetypes' ids, and the number of the next entity. Pays
+/// for the blocks that changed since the last call.
+pub(crate) fn hash_tables(
+    registry: &Registry,
+    tables: &mut [Table],
+    sorted: impl Iterator<Item = usize>,
+    next_entity: u64,
+) -> WorldHash {
+    let mut root = Xxh3::new();
+    for index in sorted {
+        let table = &mut tables[index];
+        let mut hashes = std::mem::take(&mut table.hashes);
+        hash_table(registry, table, &mut hashes, &mut root);
+        table.hashes = hashes;
+    }
+    finish(root, next_entity)
+}
+
+/// As [`hash_tables`], of all rows, whatever was hashed before.
+pub(crate) fn hash_anew<'a>(
+    registry: &Registry,
+    sorted: impl Iterator<Item = &'a Table>,
+    next_entity: u64,
+) -> WorldHash {
+    let mut root = Xxh3::new();
+    sorted.for_each(|table| hash_table(registry, table, &mut TableHashes::default(), &mut root));
+    finish(root, next_entity)
+}
+
+fn finish(mut root: Xxh3, next_entity: u64) -> WorldHash {
+    root.update(&next_entity.to_le_bytes());
+    WorldHash(root.digest128())
+}
+
+fn hash_table(registry: &Registry, table: &Table, hashes: &mut TableHashes, root: &mut Xxh3) {
+    if table.is_empty() {
+        return;
+    }
+    root.update(&table.archetype().to_bits().to_le_bytes());
+    root.update(&(table.entities.len() as u64).to_le_bytes());
+    let entities: &[u8] = bytemuck::cast_slice(&table.entities);
+    hashes.entities.update(table.entity_changes.block_versions(), root, |block| {
+        let bytes = BLOCK_ROWS * size_of::<Entity>();
+        let end = ((block + 1) * bytes).min(entities.len());
+        xxh3_128(&entities[block * bytes..end])
+    });
+    hashes.columns.resize_with(table.columns.len(), BlockHashes::default);
+    for ((column, component), hashes) in table.columns.iter().zip(table.components()).zip(&mut hashes.columns) {
+        let lanes = registry.get(*component).map(|info| info.float_lanes.as_slice()).unwrap_or_default();
+        hashes.update(column.changes.block_versions(), root, |block| hash_block(column, block, lanes));
+    }
+}
+
 /// The hash of one block of a column's rows.
-pub(crate) fn hash_block(column: &Column, block: usize, lanes: &FloatLanes) -> u128 {
+fn hash_block(column: &Column, block: usize, lanes: &FloatLanes) -> u128 {
     let first = block * BLOCK_ROWS;
     let last = (first + BLOCK_ROWS).min(column.len());
     match column.kind() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::commands::CommandBuffer;
+use crate::error::WorldError;
 use crate::world::World;
 use crate::{ComponentId, Entity};
 
@@ -65,6 +66,49 @@ impl Hooks {
 
     pub(crate) fn of(&self, component: ComponentId, on: On) -> Vec<Arc<Hook>> {
         self.hooks.get(&(component, on)).cloned().unwrap_or_default()
+    }
+}
+
+impl World {
+    /// Takes over the hooks of a world that was set up in the same way: for one that was restored from an
+    /// image, which holds no code.
+    ///
+    /// What `On::Change` hooks have not yet seen is kept where this world has their tracker: trackers are
+    /// numbered in the order in which they were asked for, and hooks come before systems.
+    ///
+    /// ```
+    /// use engine_component::{Component, Data, On, World};
+    /// # #[derive(Component, Clone, Copy)]
+    /// # #[component(name = "doc.Frozen")]
+    /// # struct Frozen;
+    /// # #[derive(Component, Clone, Copy)]
+    /// # #[component(name = "doc.Seen")]
+    /// # struct Seen;
+    /// let mut set_up = World::default();
+    /// set_up.register::<Seen>().unwrap();
+    /// set_up.observe::<Frozen>(On::Add, |_, entity, commands| commands.insert(entity, Seen)).unwrap();
+    ///
+    /// let mut restored = World::default(); // from an image
+    /// restored.register::<Seen>().unwrap();
+    /// restored.take_hooks(&mut set_up).unwrap();
+    /// let entity = restored.spawn(Frozen);
+    /// assert!(restored.has(entity, Seen::ID));
+    /// ```
+    ///
+    /// # Errors
+    /// When a component with `On::Change` hooks disagrees with the one that is registered under its name.
+    pub fn take_hooks(&mut self, from: &mut Self) -> Result<(), WorldError> {
+        for (component, _) in &from.hooks.changed {
+            self.registry.register(from.registry.require(*component)?.schema.clone())?;
+        }
+        let mut hooks = std::mem::take(&mut from.hooks);
+        for (component, tracker) in &mut hooks.changed {
+            if self.registry.require(*component)?.trackers <= *tracker {
+                *tracker = self.track(*component)?;
+            }
+        }
+        self.hooks = hooks;
+        Ok(())
     }
 }
 

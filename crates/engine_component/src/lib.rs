@@ -8,6 +8,7 @@ mod changes;
 mod column;
 pub mod commands;
 mod data;
+mod documents;
 mod edges;
 mod entities;
 mod entity;
@@ -15,6 +16,7 @@ mod error;
 mod hash;
 pub mod hooks;
 mod id;
+pub mod image;
 pub mod msgpack;
 pub mod name;
 pub mod query;
@@ -27,7 +29,8 @@ mod world;
 pub use aligned::AlignedBytes;
 pub use bundle::Bundle;
 pub use changes::{BLOCK_ROWS, BitRows};
-pub use column::{Column, DocumentRows};
+pub use column::Column;
+pub use documents::DocumentRows;
 pub use data::{
     Component, Data, DecodeError, DocumentStorage, Event, Plain, PlainStorage, Ref, Storage, StorageKind, Tag,
     TagStorage,

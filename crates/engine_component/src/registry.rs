@@ -90,6 +90,27 @@ impl Registry {
         self.by_id.get(&id).map(|index| &self.components[*index])
     }
 
+    /// The place of a component in the order of registration.
+    pub(crate) fn place(&self, id: ComponentId) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Becomes equal to a registry whose earlier state it is, or to any other one at greater cost.
+    pub(crate) fn catch_up(&mut self, source: &Self) {
+        let known = self.components.len();
+        if !source.components.iter().map(|info| info.id).take(known).eq(self.components.iter().map(|info| info.id)) {
+            self.clone_from(source);
+            return;
+        }
+        for (info, source) in self.components.iter_mut().zip(&source.components) {
+            info.trackers = source.trackers;
+        }
+        for (place, info) in source.components.iter().enumerate().skip(known) {
+            self.by_id.insert(info.id, place);
+            self.components.push(info.clone());
+        }
+    }
+
     pub(crate) fn get_mut(&mut self, id: ComponentId) -> Option<&mut ComponentInfo> {
         self.by_id.get(&id).map(|index| &mut self.components[*index])
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::changes::{BitRows, Changes};
+use crate::changes::{BLOCK_ROWS, BitRows, Changes};
 use crate::column::Column;
 use crate::entities::{Entities, Location, TableId};
-use crate::hash::BlockHashes;
+use crate::hash::TableHashes;
 use crate::{ArchetypeId, ComponentId, Entity};
 
 /// The rows of one archetype. Rows are appended at the end, and removed by moving the last row into the
@@ -32,7 +32,7 @@ pub struct Table {
     pub(crate) entities: Vec<Entity>,
     pub(crate) columns: Vec<Column>,
     pub(crate) entity_changes: Changes,
-    pub(crate) entity_hashes: BlockHashes,
+    pub(crate) hashes: TableHashes,
 }
 
 impl Table {
@@ -43,7 +43,7 @@ impl Table {
             entities: Vec::new(),
             columns,
             entity_changes: Changes::default(),
-            entity_hashes: BlockHashes::default(),
+            hashes: TableHashes::default(),
         }
     }
 
@@ -167,6 +167,35 @@ impl Table {
         self.entity_changes.swap_removed(row, self.entities.len(), version);
         self.entities.swap_remove(row);
         self.entities.get(row).copied()
+    }
+
+    /// The entities of a table that is restored are all there; the values of its columns follow.
+    pub(crate) fn restore_rows(&mut self, version: u64) {
+        let rows = self.entities.len();
+        self.entity_changes.restore(rows, version);
+        for column in &mut self.columns {
+            column.restore_rows(rows, version);
+        }
+    }
+
+    /// Becomes equal to a table whose earlier state it is: pays for the blocks of rows whose version differs.
+    pub(crate) fn catch_up(&mut self, source: &Self) {
+        if self.components != source.components {
+            self.clone_from(source);
+            return;
+        }
+        let (known, versions) = (self.entity_changes.block_versions(), source.entity_changes.block_versions());
+        self.entities.truncate(source.len());
+        for block in (0..versions.len()).filter(|block| known.get(*block) != Some(&versions[*block])) {
+            let rows = block * BLOCK_ROWS..source.len().min((block + 1) * BLOCK_ROWS);
+            let kept = rows.start..rows.end.min(self.entities.len());
+            self.entities[kept.clone()].copy_from_slice(&source.entities[kept.clone()]);
+            self.entities.extend_from_slice(&source.entities[kept.end..rows.end]);
+        }
+        self.entity_changes.clone_from(&source.entity_changes);
+        for (column, source) in self.columns.iter_mut().zip(&source.columns) {
+            column.catch_up(source);
+        }
     }
 
     /// Makes room for more rows.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::column::Column;
 use crate::commands::CommandBuffer;
@@ -11,7 +10,7 @@ use crate::data::{Component, Plain, Ref, Storage};
 use crate::edges::Edges;
 use crate::entities::{Entities, Location, TableId};
 use crate::error::WorldError;
-use crate::hash::{WorldHash, hash_block};
+use crate::hash::{WorldHash, hash_tables};
 use crate::hooks::{Hook, Hooks, MAX_DEPTH, On};
 use crate::registry::{ComponentInfo, Registry};
 use crate::schema::Schema;
@@ -299,15 +298,44 @@ impl World {
             }
             return Ok(*id);
         }
+        let id = self.add_table(archetype, components)?;
+        let place = self.sorted.partition_point(|other| self.tables[other.index()].archetype() < archetype);
+        self.sorted.insert(place, id);
+        Ok(id)
+    }
+
+    /// The caller has looked whether there is one, and puts it in its place among the sorted ones.
+    fn add_table(&mut self, archetype: ArchetypeId, components: &[ComponentId]) -> Result<TableId, WorldError> {
         let infos: Result<Vec<&ComponentInfo>, _> =
             components.iter().map(|component| self.registry.require(*component)).collect();
         let columns = infos?.into_iter().map(|info| Column::with_trackers(&info.schema, info.trackers)).collect();
         let id = TableId(u32::try_from(self.tables.len()).expect("fewer archetypes than 2^32"));
         self.tables.push(Table::new(Arc::from(components), columns));
         self.by_archetype.insert(archetype, id);
-        let place = self.sorted.partition_point(|other| self.tables[other.index()].archetype() < archetype);
-        self.sorted.insert(place, id);
         Ok(id)
+    }
+
+    /// Makes all tables of a world that has none, in this order; the place of one that would be there twice.
+    pub(crate) fn restore_tables<'a>(
+        &mut self,
+        tables: impl Iterator<Item = &'a [ComponentId]>,
+    ) -> Result<Option<usize>, WorldError> {
+        for (place, components) in tables.enumerate() {
+            let archetype = ArchetypeId::of(components);
+            if self.by_archetype.contains_key(&archetype) {
+                return Ok(Some(place));
+            }
+            let id = self.add_table(archetype, components)?;
+            self.sorted.push(id);
+        }
+        self.sorted.sort_unstable_by_key(|id| self.tables[id.index()].archetype());
+        Ok(None)
+    }
+
+    /// The number of trackers that a component has: those that [`Self::track`] gave have the numbers below it.
+    #[must_use]
+    pub fn trackers(&self, component: ComponentId) -> usize {
+        self.registry.get(component).map_or(0, |info| info.trackers)
     }
 
     /// Begins to track the rows of a component that change; all rows that are there count as changed.
@@ -406,17 +434,10 @@ impl World {
 
     /// The hash of all entities and components. Pays for the blocks that changed since the last call.
     pub fn hash(&mut self) -> WorldHash {
-        let mut root = Xxh3::new();
-        for id in &self.sorted {
-            let table = &mut self.tables[id.index()];
-            if table.is_empty() {
-                continue;
-            }
-            hash_table(&self.registry, table, &mut root);
-        }
-        root.update(&self.entities.next().to_le_bytes());
+        let sorted = self.sorted.iter().map(|id| id.index());
+        let hash = hash_tables(&self.registry, &mut self.tables, sorted, self.entities.next());
         self.version += 1;
-        WorldHash(root.digest128())
+        hash
     }
 
     /// Bytes on the heap: columns, entities and the entity index.
@@ -438,23 +459,5 @@ impl World {
             }
         }
         assert_eq!(rows, self.entities.len());
-    }
-}
-
-fn hash_table(registry: &Registry, table: &mut Table, root: &mut Xxh3) {
-    root.update(&table.archetype().to_bits().to_le_bytes());
-    root.update(&(table.entities.len() as u64).to_le_bytes());
-    let components: smallvec::SmallVec<[ComponentId; 16]> = table.components().into();
-    let entities: &[u8] = bytemuck::cast_slice(&table.entities);
-    table.entity_hashes.update(table.entity_changes.block_versions(), root, |block| {
-        let bytes = crate::changes::BLOCK_ROWS * size_of::<Entity>();
-        let end = ((block + 1) * bytes).min(entities.len());
-        xxhash_rust::xxh3::xxh3_128(&entities[block * bytes..end])
-    });
-    for (column, component) in table.columns.iter_mut().zip(components) {
-        let lanes = registry.get(component).map(|info| info.float_lanes.as_slice()).unwrap_or_default();
-        let mut hashes = std::mem::take(&mut column.hashes);
-        hashes.update(column.changes.block_versions(), root, |block| hash_block(column, block, lanes));
-        column.hashes = hashes;
     }
 }

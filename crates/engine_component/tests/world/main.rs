@@ -6,6 +6,8 @@ mod changes;
 mod commands;
 mod hash;
 mod hooks;
+mod image;
+mod image_damage;
 mod model;
 mod structure;
 mod values;
