@@ -192,6 +192,19 @@ fn has_nan(bytes: &[u8], stride: usize, lanes: &FloatLanes) -> bool {
         .any(|row| lanes.iter().any(|(offset, width)| lane_is_nan(&row[*offset as usize..][..usize::from(*width)])))
 }
 
+/// Whether two rows hash alike: the same bytes, but for what bits a NaN has.
+pub(crate) fn same_but_for_nan(a: &[u8], b: &[u8], lanes: &FloatLanes) -> bool {
+    let same = |bytes: std::ops::Range<usize>| a.get(bytes.clone()) == b.get(bytes);
+    let mut at = 0;
+    let alike = lanes.iter().all(|(offset, width)| {
+        let lane = *offset as usize..*offset as usize + usize::from(*width);
+        let before = std::mem::replace(&mut at, lane.end)..lane.start;
+        let both_nan = || [a, b].iter().all(|row| row.get(lane.clone()).is_some_and(lane_is_nan));
+        same(before) && (same(lane.clone()) || both_nan())
+    });
+    alike && a.len() == b.len() && same(at..a.len())
+}
+
 fn lane_is_nan(lane: &[u8]) -> bool {
     match lane {
         [a, b, c, d] => f32::from_le_bytes([*a, *b, *c, *d]).is_nan(),

@@ -7,6 +7,7 @@ mod bundle;
 mod changes;
 mod column;
 pub mod commands;
+pub mod compare;
 mod data;
 mod documents;
 mod edges;

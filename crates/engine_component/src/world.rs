@@ -195,6 +195,12 @@ impl World {
         &mut self.tables
     }
 
+    /// The table of exactly these components, sorted by id.
+    pub(crate) fn table_with(&self, components: &[ComponentId]) -> Option<&Table> {
+        let table = self.table(*self.by_archetype.get(&ArchetypeId::of(components))?);
+        Some(table).filter(|table| table.components() == components)
+    }
+
     /// One table.
     ///
     /// # Panics

@@ -32,6 +32,7 @@ pub use fit::{Fit, fit};
 pub use json::{ValueError, nearest};
 pub use plain::PlainField;
 pub use row::RowError;
+pub(crate) use text::put_value;
 
 use crate::ComponentId;
 use crate::data::{Data, StorageKind};

@@ -38,7 +38,7 @@ fn put_field(out: &mut String, field: &Field, kind: StorageKind) {
 }
 
 /// JSON without spaces and with sorted keys, whatever order the map of `serde_json` keeps in this build.
-pub(super) fn put_value(out: &mut String, value: &Value) {
+pub(crate) fn put_value(out: &mut String, value: &Value) {
     match value {
         Value::Array(items) => {
             out.push('[');

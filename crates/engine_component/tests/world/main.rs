@@ -4,6 +4,7 @@
 
 mod changes;
 mod commands;
+mod compare;
 mod hash;
 mod hooks;
 mod image;
