@@ -9,6 +9,7 @@ mod case;
 mod dist;
 mod ecs;
 mod hash;
+mod image;
 mod measure;
 mod memory;
 mod report;
@@ -77,7 +78,8 @@ fn main() -> Result<()> {
 }
 
 fn chosen(names: &[String]) -> Result<Vec<Case>> {
-    let all: Vec<Case> = [ecs::cases(), hash::cases(), memory::cases(), dist::cases()].into_iter().flatten().collect();
+    let all: Vec<Case> =
+        [ecs::cases(), hash::cases(), image::cases(), memory::cases(), dist::cases()].into_iter().flatten().collect();
     let belongs = |case: &Case, name: &str| {
         case.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
