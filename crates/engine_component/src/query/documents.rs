@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::cell::{Cell as Counter, OnceCell, RefCell, UnsafeCell};
 
-use crate::column::DocumentRows;
+use crate::documents::DocumentRows;
 use crate::data::{Data, Storage};
 
 /// A run of a document column's rows. The typed values are made by the query that knows the type.
