@@ -10,6 +10,7 @@ pub mod dev;
 pub mod driver;
 pub mod event_queue;
 pub mod local;
+pub mod log;
 pub mod members;
 pub mod merge;
 pub mod plan;
