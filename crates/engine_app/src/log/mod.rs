@@ -2,15 +2,18 @@
 //!
 //! A world is a function of its program, its seed, and what every tick was given from outside. The log keeps the
 //! latter, one [record](record) after another, each naming the hash of the one before it. Whoever reads it
-//! [verifies](chain) that nothing is missing, was changed, or was written by someone who no longer reigned;
-//! whoever [writes](writer) it proves with every message that the reign still is its own.
+//! [verifies](chain) that nothing is missing, was changed, or was written by someone who no longer reigned; whoever
+//! [writes](writer) it proves with every message that the reign still is its own. Who may try to reign is said by a
+//! [lease](lease), which keeps contenders apart, but promises nothing: safety is the log's alone.
 //!
 //! Nothing in here reads a clock, waits, or talks to a server. Time is nanoseconds that are passed in; they only ever
 //! grow. What is to be sent is handed out, and what came back is handed in. So the same code runs over JetStream, and
-//! in a simulator over a [virtual stream](virtual_stream).
+//! in a simulator over a [virtual stream](virtual_stream) and a [virtual store](virtual_store).
 
 pub mod chain;
+pub mod lease;
 pub mod record;
+pub mod virtual_store;
 pub mod virtual_stream;
 pub mod writer;
 

@@ -2,6 +2,8 @@
 
 mod chain;
 mod contenders;
+mod lease;
+mod lease_arena;
 mod record;
 mod schedules;
 mod writer;
