@@ -73,32 +73,70 @@ pub struct ConnectionArgs {
     /// Give up after so many attempts to reconnect [env: NATS_MAX_RECONNECTS] [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub nats_max_reconnects: Option<u64>,
+    /// Servers of the world log, if they are others [env: NATS_LOG_URL]
+    #[arg(long, value_name = "URL", help_heading = "World log")]
+    pub log_url: Option<ServerUrls>,
+    /// User of the log's account, which nobody but coordinators should have [env: NATS_LOG_USER]
+    #[arg(long, value_name = "NAME", help_heading = "World log")]
+    pub log_user: Option<String>,
+    /// Password; others see flags, so prefer the variable [env: NATS_LOG_PASSWORD]
+    #[arg(long, value_name = "PASSWORD", help_heading = "World log")]
+    pub log_password: Option<Secret>,
+    /// Token; others see flags, so prefer the variable [env: NATS_LOG_TOKEN]
+    #[arg(long, value_name = "TOKEN", help_heading = "World log")]
+    pub log_token: Option<Secret>,
+    /// Credentials file [env: NATS_LOG_CREDS]
+    #[arg(long, value_name = "FILE", help_heading = "World log")]
+    pub log_creds: Option<PathBuf>,
+    /// File with the seed of an nkey; or, from the variable, the seed itself [env: NATS_LOG_NKEY]
+    #[arg(long, value_name = "FILE", help_heading = "World log")]
+    pub log_nkey: Option<Secret>,
+    /// Prefix of the log's reply subjects [env: NATS_LOG_INBOX]
+    #[arg(long, value_name = "SUBJECT", help_heading = "World log")]
+    pub log_inbox: Option<String>,
+    /// User of the server's system account, to ask whether it syncs [env: NATS_LOG_SYSTEM_USER]
+    #[arg(long, value_name = "NAME", help_heading = "World log")]
+    pub log_system_user: Option<String>,
+    /// Its password [env: NATS_LOG_SYSTEM_PASSWORD]
+    #[arg(long, value_name = "PASSWORD", help_heading = "World log")]
+    pub log_system_password: Option<Secret>,
+    /// Credentials file of such a user [env: NATS_LOG_SYSTEM_CREDS]
+    #[arg(long, value_name = "FILE", help_heading = "World log")]
+    pub log_system_creds: Option<PathBuf>,
 }
 
 /// A setting's key in a file, and its variable. The flag follows: `[nats] url` is `--nats-url`.
 pub(super) struct Setting {
-    /// In the table `[nats]`, else at the top of the file.
-    pub(super) nats: bool,
+    /// The table that it is in; none at the top of the file.
+    pub(super) table: Option<&'static str>,
     pub(super) key: &'static str,
     pub(super) variable: &'static str,
 }
 
 impl Setting {
     pub(super) fn flag(&self) -> String {
-        format!("--{}{}", if self.nats { "nats-" } else { "" }, self.key.replace('_', "-"))
+        let key = self.key.replace('_', "-");
+        self.table.map_or_else(|| format!("--{key}"), |table| format!("--{table}-{key}"))
     }
 }
 
+/// The tables of a file that hold settings of connections.
+pub(super) const TABLES: [&str; 2] = ["nats", "log"];
+
 const fn top(key: &'static str, variable: &'static str) -> Setting {
-    Setting { nats: false, key, variable }
+    Setting { table: None, key, variable }
 }
 
 const fn nats(key: &'static str, variable: &'static str) -> Setting {
-    Setting { nats: true, key, variable }
+    Setting { table: Some("nats"), key, variable }
+}
+
+const fn log(key: &'static str, variable: &'static str) -> Setting {
+    Setting { table: Some("log"), key, variable }
 }
 
 /// Every setting that a file and the environment may give; a test holds it beside the flags.
-pub(super) const SETTINGS: [Setting; 19] = [
+pub(super) const SETTINGS: [Setting; 29] = [
     top("world", "ENGINE_WORLD"),
     top("prefix", "ENGINE_PREFIX"),
     nats("url", "NATS_URL"),
@@ -118,4 +156,14 @@ pub(super) const SETTINGS: [Setting; 19] = [
     nats("wait", "NATS_WAIT"),
     nats("reconnect_ms", "NATS_RECONNECT_MS"),
     nats("max_reconnects", "NATS_MAX_RECONNECTS"),
+    log("url", "NATS_LOG_URL"),
+    log("user", "NATS_LOG_USER"),
+    log("password", "NATS_LOG_PASSWORD"),
+    log("token", "NATS_LOG_TOKEN"),
+    log("creds", "NATS_LOG_CREDS"),
+    log("nkey", "NATS_LOG_NKEY"),
+    log("inbox", "NATS_LOG_INBOX"),
+    log("system_user", "NATS_LOG_SYSTEM_USER"),
+    log("system_password", "NATS_LOG_SYSTEM_PASSWORD"),
+    log("system_creds", "NATS_LOG_SYSTEM_CREDS"),
 ];

@@ -12,8 +12,8 @@ use clap::Parser;
 use toml::{Table, Value};
 
 use super::{
-    ConfigError, ConnectionArgs, ConnectionConfig, Credentials, Secret, Tls,
-    args::{SETTINGS, Setting},
+    ConfigError, ConnectionArgs, ConnectionConfig, Credentials, LogConnection, Secret, ServerUrls, Tls,
+    args::{SETTINGS, Setting, TABLES},
 };
 use crate::name;
 
@@ -81,18 +81,25 @@ impl ConfigFile {
     /// Its layer; `own_keys` are those at the top of the file that belong to the program.
     fn layer(&self, own_keys: &[&str]) -> Result<ConnectionArgs, ConfigError> {
         let place = self.path.display().to_string();
-        let top = SETTINGS.iter().filter(|setting| !setting.nats).map(|setting| setting.key);
-        check_keys(&place, &self.table, &top.chain(["nats"]).chain(own_keys.iter().copied()).collect::<Vec<_>>())?;
-        let nats = match self.table.get("nats") {
-            None => &Table::new(),
-            Some(Value::Table(nats)) => nats,
-            Some(_) => return Err(ConfigError::Value { source_name: place, reason: "`nats` must be a table".into() }),
-        };
-        let keys: Vec<_> = SETTINGS.iter().filter(|setting| setting.nats).map(|setting| setting.key).collect();
-        check_keys(&format!("{place}: [nats]"), nats, &keys)?;
+        let top = SETTINGS.iter().filter(|setting| setting.table.is_none()).map(|setting| setting.key);
+        check_keys(&place, &self.table, &top.chain(TABLES).chain(own_keys.iter().copied()).collect::<Vec<_>>())?;
+        for name in TABLES {
+            let table = match self.table.get(name) {
+                None => continue,
+                Some(Value::Table(table)) => table,
+                Some(_) => {
+                    return Err(ConfigError::Value { source_name: place, reason: format!("`{name}` must be a table") });
+                }
+            };
+            let keys = SETTINGS.iter().filter(|setting| setting.table == Some(name)).map(|setting| setting.key);
+            check_keys(&format!("{place}: [{name}]"), table, &keys.collect::<Vec<_>>())?;
+        }
         layer(|setting| {
-            let value = if setting.nats { nats.get(setting.key) } else { self.table.get(setting.key) }?;
-            let section = if setting.nats { "nats." } else { "" };
+            let value = match setting.table {
+                Some(table) => self.table(table)?.get(setting.key),
+                None => self.table.get(setting.key),
+            }?;
+            let section = setting.table.map_or_else(String::new, |table| format!("{table}."));
             Some((format!("{place}: {section}{}", setting.key), text_of(value)))
         })
     }
@@ -169,6 +176,11 @@ impl ConnectionArgs {
         let methods = self.methods();
         let keep = |method: &str| methods.is_empty() || methods.contains(&method);
         let (user, token, creds, nkey) = (keep(USER), keep(TOKEN), keep(CREDS), keep(NKEY));
+        let of_log = self.log_methods();
+        let keep = |method: &str| of_log.is_empty() || of_log.contains(&method);
+        let (of_log_user, of_log_token, of_log_creds, of_log_nkey) = (keep(USER), keep(TOKEN), keep(CREDS), keep(NKEY));
+        let system_user = self.log_system_creds.is_none();
+        let system_creds = self.log_system_user.is_none() && self.log_system_password.is_none();
         // Without `..`, so that a new setting can't be forgotten here.
         let Self {
             config,
@@ -191,6 +203,16 @@ impl ConnectionArgs {
             nats_wait,
             nats_reconnect_ms,
             nats_max_reconnects,
+            log_url,
+            log_user,
+            log_password,
+            log_token,
+            log_creds,
+            log_nkey,
+            log_inbox,
+            log_system_user,
+            log_system_password,
+            log_system_creds,
         } = self;
         Self {
             config: config.or(weaker.config),
@@ -213,6 +235,16 @@ impl ConnectionArgs {
             nats_wait: nats_wait.or(weaker.nats_wait),
             nats_reconnect_ms: nats_reconnect_ms.or(weaker.nats_reconnect_ms),
             nats_max_reconnects: nats_max_reconnects.or(weaker.nats_max_reconnects),
+            log_url: log_url.or(weaker.log_url),
+            log_user: log_user.or(weaker.log_user.filter(|_| of_log_user)),
+            log_password: log_password.or(weaker.log_password.filter(|_| of_log_user)),
+            log_token: log_token.or(weaker.log_token.filter(|_| of_log_token)),
+            log_creds: log_creds.or(weaker.log_creds.filter(|_| of_log_creds)),
+            log_nkey: log_nkey.or(weaker.log_nkey.filter(|_| of_log_nkey)),
+            log_inbox: log_inbox.or(weaker.log_inbox),
+            log_system_user: log_system_user.or(weaker.log_system_user.filter(|_| system_user)),
+            log_system_password: log_system_password.or(weaker.log_system_password.filter(|_| system_user)),
+            log_system_creds: log_system_creds.or(weaker.log_system_creds.filter(|_| system_creds)),
         }
     }
 
@@ -227,20 +259,34 @@ impl ConnectionArgs {
         given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect()
     }
 
+    fn log_methods(&self) -> Vec<&'static str> {
+        let given = [
+            (self.log_user.is_some() || self.log_password.is_some(), USER),
+            (self.log_token.is_some(), TOKEN),
+            (self.log_creds.is_some(), CREDS),
+            (self.log_nkey.is_some(), NKEY),
+        ];
+        given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect()
+    }
+
     fn check_one_method(&self, source_name: &'static str) -> Result<(), ConfigError> {
-        match self.methods()[..] {
-            [first, second, ..] => Err(ConfigError::TwoCredentials { source_name, first, second }),
-            _ => Ok(()),
+        for methods in [self.methods(), self.log_methods()] {
+            if let [first, second, ..] = methods[..] {
+                return Err(ConfigError::TwoCredentials { source_name, first, second });
+            }
         }
+        Ok(())
     }
 
     fn finish(self) -> Result<ConnectionConfig, ConfigError> {
         let default = ConnectionConfig::default();
         let credentials = self.credentials()?;
         let tls = self.tls()?;
+        let log = self.log_connection()?;
         let config = ConnectionConfig {
             credentials,
             tls,
+            log,
             urls: self.nats_url.map_or(default.urls, |urls| urls.addresses()),
             prefix: self.prefix.unwrap_or(default.prefix),
             world: self.world.unwrap_or(default.world),
@@ -260,32 +306,44 @@ impl ConnectionArgs {
 
     /// Who one is: what was given by name, else what the address holds.
     fn credentials(&self) -> Result<Credentials, ConfigError> {
-        let half = |given, missing| ConfigError::Half { given, missing };
-        if let Some(token) = &self.nats_token {
-            return Ok(Credentials::Token(token.clone()));
+        let named = Named {
+            user: self.nats_user.as_ref(),
+            password: self.nats_password.as_ref(),
+            token: self.nats_token.as_ref(),
+            creds: self.nats_creds.as_ref(),
+            nkey: self.nats_nkey.as_ref(),
+            missing: ("a password (NATS_PASSWORD)", "a user (NATS_USER)"),
+        };
+        Ok(named.credentials()?.or_else(|| of_address(self.nats_url.as_ref())).unwrap_or(Credentials::None))
+    }
+
+    /// What is different for the log.
+    fn log_connection(&self) -> Result<LogConnection, ConfigError> {
+        let named = Named {
+            user: self.log_user.as_ref(),
+            password: self.log_password.as_ref(),
+            token: self.log_token.as_ref(),
+            creds: self.log_creds.as_ref(),
+            nkey: self.log_nkey.as_ref(),
+            missing: ("a password (NATS_LOG_PASSWORD)", "a user (NATS_LOG_USER)"),
+        };
+        let system = Named {
+            user: self.log_system_user.as_ref(),
+            password: self.log_system_password.as_ref(),
+            token: None,
+            creds: self.log_system_creds.as_ref(),
+            nkey: None,
+            missing: ("a password (NATS_LOG_SYSTEM_PASSWORD)", "a user (NATS_LOG_SYSTEM_USER)"),
+        };
+        if let Some(inbox) = &self.log_inbox {
+            name::dotted("inbox prefix", inbox)?;
         }
-        if let Some(path) = &self.nats_creds {
-            return Ok(Credentials::File(path.clone()));
-        }
-        if let Some(seed) = &self.nats_nkey {
-            return Ok(Credentials::Nkey(seed.clone()));
-        }
-        match (&self.nats_user, &self.nats_password) {
-            (Some(user), Some(password)) => {
-                Ok(Credentials::UserPassword { user: user.clone(), password: password.clone() })
-            }
-            (Some(_), None) => Err(half("a user", "a password (NATS_PASSWORD)")),
-            (None, Some(_)) => Err(half("a password", "a user (NATS_USER)")),
-            (None, None) => Ok(match self.nats_url.as_ref().and_then(super::ServerUrls::user_info) {
-                None => Credentials::None,
-                Some(info) => match info.split_once(':') {
-                    Some((user, password)) => {
-                        Credentials::UserPassword { user: user.into(), password: Secret::new(password) }
-                    }
-                    None => Credentials::Token(Secret::new(info)),
-                },
-            }),
-        }
+        Ok(LogConnection {
+            urls: self.log_url.as_ref().map(ServerUrls::addresses),
+            credentials: named.credentials()?.or_else(|| of_address(self.log_url.as_ref())),
+            inbox_prefix: self.log_inbox.clone(),
+            system: system.credentials()?,
+        })
     }
 
     fn tls(&self) -> Result<Tls, ConfigError> {
@@ -303,6 +361,43 @@ impl ConnectionArgs {
             key: self.nats_tls_key.clone(),
         })
     }
+}
+
+/// Ways to log in, as they were given by name; one of them at the most.
+struct Named<'a> {
+    user: Option<&'a String>,
+    password: Option<&'a Secret>,
+    token: Option<&'a Secret>,
+    creds: Option<&'a PathBuf>,
+    nkey: Option<&'a Secret>,
+    /// What a user lacks, and what a password lacks.
+    missing: (&'static str, &'static str),
+}
+
+impl Named<'_> {
+    fn credentials(self) -> Result<Option<Credentials>, ConfigError> {
+        let half = |given, missing| Err(ConfigError::Half { given, missing });
+        Ok(match (self.token, self.creds, self.nkey, self.user, self.password) {
+            (Some(token), ..) => Some(Credentials::Token(token.clone())),
+            (_, Some(path), ..) => Some(Credentials::File(path.clone())),
+            (_, _, Some(seed), ..) => Some(Credentials::Nkey(seed.clone())),
+            (.., Some(user), Some(password)) => {
+                Some(Credentials::UserPassword { user: user.clone(), password: password.clone() })
+            }
+            (.., Some(_), None) => return half("a user", self.missing.0),
+            (.., None, Some(_)) => return half("a password", self.missing.1),
+            (.., None, None) => None,
+        })
+    }
+}
+
+/// Credentials that stand in an address.
+fn of_address(urls: Option<&ServerUrls>) -> Option<Credentials> {
+    let info = urls?.user_info()?;
+    Some(match info.split_once(':') {
+        Some((user, password)) => Credentials::UserPassword { user: user.into(), password: Secret::new(password) },
+        None => Credentials::Token(Secret::new(info)),
+    })
 }
 
 const USER: &str = "a user with password";
@@ -429,6 +524,42 @@ mod tests {
         assert_eq!(config.credentials, Credentials::UserPassword { user: "ann".into(), password: Secret::new("hush") });
         let config = flags(&["--nats-url=new:2"]).resolve_with(Some(&below), &[], &nothing).unwrap();
         assert_eq!((config.urls, config.credentials), (vec!["nats://new:2".to_owned()], Credentials::None));
+    }
+
+    #[test]
+    fn the_log_is_reached_as_the_world_unless_it_is_said_otherwise() {
+        let below = file("[nats]\nurl = 'nats://w:1'\nuser = 'ann'\npassword = 'hush'\n[log]\nuser = 'log'");
+        let environment = |name: &str| (name == "NATS_LOG_PASSWORD").then(|| "secret".to_owned());
+        let config = ConnectionArgs::default().resolve_with(Some(&below), &[], &environment).unwrap();
+        let log = config.log_connection();
+        assert_eq!(log.urls, ["nats://w:1"]);
+        assert_eq!(log.credentials, Credentials::UserPassword { user: "log".into(), password: Secret::new("secret") });
+        assert_eq!(config.credentials, Credentials::UserPassword { user: "ann".into(), password: Secret::new("hush") });
+
+        let config = flags(&["--nats-url=h:1", "--nats-token=t"]).resolve_with(None, &[], &nothing).unwrap();
+        assert_eq!(config.log_connection(), config);
+        let config = flags(&["--nats-token=t", "--log-url=nats://u:p@l:2", "--log-inbox=_L"]);
+        let log = config.resolve_with(None, &[], &nothing).unwrap().log_connection();
+        assert_eq!((log.urls[0].as_str(), log.inbox_prefix.as_str()), ("nats://l:2", "_L"));
+        assert_eq!(log.credentials, Credentials::UserPassword { user: "u".into(), password: Secret::new("p") });
+
+        let error = flags(&["--log-user=u"]).resolve_with(None, &[], &nothing).unwrap_err().to_string();
+        assert!(error.contains("NATS_LOG_PASSWORD"), "{error}");
+        let error = ConnectionArgs::default().resolve_with(Some(&file("[log]\nusr = 'x'")), &[], &nothing).unwrap_err();
+        assert_eq!(error.to_string(), "engine.toml: [log]: unknown key `usr`; is `user` meant?");
+        let config = flags(&["--log-token=t"]).resolve_with(Some(&below), &[], &nothing).unwrap();
+        assert_eq!(config.log_connection().credentials, Credentials::Token(Secret::new("t")));
+    }
+
+    #[test]
+    fn a_child_learns_of_the_log_only_if_it_is_told() {
+        let mut config = ConnectionConfig::new("nats://h:1", Credentials::None);
+        config.log.credentials = Some(Credentials::Token(Secret::new("hush")));
+        config.log.system = Some(Credentials::File("/sys.creds".into()));
+        assert!(config.to_environment().iter().all(|(name, value)| !name.contains("LOG") && value != "hush"));
+        let variables = [config.to_environment(), config.log.to_environment()].concat();
+        let lookup = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+        assert_eq!(ConnectionArgs::default().resolve_with(None, &[], &lookup).unwrap(), config);
     }
 
     #[test]

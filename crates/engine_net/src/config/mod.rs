@@ -59,6 +59,54 @@ pub struct Tls {
     pub key: Option<PathBuf>,
 }
 
+/// How the world log is reached, where that differs from the world: it may live in an account of its own, which
+/// only coordinators can enter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogConnection {
+    /// Its servers, if they are others.
+    pub urls: Option<Vec<String>>,
+    /// Who one is there, if it is somebody else.
+    pub credentials: Option<Credentials>,
+    /// Its prefix of reply subjects, if it is another.
+    pub inbox_prefix: Option<String>,
+    /// A user of the server's system account, to ask whether it syncs before it acknowledges.
+    pub system: Option<Credentials>,
+}
+
+impl LogConnection {
+    /// What makes another process reach the log as this one does, beside
+    /// [`ConnectionConfig::to_environment`]. It holds secrets: for coordinators only.
+    #[must_use]
+    pub fn to_environment(&self) -> Vec<(&'static str, String)> {
+        const LOG: [&str; 5] =
+            ["NATS_LOG_USER", "NATS_LOG_PASSWORD", "NATS_LOG_TOKEN", "NATS_LOG_CREDS", "NATS_LOG_NKEY"];
+        // The system account has no tokens and nkeys of ours.
+        const SYSTEM: [&str; 5] = ["NATS_LOG_SYSTEM_USER", "NATS_LOG_SYSTEM_PASSWORD", "", "NATS_LOG_SYSTEM_CREDS", ""];
+        let mut variables = Vec::new();
+        variables.extend(self.urls.iter().map(|urls| ("NATS_LOG_URL", urls.join(","))));
+        variables.extend(self.inbox_prefix.iter().map(|inbox| ("NATS_LOG_INBOX", inbox.clone())));
+        variables.extend(self.credentials.iter().flat_map(|credentials| credentials.to_environment(LOG)));
+        variables.extend(self.system.iter().flat_map(|credentials| credentials.to_environment(SYSTEM)));
+        variables.retain(|(name, _)| !name.is_empty());
+        variables
+    }
+}
+
+impl Credentials {
+    /// As variables of these names: user, password, token, credentials file, nkey.
+    fn to_environment(&self, names: [&'static str; 5]) -> Vec<(&'static str, String)> {
+        match self {
+            Self::None => Vec::new(),
+            Self::UserPassword { user, password } => {
+                vec![(names[0], user.clone()), (names[1], password.expose().to_owned())]
+            }
+            Self::Token(token) => vec![(names[2], token.expose().to_owned())],
+            Self::File(path) => vec![(names[3], path.display().to_string())],
+            Self::Nkey(seed) => vec![(names[4], seed.expose().to_owned())],
+        }
+    }
+}
+
 /// Where the servers are, who one is there, and how patient one is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionConfig {
@@ -68,6 +116,8 @@ pub struct ConnectionConfig {
     pub credentials: Credentials,
     /// Encryption.
     pub tls: Tls,
+    /// What is different for the world log.
+    pub log: LogConnection,
     /// First token of every subject.
     pub prefix: String,
     /// Second token of every subject.
@@ -103,6 +153,7 @@ impl Default for ConnectionConfig {
             urls: vec!["nats://127.0.0.1:4222".into()],
             credentials: Credentials::None,
             tls: Tls::default(),
+            log: LogConnection::default(),
             prefix: "engine".into(),
             world: "main".into(),
             inbox_prefix: "_INBOX".into(),
@@ -133,7 +184,19 @@ impl ConnectionConfig {
         self.urls.join(", ")
     }
 
-    /// The environment that makes another process connect as this one does.
+    /// How to reach the world log: as the world, where nothing else was said.
+    #[must_use]
+    pub fn log_connection(&self) -> Self {
+        let mut config = self.clone();
+        let log = &self.log;
+        config.urls = log.urls.clone().unwrap_or(config.urls);
+        config.credentials = log.credentials.clone().unwrap_or(config.credentials);
+        config.inbox_prefix = log.inbox_prefix.clone().unwrap_or(config.inbox_prefix);
+        config
+    }
+
+    /// The environment that makes another process connect as this one does. How the log is reached isn't part of
+    /// it: that is for coordinators only, see [`LogConnection::to_environment`].
     ///
     /// It holds secrets: hand it to a child, never to a log.
     #[must_use]
@@ -147,16 +210,8 @@ impl ConnectionConfig {
             ("NATS_TLS", self.tls.required.to_string()),
             ("NATS_TLS_FIRST", self.tls.first.to_string()),
         ];
-        match &self.credentials {
-            Credentials::None => {}
-            Credentials::UserPassword { user, password } => {
-                variables.push(("NATS_USER", user.clone()));
-                variables.push(("NATS_PASSWORD", password.expose().to_owned()));
-            }
-            Credentials::Token(token) => variables.push(("NATS_TOKEN", token.expose().to_owned())),
-            Credentials::File(path) => variables.push(("NATS_CREDS", path.display().to_string())),
-            Credentials::Nkey(seed) => variables.push(("NATS_NKEY", seed.expose().to_owned())),
-        }
+        let names = ["NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "NATS_CREDS", "NATS_NKEY"];
+        variables.extend(self.credentials.to_environment(names));
         let files = [("NATS_TLS_CA", &self.tls.ca), ("NATS_TLS_CERT", &self.tls.cert), ("NATS_TLS_KEY", &self.tls.key)];
         variables
             .extend(files.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.display().to_string()))));
