@@ -135,8 +135,16 @@ pub(super) fn render(options: &ServerOptions, users: &Users, port: u16, director
         (main, Some(log)) => {
             let _ = writeln!(text, "accounts {{");
             let _ = writeln!(text, "  ENGINE {{ users: [{}] }}", user(main));
-            let _ = writeln!(text, "  LOG {{ jetstream: enabled, users: [{}] }}", user(log));
-            let _ = writeln!(text, "  SYS {{ users: [] }}\n}}\nsystem_account: SYS");
+            // The log's user may ask whether the server syncs before it acknowledges, and nothing else of it.
+            let _ = writeln!(
+                text,
+                "  LOG {{ jetstream: enabled, users: [{}], imports: [{{ service: {{ account: SYS, subject: \"{VARZ}\" }} }}] }}",
+                user(log)
+            );
+            let _ = writeln!(
+                text,
+                "  SYS {{ users: [], exports: [{{ service: \"{VARZ}\", accounts: [LOG], response: stream }}] }}\n}}\nsystem_account: SYS"
+            );
         }
         (Credentials::Token(token), None) => {
             let _ = writeln!(text, "authorization {{ token: {} }}", quoted(token.expose()));
@@ -148,6 +156,9 @@ pub(super) fn render(options: &ServerOptions, users: &Users, port: u16, director
     }
     text + &options.extra
 }
+
+/// What every server of a cluster answers with its settings.
+const VARZ: &str = "$SYS.REQ.SERVER.PING.VARZ";
 
 fn user(credentials: &Credentials) -> String {
     match credentials {
