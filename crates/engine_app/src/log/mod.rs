@@ -11,6 +11,7 @@
 //! in a simulator over a [virtual stream](virtual_stream) and a [virtual store](virtual_store).
 
 pub mod chain;
+pub mod jet;
 pub mod lease;
 pub mod record;
 pub mod virtual_store;
