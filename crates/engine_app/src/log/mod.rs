@@ -6,14 +6,18 @@
 //! [writes](writer) it proves with every message that the reign still is its own. Who may try to reign is said by a
 //! [lease](lease), which keeps contenders apart, but promises nothing: safety is the log's alone.
 //!
-//! Nothing in here reads a clock, waits, or talks to a server. Time is nanoseconds that are passed in; they only ever
-//! grow. What is to be sent is handed out, and what came back is handed in. So the same code runs over JetStream, and
-//! in a simulator over a [virtual stream](virtual_stream) and a [virtual store](virtual_store).
+//! Nothing in these four reads a clock, waits, or talks to a server. Time is nanoseconds that are passed in; they only
+//! ever grow. What is to be sent is handed out, and what came back is handed in. So the same code runs over JetStream
+//! ([`jet`], driven by the [`keeper`]'s thread), and in a simulator over a [virtual stream](virtual_stream) and a
+//! [virtual store](virtual_store). [`recovery`] brings a world back from a [`keyframe`] and the records behind it.
 
 pub mod chain;
 pub mod jet;
+pub mod keeper;
+pub mod keyframe;
 pub mod lease;
 pub mod record;
+pub mod recovery;
 pub mod virtual_store;
 pub mod virtual_stream;
 pub mod writer;

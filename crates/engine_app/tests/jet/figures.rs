@@ -62,7 +62,7 @@ fn figures_of_appends() {
         }
         let parts = (0..200).map(|_| Bytes::from(vec![1; 1 << 20]));
         let started = Instant::now();
-        let token = streams.write_keyframe(1, 1, parts, "manifest".into()).unwrap();
+        let token = streams.write_keyframe(1, 1, parts, move || Some("manifest".into())).unwrap();
         let mut times = Vec::new();
         let mut written = None;
         while written.is_none() {

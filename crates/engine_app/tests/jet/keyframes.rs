@@ -20,7 +20,7 @@ fn ended(streams: &Streams, mine: Token) -> (KeyframeId, Result<u64, JetError>) 
 }
 
 fn write(streams: &Streams, tick: u64, epoch: u64, parts: Vec<Bytes>) -> KeyframeId {
-    let token = streams.write_keyframe(tick, epoch, parts.into_iter(), format!("manifest {tick}").into()).unwrap();
+    let token = streams.write_keyframe(tick, epoch, parts.into_iter(), move || Some(format!("manifest {tick}").into())).unwrap();
     let (id, result) = ended(streams, token);
     result.unwrap();
     id
@@ -45,7 +45,7 @@ fn it_comes_back_as_it_was_written() {
     }
     let error = streams.read_keyframe(KeyframeId { epoch: 9, tick: 9, writer: 9 }, 1).unwrap_err();
     assert!(error.to_string().contains("keyframe 9.9.9 is damaged: it has no manifest"), "{error}");
-    let token = streams.write_keyframe(1, 1, std::iter::empty(), vec![0; 2 << 20].into()).unwrap();
+    let token = streams.write_keyframe(1, 1, std::iter::empty(), move || Some(vec![0; 2 << 20].into())).unwrap();
     assert!(matches!(ended(&streams, token).1, Err(JetError::TooLarge { .. })));
 }
 
@@ -54,9 +54,9 @@ fn two_coordinators_at_once_never_mix() {
     let server = server();
     let (old, new) = (open(&server), open(&server));
     let sizes = [200_000; 30];
-    let ones = old.write_keyframe(100, 1, parts(1, &sizes).into_iter(), "one".into()).unwrap();
-    let twos = new.write_keyframe(100, 2, parts(101, &sizes).into_iter(), "two".into()).unwrap();
-    let again = new.write_keyframe(100, 2, parts(201, &sizes).into_iter(), "again".into()).unwrap();
+    let ones = old.write_keyframe(100, 1, parts(1, &sizes).into_iter(), move || Some("one".into())).unwrap();
+    let twos = new.write_keyframe(100, 2, parts(101, &sizes).into_iter(), move || Some("two".into())).unwrap();
+    let again = new.write_keyframe(100, 2, parts(201, &sizes).into_iter(), move || Some("again".into())).unwrap();
     let one = ended(&old, ones).0;
     let mut both = [twos, again].map(|_| {
         until(&new, |event| match event {
@@ -97,7 +97,7 @@ fn one_that_was_never_completed_is_not_there_and_is_cleaned_up() {
     let server = server();
     let (old, new) = (open(&server), open(&server));
     let (parts, go) = slow(8);
-    let token = old.write_keyframe(5, 1, parts, "never".into()).unwrap();
+    let token = old.write_keyframe(5, 1, parts, move || Some("never".into())).unwrap();
     for _ in 0..6 {
         go.send(()).unwrap();
     }
@@ -121,7 +121,7 @@ fn a_coordinator_that_ends_leaves_no_half_keyframe() {
     let server = server();
     let streams = open(&server);
     let (parts, go) = slow(8);
-    streams.write_keyframe(5, 1, parts, "never".into()).unwrap();
+    streams.write_keyframe(5, 1, parts, move || Some("never".into())).unwrap();
     for _ in 0..4 {
         go.send(()).unwrap();
     }
@@ -149,7 +149,7 @@ fn a_keyframe_waits_for_a_server_that_restarts() {
     let mut server = server();
     let streams = open(&server);
     let (parts, go) = slow(6);
-    let token = streams.write_keyframe(5, 1, parts, "whole".into()).unwrap();
+    let token = streams.write_keyframe(5, 1, parts, move || Some("whole".into())).unwrap();
     for _ in 0..3 {
         go.send(()).unwrap();
     }

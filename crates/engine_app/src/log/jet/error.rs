@@ -124,6 +124,12 @@ pub enum JetError {
         /// How much.
         bytes: usize,
     },
+    /// Whoever had it written could not finish it.
+    #[error("{what} is given up")]
+    GivenUp {
+        /// What.
+        what: String,
+    },
     /// The thread has ended.
     #[error("the connection of the world log is closed")]
     Closed,

@@ -25,7 +25,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
-    JetError, JetEvent, JetSettings, Lost, Mark, Names, Record, Refusal, Token,
+    JetError, JetEvent, JetSettings, Kind, Lost, Mark, Names, Record, Refusal, Token,
     api::{self, Ack, Api, Complaints},
     error::code,
     lease::{self, LeaseOrder, Watched},
@@ -38,7 +38,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// What the thread is told to do.
 pub(super) enum Order {
     Append { token: Token, subject: String, headers: HeaderMap, payload: Bytes },
-    Read { token: Token, sequence: u64 },
+    /// The record at a place; none: the last epoch record.
+    Read { token: Token, sequence: Option<u64> },
     Lease { token: Token, order: LeaseOrder },
     Watch { every: Option<Duration> },
     Mark(Mark),
@@ -244,7 +245,7 @@ impl Life<'_> {
                 JetEvent::Refused { token, reason: Refusal::NotConnected }
             }
             Order::Read { token, sequence } => {
-                JetEvent::Read { token, record: Err(away(&format!("read record {sequence}"))) }
+                JetEvent::Read { token, record: Err(away(&reading(sequence))) }
             }
             Order::Lease { token, order } => order.lost(token, away("use the lease")),
             Order::Watch { every } => return self.remember_watch(every),
@@ -360,13 +361,16 @@ impl Open<'_> {
         }
     }
 
-    fn read(&self, token: Token, sequence: u64) {
-        let what = format!("read record {sequence}");
+    fn read(&self, token: Token, sequence: Option<u64>) {
+        let what = reading(sequence);
         let lost = JetEvent::Read { token, record: Err(JetError::Disconnected { what }) };
         let promise = Promise::new(&self.setup.events, lost);
         let (api, names) = (self.api.clone(), self.setup.names.clone());
         tokio::spawn(async move {
-            let record = record_at(&api, &names, sequence).await;
+            let record = match sequence {
+                Some(sequence) => record_at(&api, &names, sequence).await,
+                None => last_epoch(&api, &names).await,
+            };
             promise.keep(JetEvent::Read { token, record });
         });
     }
@@ -455,6 +459,16 @@ fn refusal(number: u64, description: String) -> Refusal {
 }
 
 /// A record from the stream's leader: what was acknowledged is seen.
+fn reading(sequence: Option<u64>) -> String {
+    sequence.map_or_else(|| "read the last epoch record".into(), |sequence| format!("read record {sequence}"))
+}
+
+/// The record of the last reign.
+pub(super) async fn last_epoch(api: &Api, names: &Names) -> Result<Option<Record>, JetError> {
+    let message = api.last(&names.log(), &names.record(Kind::Epoch)).await?;
+    message.map(|message| record(names, message.sequence, &message.subject, message.payload)).transpose()
+}
+
 pub(super) async fn record_at(api: &Api, names: &Names, sequence: u64) -> Result<Option<Record>, JetError> {
     // The server takes sequence 0 for "not given".
     if sequence == 0 {

@@ -205,7 +205,14 @@ impl Streams {
     /// Asks the stream's leader what stands at a place; the answer is [`JetEvent::Read`].
     pub fn read(&self, sequence: u64) -> Result<Token, JetError> {
         let token = self.token();
-        self.lane.order(Order::Read { token, sequence })?;
+        self.lane.order(Order::Read { token, sequence: Some(sequence) })?;
+        Ok(token)
+    }
+
+    /// Asks the stream's leader for the last epoch record; the answer is [`JetEvent::Read`].
+    pub fn read_epoch(&self) -> Result<Token, JetError> {
+        let token = self.token();
+        self.lane.order(Order::Read { token, sequence: None })?;
         Ok(token)
     }
 
@@ -232,11 +239,10 @@ impl Streams {
         self.bulk.wait(async move {
             let operation = format!("STREAM.INFO.{}", names.log());
             let info: streams::Info = api.call("look at the log", &operation, &serde_json::Value::Null).await?;
-            let epoch = api.last(&names.log(), &names.record(Kind::Epoch)).await?;
-            let epoch = epoch.map(|epoch| lane::record(&names, epoch.sequence, &epoch.subject, epoch.payload));
+            let epoch = lane::last_epoch(&api, &names).await?;
             let state = info.state;
             let first = if state.messages == 0 { state.last_seq + 1 } else { state.first_seq };
-            Ok(Tail { first, last: state.last_seq, epoch: epoch.transpose()? })
+            Ok(Tail { first, last: state.last_seq, epoch })
         })
     }
 
@@ -265,13 +271,15 @@ impl Streams {
     }
 
     /// Writes a keyframe in the background, behind whatever is appended; the answer is [`JetEvent::Keyframe`].
-    /// `parts` is asked for more when there is room for it, on a thread of its own.
+    /// `parts` is asked for more when there is room for it, on a thread of its own; then `manifest` is asked for
+    /// the manifest, and without one the keyframe is given up.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn write_keyframe<P>(&self, tick: u64, epoch: u64, parts: P, manifest: Bytes) -> Result<Token, JetError>
+    pub fn write_keyframe<P, M>(&self, tick: u64, epoch: u64, parts: P, manifest: M) -> Result<Token, JetError>
     where
         P: Iterator<Item = Bytes> + Send + 'static,
+        M: FnOnce() -> Option<Bytes> + Send + 'static,
     {
         let token = self.token();
         let id = KeyframeId { epoch, tick, writer: self.identity.wrapping_add(token.0) };
@@ -283,7 +291,7 @@ impl Streams {
         };
         let done = close.clone();
         let work = move || {
-            let result = keyframe::write(&writer, id, parts, &manifest);
+            let result = keyframe::write(&writer, id, parts, manifest);
             done();
             let _ = events.send(JetEvent::Keyframe { token, id, result });
         };

@@ -326,6 +326,12 @@ impl Writer {
         self.durable
     }
 
+    /// After the last record that was appended.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
     /// Records that were appended and aren't durable yet.
     #[must_use]
     pub fn pending(&self) -> usize {

@@ -56,13 +56,9 @@ pub(crate) fn write(
     writer: &Writer,
     id: KeyframeId,
     parts: impl Iterator<Item = Bytes>,
-    manifest: &[u8],
+    manifest: impl FnOnce() -> Option<Bytes>,
 ) -> Result<u64, JetError> {
     let limit = writer.bulk.payload_limit();
-    let bytes = manifest.len() + MANIFEST_OVERHEAD;
-    if bytes > limit {
-        return Err(JetError::TooLarge { what: format!("the manifest of keyframe {id}"), bytes, limit });
-    }
     let size = writer.settings.key_message_bytes.max(64 << 10).min(limit);
     let mut sent = Sent { writer, open: VecDeque::new(), bytes: 0, contents: Contents::default() };
     let mut digest = Digest::default();
@@ -74,7 +70,12 @@ pub(crate) fn write(
     }
     sent.room_for(usize::MAX)?;
     sent.contents.digest = digest.finish();
-    let payload = seal_manifest(&sent.contents, manifest);
+    let manifest = manifest().ok_or_else(|| JetError::GivenUp { what: format!("keyframe {id}") })?;
+    let bytes = manifest.len() + MANIFEST_OVERHEAD;
+    if bytes > limit {
+        return Err(JetError::TooLarge { what: format!("the manifest of keyframe {id}"), bytes, limit });
+    }
+    let payload = seal_manifest(&sent.contents, &manifest);
     let bytes = sent.contents.bytes + payload.len() as u64;
     let mut headers = message_id(id, "manifest");
     headers.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, sent.contents.first.to_string());
