@@ -117,6 +117,65 @@ impl std::fmt::Debug for App {
     }
 }
 
+/// What coordinators of an app's world are made of: a process that stands by, leads, and stands by again makes
+/// several.
+pub struct Blueprint {
+    systems: Vec<(Arc<dyn System>, bool)>,
+    startup: Vec<Startup>,
+    updates: Vec<UpdateFn>,
+    pub(crate) shutdown: Vec<Shutdown>,
+    options: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Blueprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blueprint").field("systems", &self.systems.len()).finish_non_exhaustive()
+    }
+}
+
+impl Blueprint {
+    /// A coordinator of a new world, filled; epoch 0 is a world without a broker.
+    ///
+    /// # Errors
+    /// When the start-up code fails, or a setting is wrong.
+    pub fn coordinator(&self, settings: Settings, epoch: u64) -> Result<Coordinator> {
+        let world = self.new_world(&settings)?;
+        let coordinator = Coordinator::new(settings, world, self.systems.clone(), epoch)?;
+        Ok(self.with_updates(coordinator))
+    }
+
+    /// A coordinator of a world that was stored. The start-up code runs on a world that is thrown away: only its
+    /// hooks are kept.
+    ///
+    /// # Errors
+    /// When the start-up code fails, or the world does not fit to this program.
+    pub fn restored(&self, settings: Settings, mut world: World, state: &[u8], epoch: u64) -> Result<Coordinator> {
+        let mut set_up = self.new_world(&settings)?;
+        world.take_hooks(&mut set_up)?;
+        let coordinator = Coordinator::restore(settings, world, self.systems.clone(), state, epoch)?;
+        Ok(self.with_updates(coordinator))
+    }
+
+    fn new_world(&self, settings: &Settings) -> Result<World> {
+        let mut world = World::new(WorldSettings { rows_per_shard: settings.rows_per_shard })?;
+        for schema in self.systems.iter().flat_map(|(system, _)| system.schemas()) {
+            world.register_schema(schema.clone())?;
+        }
+        let mut start = Start { world: &mut world, options: &self.options, seed: settings.seed };
+        for fill in &self.startup {
+            fill(&mut start).context("start-up")?;
+        }
+        Ok(world)
+    }
+
+    fn with_updates(&self, mut coordinator: Coordinator) -> Coordinator {
+        for update in self.updates.iter().cloned() {
+            coordinator.on_update(Box::new(move |world, time| update(world, time)));
+        }
+        coordinator
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -240,27 +299,35 @@ impl App {
         local: impl Fn(&str) -> bool,
         epoch: u64,
     ) -> Result<(Coordinator, Vec<Shutdown>)> {
+        let blueprint = self.into_blueprint(options, &local)?;
+        let coordinator = blueprint.coordinator(settings, epoch)?;
+        Ok((coordinator, blueprint.shutdown))
+    }
+
+    /// All that coordinators of this app's world are made of, one after another. `local` says which systems run in
+    /// their process.
+    ///
+    /// # Errors
+    /// The first mistake that was made in building the app.
+    pub fn into_blueprint(
+        self,
+        options: &BTreeMap<String, String>,
+        local: &dyn Fn(&str) -> bool,
+    ) -> Result<Blueprint> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        let systems: Vec<Arc<dyn System>> = self.systems.into_boxes().into_iter().map(Arc::from).collect();
-        let mut world = World::new(WorldSettings { rows_per_shard: settings.rows_per_shard })?;
-        for schema in systems.iter().flat_map(|system| system.schemas()) {
-            world.register_schema(schema.clone())?;
-        }
-        let mut start = Start { world: &mut world, options, seed: settings.seed };
-        for fill in &self.startup {
-            fill(&mut start).context("start-up")?;
-        }
-        let systems = systems.into_iter().map(|system| {
+        let systems = self.systems.into_boxes().into_iter().map(|system| {
             let is_local = local(&system.descriptor().name);
-            (system, is_local)
+            (Arc::from(system), is_local)
         });
-        let mut coordinator = Coordinator::new(settings, world, systems.collect(), epoch)?;
-        for update in self.updates {
-            coordinator.on_update(Box::new(move |world, time| update(world, time)));
-        }
-        Ok((coordinator, self.shutdown))
+        Ok(Blueprint {
+            systems: systems.collect(),
+            startup: self.startup,
+            updates: self.updates,
+            shutdown: self.shutdown,
+            options: options.clone(),
+        })
     }
 
     /// Runs everything in this process, with the options' defaults.

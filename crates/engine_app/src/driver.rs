@@ -14,6 +14,7 @@ use engine_net::headers::Headers;
 use engine_net::io::{Helper, Io, IoEvent, Lane, Outgoing, PublishError};
 
 use crate::coordinator::{Commit, Coordinator, CoordinatorError, Output};
+use crate::log::link::LogLink;
 use crate::pool::Pool;
 
 /// Why a coordinator's run ended.
@@ -25,6 +26,12 @@ pub enum RunError {
     /// There is no connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// Another coordinator leads the world.
+    #[error("this coordinator leads no longer: {0}")]
+    Deposed(String),
+    /// The log is not what it was, or can't be kept.
+    #[error("the world log: {0}")]
+    Log(String),
     /// The server did not accept something.
     #[error("{what}: {reason}")]
     Io {
@@ -148,6 +155,32 @@ pub fn run(
     connection: Option<&ConnectionConfig>,
     linger: bool,
     stop: &Stop,
+    on_commit: impl FnMut(&Commit, &mut Coordinator),
+) -> Result<(), RunError> {
+    run_with(coordinator, connection, None, linger, stop, on_commit)
+}
+
+/// As [`run`], with a log: the world is recovered from it first, and is shown as far as it is durable.
+///
+/// # Errors
+/// Also when another coordinator leads, or when the log is damaged.
+pub fn run_logged(
+    coordinator: &mut Coordinator,
+    connection: &ConnectionConfig,
+    log: &mut LogLink,
+    linger: bool,
+    stop: &Stop,
+    on_commit: impl FnMut(&Commit, &mut Coordinator),
+) -> Result<(), RunError> {
+    run_with(coordinator, Some(connection), Some(log), linger, stop, on_commit)
+}
+
+fn run_with(
+    coordinator: &mut Coordinator,
+    connection: Option<&ConnectionConfig>,
+    mut log: Option<&mut LogLink>,
+    linger: bool,
+    stop: &Stop,
     mut on_commit: impl FnMut(&Commit, &mut Coordinator),
 ) -> Result<(), RunError> {
     let started = Instant::now();
@@ -155,14 +188,22 @@ pub fn run(
     let mut link = connection.map(|config| Link::open(coordinator, config)).transpose()?;
     let pool = Pool::new(coordinator.settings().threads);
     let nothing = never();
-    if link.is_some() {
+    if let Some(link) = &link {
+        if let Some(log) = &mut log {
+            log.wakes(link.io.handle());
+        }
         coordinator.hello();
     }
     coordinator.clock(clock());
     let mut look_at = 0;
+    let mut settle_until = None;
     // Jobs in this process that are not done.
     let mut local = 0_usize;
     loop {
+        if let Some(log) = &mut log {
+            // Before anything is sent: somebody else may lead by now.
+            log.look(coordinator, clock())?;
+        }
         while let Some(output) = coordinator.next_output() {
             // Results are taken while jobs are being sent, as long as what follows from them finds its way out.
             while let Some(event) =
@@ -171,7 +212,11 @@ pub fn run(
                 handle_event(coordinator, clock(), event);
             }
             match output {
-                Output::Record { .. } => {}
+                Output::Record { tick, record } => {
+                    if let Some(log) = &mut log {
+                        log.append(tick, record);
+                    }
+                }
                 Output::Run(job) => {
                     local += 1;
                     pool.start(job);
@@ -184,7 +229,13 @@ pub fn run(
             }
         }
         while let Some(commit) = coordinator.next_commit() {
+            if let Some(log) = &mut log {
+                log.committed(&commit);
+            }
             on_commit(&commit, coordinator);
+        }
+        if let Some(log) = &mut log {
+            log.store_when_due(coordinator);
         }
         if let Some(failure) = coordinator.take_failure() {
             return Err(failure.into());
@@ -193,7 +244,11 @@ pub fn run(
             coordinator.stop();
         }
         if coordinator.is_finished() && (!linger || link.is_none() || stop.is_asked()) {
-            break;
+            // What is not durable yet is waited for: somebody waits for its answer.
+            let until = *settle_until.get_or_insert_with(|| Instant::now() + PATIENCE);
+            if coordinator.is_settled() || Instant::now() >= until {
+                break;
+            }
         }
         if let Some(link) = link.as_mut().filter(|_| local > 0) {
             // Systems compute here: bytes are moved by their own thread meanwhile.
@@ -235,6 +290,9 @@ pub fn run(
             default(wait) => coordinator.clock(clock()),
         }
     }
+    if let Some(log) = &mut log {
+        log.hand_over(PATIENCE);
+    }
     if let Some(link) = link {
         // What was committed last is with the server before we go.
         let _ = link.io.handle().fence_blocking(Lane(0), PATIENCE);
@@ -273,6 +331,7 @@ fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {
             tracing::warn!(?event, "the connection is disturbed");
         }
         IoEvent::Trouble { text, .. } => tracing::warn!(text, "the server complains"),
+        IoEvent::Woken => {}
         other => tracing::debug!(?other, "event"),
     }
 }

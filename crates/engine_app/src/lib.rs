@@ -17,6 +17,7 @@ pub mod plan;
 pub mod pool;
 pub mod receive;
 pub mod record;
+mod reign;
 mod roles;
 pub mod schedule;
 pub mod settings;
@@ -25,7 +26,7 @@ pub mod system_entry;
 pub mod tick_run;
 pub mod tool;
 
-pub use app::{App, AppOption, Outcome, Plugin, Result, Start};
+pub use app::{App, AppOption, Blueprint, Outcome, Plugin, Result, Start};
 pub use driver::Stop;
-pub use roles::{BeforeFirstTick, CoordinatorArgs, WorldArgs, epoch_of_now, run_coordinator, start_log};
+pub use roles::{CoordinatorArgs, WorldArgs, epoch_of_now, run_coordinator, start_log};
 pub use settings::{Settings, TimeMode};

@@ -1,17 +1,18 @@
 //! The roles of an app's program: everything inside, `coordinator`, `system NAME…`, `dev`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
-use engine_component::World;
 use engine_net::config::ConnectionArgs;
 use engine_system::runner::{InstanceOptions, run_instance};
 
 use crate::app::{App, Outcome, Result};
+use crate::coordinator::{BeforeFirstTick, Commit};
 use crate::dev::{DevArgs, DevPlan};
 use crate::driver::{self, Stop};
+use crate::log::args::{Durability, LogArgs};
+use crate::reign::{self, Run};
 use crate::settings::{Settings, TimeMode};
 
 #[derive(Debug, Parser)]
@@ -71,6 +72,9 @@ pub struct CoordinatorArgs {
     /// What its world runs by.
     #[command(flatten)]
     pub world: WorldArgs,
+    /// What outlives the process.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// Where the server is.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -280,10 +284,8 @@ pub fn epoch_of_now() -> u64 {
     since.as_millis() as u64
 }
 
-/// Done with the world after all expected systems are there, and before the first tick.
-pub type BeforeFirstTick = Box<dyn FnOnce(&mut World) -> Result + Send>;
-
-/// Runs the coordinator of an app's world until it is stopped; `local` are the systems that run in its process.
+/// Runs the coordinator of an app's world until it is stopped; `local` are the systems that run in its process,
+/// `before` is done when the first tick of a new world begins.
 ///
 /// # Errors
 /// When the settings, the app or a system of this process is at fault, when there is no connection, or when
@@ -304,39 +306,44 @@ pub fn run_coordinator(
     names.extend(args.world.expect.iter().cloned());
     names.dedup();
     let settings = args.world.settings(&config.prefix, &config.world);
-    let (mut coordinator, shutdown) =
-        app.into_coordinator(settings, options, |name| local.iter().any(|one| one == name), epoch_of_now())?;
+    let blueprint = app.into_blueprint(options, &|name| local.iter().any(|one| one == name))?;
     let stop = stop_on_signals()?;
-    let failure = Arc::new(Mutex::new(None));
-    if let Some(before) = before {
-        let (mut before, failure, stop) = (Some(before), failure.clone(), stop.clone());
-        coordinator.on_update(Box::new(move |world, _| {
-            if let Some(Err(error)) = before.take().map(|before| before(world)) {
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                stop.ask();
-            }
-        }));
-    }
     let waits = if names.is_empty() {
         "systems join as they come".into()
     } else {
         format!("waiting for systems: {}", names.join(", "))
     };
-    println!("coordinator of world `{}`: {} entities; {waits}", config.world, coordinator.world().len());
-    driver::run(&mut coordinator, Some(&config), !args.exit, &stop, |commit, _| {
-        if args.report_every.is_some_and(|every| commit.tick.is_multiple_of(every)) {
-            println!("tick {}, hash {}", commit.tick, commit.hash);
+    let ended = match args.log.durability {
+        Durability::None => {
+            args.log.check_unused()?;
+            let mut coordinator = blueprint.coordinator(settings, epoch_of_now())?;
+            if let Some(before) = before {
+                coordinator.before_first_tick(before);
+            }
+            println!("coordinator of world `{}`: {} entities; {waits}", config.world, coordinator.world().len());
+            driver::run(&mut coordinator, Some(&config), !args.exit, &stop, |commit, _| args.report(commit))?;
+            Some(coordinator)
         }
-    })?;
-    if let Some(error) = failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        return Err(error);
-    }
-    for look in shutdown {
+        Durability::Kept(mode) => {
+            let run = Run { args, blueprint: &blueprint, config: &config, settings, waits: &waits, stop: &stop };
+            reign::run(&run, mode, before)?
+        }
+    };
+    let Some(coordinator) = ended else { return Ok(()) };
+    for look in &blueprint.shutdown {
         look(coordinator.world());
     }
     let (tick, hash) = coordinator.committed();
     println!("tick {tick}, hash {hash}");
     Ok(())
+}
+
+impl CoordinatorArgs {
+    pub(crate) fn report(&self, commit: &Commit) {
+        if self.report_every.is_some_and(|every| commit.tick.is_multiple_of(every)) {
+            println!("tick {}, hash {}", commit.tick, commit.hash);
+        }
+    }
 }
 
 fn system(app: App, names: &[String], instance: Option<String>, connection: &ConnectionArgs) -> Result {

@@ -56,10 +56,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine_component::{World, WorldError, WorldHash};
+use engine_component::{Entity, World, WorldError, WorldHash};
 use engine_net::headers::Headers;
-use engine_net::messages::Message;
+use engine_net::messages::command::Action;
 use engine_net::messages::register::Register;
+use engine_net::messages::{Message, Problem};
 use engine_net::parcel::ChunkSizes;
 use engine_net::subject::Subjects;
 use engine_net::{name::NameError, strict};
@@ -138,6 +139,9 @@ pub enum CoordinatorError {
     /// A setting out of its range.
     #[error("{0}")]
     Setting(String),
+    /// What was to be done before the first tick failed.
+    #[error("before the first tick: {0}")]
+    FirstTick(String),
     /// A tick that was replayed came to another world.
     #[error(
         "tick {tick} comes to the hash {found} now, and came to {recorded} when it was recorded: a system is not \
@@ -266,8 +270,36 @@ pub struct Coordinator {
     commits: VecDeque<Commit>,
     failure: Option<CoordinatorError>,
     updates: Vec<Update>,
+    first: Option<BeforeFirstTick>,
     wall_clock_ms: Option<u64>,
 }
+
+/// The world when its very first tick is about to begin: everything that is waited for is there.
+pub struct FirstTick<'a> {
+    coordinator: &'a mut Coordinator,
+}
+
+impl FirstTick<'_> {
+    /// The world.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.coordinator.world
+    }
+
+    /// Does what a command from outside would do; it is recorded as one. Answers the entities that were spawned.
+    ///
+    /// # Errors
+    /// When it can't be done; then nothing of it is.
+    pub fn apply(&mut self, action: Action) -> Result<Vec<Entity>, Problem> {
+        let id = format!("first-{}", self.coordinator.inputs.len());
+        let done = self.coordinator.apply(action.clone())?;
+        self.coordinator.inputs.push(Input::Command { id, action });
+        Ok(done.entities)
+    }
+}
+
+/// Done once, before the first tick of a world.
+pub type BeforeFirstTick = Box<dyn FnOnce(&mut FirstTick<'_>) -> Result<(), String> + Send>;
 
 /// What a plugin does with the world before each tick.
 pub type Update = Box<dyn FnMut(&mut World, engine_system::Time) + Send>;
@@ -339,6 +371,7 @@ impl Coordinator {
             commits: VecDeque::new(),
             failure: None,
             updates: Vec::new(),
+            first: None,
             wall_clock_ms: None,
         };
         coordinator.reschedule()?;
@@ -349,6 +382,11 @@ impl Coordinator {
     /// Adds something to be done with the world before each tick.
     pub fn on_update(&mut self, update: Update) {
         self.updates.push(update);
+    }
+
+    /// Adds something to be done when the first tick of the world begins; never in one that has had it.
+    pub fn before_first_tick(&mut self, first: BeforeFirstTick) {
+        self.first = Some(first);
     }
 
     /// The world, between ticks or in one.

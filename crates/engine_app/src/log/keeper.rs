@@ -304,7 +304,10 @@ impl Life {
         let Some(appender) = &mut self.appender else { return };
         while appender.can_append() {
             let Some((tick, record)) = self.waiting.pop_front() else { return };
-            appender.append(tick, record, now);
+            if let Err(what) = appender.append(tick, record, now) {
+                self.appender = None;
+                return self.told.tell(LogEvent::Damaged(what));
+            }
         }
     }
 

@@ -11,11 +11,13 @@
 //! ([`jet`], driven by the [`keeper`]'s thread), and in a simulator over a [virtual stream](virtual_stream) and a
 //! [virtual store](virtual_store). [`recovery`] brings a world back from a [`keyframe`] and the records behind it.
 
+pub mod args;
 pub mod chain;
 pub mod jet;
 pub mod keeper;
 pub mod keyframe;
 pub mod lease;
+pub mod link;
 pub mod record;
 pub mod recovery;
 pub mod virtual_store;

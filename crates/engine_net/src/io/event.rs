@@ -74,6 +74,8 @@ pub enum IoEvent {
         /// Which lane.
         lane: Lane,
     },
+    /// Somebody called [`IoHandle::wake`](super::IoHandle::wake).
+    Woken,
     /// The thread has ended; nothing follows. (The channel itself stays open as long as an
     /// [`IoHandle`](super::IoHandle) lives.)
     Closed,

@@ -91,6 +91,12 @@ impl IoHandle {
         });
     }
 
+    /// Wakes who waits for events, with an [`IoEvent::Woken`]: there is something else to be looked at. From any
+    /// thread.
+    pub fn wake(&self) {
+        self.shared.sink.now(IoEvent::Woken);
+    }
+
     /// Leaves the I/O to its thread, whoever helped: see [`Helper`](super::Helper).
     pub fn release(&self) {
         self.shared.sink.turns().release();

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use engine_app::tool::scene::{self, Outside, Scene};
 use engine_app::tool::schemas::Schemas;
-use engine_app::{App, BeforeFirstTick, CoordinatorArgs, run_coordinator, start_log};
+use engine_app::coordinator::{BeforeFirstTick, FirstTick};
+use engine_app::{App, CoordinatorArgs, run_coordinator, start_log};
 
 const EXAMPLES: &str = "\
 Systems that are built elsewhere bring their components with them: nothing has to be linked in.
@@ -19,6 +20,9 @@ Examples:
   engine coordinator --expect steer --time fast --ticks 1000 --exit --report-every 100
 
 A second shell then starts the systems: `arena system steer`, on any machine that reaches the server.";
+
+/// Bytes of a scene that are loaded at once.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Owns a world.
 #[derive(Args, Debug)]
@@ -43,24 +47,32 @@ impl CoordinatorCommand {
 fn scene_loader(path: &Path, expects: bool) -> anyhow::Result<BeforeFirstTick> {
     let scene = crate::scene::read(path, None)?;
     let path = path.display().to_string();
-    Ok(Box::new(move |world| {
-        let schemas = Schemas::of_world(world);
-        if schemas.is_empty() && !scene.is_empty() {
-            let hint = if expects {
-                "the systems of --expect have none"
-            } else {
-                "name the systems that bring them with --expect"
-            };
-            bail!("{path}: the world knows no components at its first tick; {hint}");
-        }
-        let scene = check(scene, &schemas, &path)?;
-        let spawned = scene::spawn_into(world, &scene).with_context(|| path.clone())?;
-        println!("{path}: {} entities", spawned.len());
+    Ok(Box::new(move |first| {
+        let spawned = load(first, scene, expects, &path).map_err(|error| format!("{error:#}"))?;
+        println!("{path}: {spawned} entities");
         Ok(())
     }))
 }
 
-fn check(scene: Scene, schemas: &Schemas, path: &str) -> anyhow::Result<scene::Checked> {
-    let scene = crate::scene::check(scene, schemas, Outside::None, path)?;
-    Ok(scene)
+fn load(first: &mut FirstTick<'_>, scene: Scene, expects: bool, path: &str) -> anyhow::Result<usize> {
+    let schemas = Schemas::of_world(first.world());
+    if schemas.is_empty() && !scene.is_empty() {
+        let hint = if expects {
+            "the systems of --expect have none"
+        } else {
+            "name the systems that bring them with --expect"
+        };
+        bail!("{path}: the world knows no components at its first tick; {hint}");
+    }
+    let scene = crate::scene::check(scene, &schemas, Outside::None, path)?;
+    let mut loader = scene::Loader::new(scene, schemas, BATCH_BYTES).with_context(|| path.to_owned())?;
+    let mut apply = |action| first.apply(action).map_err(|problem| anyhow!("{path}: {}", problem.message));
+    while let Some(action) = loader.next_batch() {
+        let spawned = apply(action)?;
+        loader.accept(&spawned).map_err(|error| anyhow!("{path}: {error}"))?;
+    }
+    for action in loader.mending() {
+        apply(action)?;
+    }
+    Ok(loader.len())
 }

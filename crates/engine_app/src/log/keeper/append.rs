@@ -8,7 +8,7 @@ use super::LogEvent;
 use crate::log::chain::Position;
 use crate::log::jet::{self, Append, EpochGuard, JetEvent, Kind, Mark, Streams};
 use crate::log::record::RecordError;
-use crate::log::writer::{Begin, Limits, Output, Publish, Refusal, StallReason, State, Subject, Token, Writer};
+use crate::log::writer::{AppendError, Begin, Limits, Output, Publish, Refusal, StallReason, State, Subject, Token, Writer};
 
 pub(super) struct Appender {
     writer: Writer,
@@ -55,10 +55,13 @@ impl Appender {
         self.writer.can_append()
     }
 
-    pub(super) fn append(&mut self, tick: u64, record: Bytes, now: u64) {
-        if let Err(error) = self.writer.append(tick, record, now) {
-            // Ends up as a state of the writer, but for records that can't be: those are a mistake of this program.
-            tracing::error!(%error, tick, "a record is not appended");
+    /// Appends a record; why it can't be, when that is the record's own fault.
+    pub(super) fn append(&mut self, tick: u64, record: Bytes, now: u64) -> Result<(), String> {
+        match self.writer.append(tick, record, now) {
+            Ok(_) => Ok(()),
+            // Its state says so.
+            Err(AppendError::Over(_)) => Ok(()),
+            Err(error) => Err(format!("the record of tick {tick} can't be kept: {error}")),
         }
     }
 

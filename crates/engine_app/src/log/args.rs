@@ -1,0 +1,115 @@
+//! How a coordinator is told to keep a log, on the command line.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::jet::{JetSettings, Mode};
+use super::keeper::KeeperSettings;
+use super::lease::LeaseSettings;
+
+/// What an answered command survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing: the world is gone with its process.
+    #[default]
+    None,
+    /// There is a log.
+    Kept(Mode),
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    match text {
+        "none" => Ok(Durability::None),
+        "server" => Ok(Durability::Kept(Mode::Server)),
+        "disk" => Ok(Durability::Kept(Mode::Disk)),
+        _ => Err("there are `none`, `server` and `disk`".into()),
+    }
+}
+
+/// The world log.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Durability")]
+pub struct LogArgs {
+    /// What an answered command survives: `none` (it dies with this process), `server` (kill -9 of every process,
+    /// the NATS server included; not a power cut), or `disk` (a power cut too; needs `sync_interval: always` in the
+    /// server's configuration)
+    #[arg(long, value_name = "MODE", default_value = "none", value_parser = durability)]
+    pub durability: Durability,
+    /// Stand by while another coordinator leads the world, and take over when it ends
+    #[arg(long)]
+    pub standby: bool,
+    /// How long a coordinator that says nothing is waited for, before another one takes over
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub lease: u32,
+    /// Ticks that may be computed before the ones before them are durable
+    #[arg(long, value_name = "TICKS", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub log_lag: u64,
+    /// Keyframes that are kept; the log goes back to the oldest of them
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub keyframes: u32,
+    /// What becomes of a world whose log stands still (no server, no room): `wait` for it, or `stop` after 30 s
+    #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = when_stuck)]
+    pub log_stuck: WhenStuck,
+    /// Copies of the log in a cluster of servers
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub log_replicas: u8,
+    /// Room for the log on the server, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
+    pub log_mib: u64,
+    /// Room for keyframes on the server, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
+    pub keyframe_mib: u64,
+    /// Give up what is behind this tick, since it is damaged, and go on from there
+    #[arg(long, value_name = "TICK")]
+    pub recover_at: Option<u64>,
+}
+
+/// What becomes of a world whose log stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenStuck {
+    /// It stands still as well.
+    Wait,
+    /// Its coordinator ends.
+    Stop,
+}
+
+fn when_stuck(text: &str) -> Result<WhenStuck, String> {
+    match text {
+        "wait" => Ok(WhenStuck::Wait),
+        "stop" => Ok(WhenStuck::Stop),
+        _ => Err("there are `wait` and `stop`".into()),
+    }
+}
+
+impl LogArgs {
+    /// What is of use only with a log is a mistake without one.
+    ///
+    /// # Errors
+    /// When it is given.
+    pub fn check_unused(&self) -> anyhow::Result<()> {
+        if self.standby {
+            bail!("--standby takes over from a log: give --durability server (or disk), as the other coordinator has");
+        }
+        if self.recover_at.is_some() {
+            bail!("--recover-at needs a log: give --durability server (or disk), as when the world was started");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn jet(&self) -> JetSettings {
+        JetSettings {
+            replicas: self.log_replicas,
+            log_bytes: self.log_mib << 20,
+            key_bytes: self.keyframe_mib << 20,
+            ..JetSettings::default()
+        }
+    }
+
+    pub(crate) fn keeper(&self, name: String, seed: u64) -> KeeperSettings {
+        let ttl = Duration::from_secs(u64::from(self.lease)).as_nanos() as u64;
+        let lease = LeaseSettings { ttl, seed, ..LeaseSettings::default() };
+        KeeperSettings { name, lease, keep: self.keyframes as usize }
+    }
+}

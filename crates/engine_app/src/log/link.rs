@@ -1,0 +1,290 @@
+//! A log and the coordinator of its world, brought together on the coordinator's thread.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use engine_component::image::Snapshot;
+use engine_net::io::IoHandle;
+
+use super::args::WhenStuck;
+use super::keeper::{Keeper, LogEvent};
+use super::keyframe::Keyframe;
+use crate::coordinator::{Commit, Coordinator};
+use crate::driver::RunError;
+use crate::record::TickRecord;
+
+/// When keyframes are made. Nothing in the world depends on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeyframePolicy {
+    /// When the ticks since the last one took so long altogether: so long takes a recovery, besides reading.
+    pub replay: Duration,
+    /// When the log since the last one has so many bytes more than it had.
+    pub log_bytes: u64,
+    /// But so many bytes of keyframes in a second at the most.
+    pub rate: u64,
+    /// And so long after the last one at the soonest.
+    pub pause: Duration,
+}
+
+impl Default for KeyframePolicy {
+    /// After 250 ms of ticks or 4 MiB of log; 16 MiB a second, one a second.
+    fn default() -> Self {
+        Self {
+            replay: Duration::from_millis(250),
+            log_bytes: 4 << 20,
+            rate: 16 << 20,
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Wakes the coordinator's thread, wherever it waits.
+#[derive(Clone, Debug, Default)]
+pub struct Waker(Arc<Mutex<Option<IoHandle>>>);
+
+impl Waker {
+    /// Wakes it, when it waits for events of its connection.
+    pub fn wake(&self) {
+        if let Some(handle) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            handle.wake();
+        }
+    }
+
+    fn set(&self, handle: Option<IoHandle>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = handle;
+    }
+}
+
+/// What a reign does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Records are replayed.
+    Replays,
+    /// The keyframe without which no tick may begin is being stored.
+    Begins,
+    Runs,
+}
+
+/// What happened since the last keyframe.
+#[derive(Debug)]
+struct Since {
+    begun: Instant,
+    ticks: Duration,
+    records: u64,
+    bytes: u64,
+}
+
+impl Default for Since {
+    fn default() -> Self {
+        Self { begun: Instant::now(), ticks: Duration::ZERO, records: 0, bytes: 0 }
+    }
+}
+
+/// The log, for the coordinator's driver.
+#[derive(Debug)]
+pub struct LogLink<'a> {
+    keeper: &'a Keeper,
+    waker: Waker,
+    policy: KeyframePolicy,
+    phase: Phase,
+    replay: VecDeque<TickRecord>,
+    /// A keyframe is needed before the world goes on.
+    needs_keyframe: bool,
+    since: Since,
+    /// The bytes of the last keyframe.
+    key_bytes: u64,
+    storing: bool,
+    snapshot: Option<Box<Snapshot>>,
+    told_at: Instant,
+    when_stuck: WhenStuck,
+    /// Since when the log stands still, and why.
+    stuck: Option<(Instant, String)>,
+}
+
+/// So long the log stands still before a world ends that is told to.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// How often it is told how far a recovery is.
+const TELL: Duration = Duration::from_secs(1);
+
+impl<'a> LogLink<'a> {
+    /// For a reign that has begun. The records are replayed before the world goes on; with `needs_keyframe` one is
+    /// stored first, too: a world that is new or was cut off has nothing else to be recovered from.
+    #[must_use]
+    pub fn new(
+        keeper: &'a Keeper,
+        waker: Waker,
+        policy: KeyframePolicy,
+        replay: VecDeque<TickRecord>,
+        needs_keyframe: bool,
+    ) -> Self {
+        Self {
+            keeper,
+            waker,
+            policy,
+            phase: Phase::Replays,
+            replay,
+            needs_keyframe,
+            since: Since::default(),
+            key_bytes: 0,
+            storing: false,
+            snapshot: None,
+            told_at: Instant::now(),
+            when_stuck: WhenStuck::Wait,
+            stuck: None,
+        }
+    }
+
+    /// What becomes of the world when its log stands still.
+    #[must_use]
+    pub fn when_stuck(mut self, when_stuck: WhenStuck) -> Self {
+        self.when_stuck = when_stuck;
+        self
+    }
+
+    pub(crate) fn wakes(&self, handle: IoHandle) {
+        self.waker.set(Some(handle));
+    }
+
+    /// Takes what happened to the log, and goes on with the recovery.
+    pub(crate) fn look(&mut self, coordinator: &mut Coordinator, now: u64) -> Result<(), RunError> {
+        while let Ok(event) = self.keeper.events().try_recv() {
+            self.happened(coordinator, now, event)?;
+        }
+        if !self.keeper.leads() {
+            return Err(RunError::Deposed("this process stood still for longer than its lease lives".into()));
+        }
+        if let Some((_, why)) = self.stuck.as_ref().filter(|(since, _)| since.elapsed() > STUCK)
+            && self.when_stuck == WhenStuck::Stop
+        {
+            return Err(RunError::Log(format!("it stood still for {} s: {why}", STUCK.as_secs())));
+        }
+        if self.phase == Phase::Replays {
+            self.replay_next(coordinator, now)?;
+        }
+        Ok(())
+    }
+
+    fn happened(&mut self, coordinator: &mut Coordinator, now: u64, event: LogEvent) -> Result<(), RunError> {
+        match event {
+            LogEvent::Durable { records } => coordinator.durable(now, records),
+            LogEvent::Trouble(trouble) => {
+                match &trouble {
+                    Some(why) => tracing::error!(why, "the log stands still; the world waits for it"),
+                    None => tracing::warn!("the log goes on"),
+                }
+                self.stuck = trouble.clone().map(|why| (Instant::now(), why));
+                coordinator.log_trouble(trouble);
+            }
+            LogEvent::Stored { tick, result, snapshot } => {
+                self.storing = false;
+                self.snapshot = snapshot.or_else(|| self.snapshot.take());
+                match result {
+                    Ok(bytes) => {
+                        tracing::info!(tick, bytes, "a keyframe is stored");
+                        self.key_bytes = bytes;
+                        if self.phase == Phase::Begins {
+                            self.phase = Phase::Runs;
+                            coordinator.end_recovery(now);
+                        }
+                    }
+                    Err(why) if self.phase == Phase::Begins => {
+                        return Err(RunError::Log(format!("the first keyframe can't be stored: {why}")));
+                    }
+                    Err(why) => tracing::error!(tick, why, "a keyframe is not stored: the next one will be tried"),
+                }
+            }
+            LogEvent::Deposed(why) => return Err(RunError::Deposed(why)),
+            LogEvent::Damaged(what) => return Err(RunError::Log(what)),
+            LogEvent::Standby { .. } | LogEvent::Leading | LogEvent::Began { .. } | LogEvent::Released => {}
+        }
+        Ok(())
+    }
+
+    fn replay_next(&mut self, coordinator: &mut Coordinator, now: u64) -> Result<(), RunError> {
+        while coordinator.may_replay() {
+            let Some(record) = self.replay.pop_front() else {
+                self.replayed(coordinator, now);
+                return Ok(());
+            };
+            if self.told_at.elapsed() >= TELL {
+                self.told_at = Instant::now();
+                println!("recovering: tick {}, {} records to go", record.tick, self.replay.len());
+            }
+            coordinator.replay(&record).map_err(|error| RunError::Log(error.to_string()))?;
+            coordinator.clock(now);
+        }
+        Ok(())
+    }
+
+    fn replayed(&mut self, coordinator: &mut Coordinator, now: u64) {
+        self.since = Since::default();
+        if self.needs_keyframe {
+            self.phase = Phase::Begins;
+        } else {
+            self.phase = Phase::Runs;
+            coordinator.end_recovery(now);
+        }
+    }
+
+    pub(crate) fn append(&mut self, tick: u64, record: Bytes) {
+        self.since.records += 1;
+        self.since.bytes += record.len() as u64;
+        self.keeper.append(tick, record);
+    }
+
+    pub(crate) fn committed(&mut self, commit: &Commit) {
+        self.since.ticks += Duration::from_nanos(commit.took_ns);
+    }
+
+    /// Between two ticks, when everything before is handed out.
+    pub(crate) fn store_when_due(&mut self, coordinator: &mut Coordinator) {
+        let due = match self.phase {
+            Phase::Replays => false,
+            Phase::Begins => true,
+            Phase::Runs => self.is_due(),
+        };
+        if self.storing || !due || coordinator.outputs() > 0 {
+            return;
+        }
+        let Some(state) = coordinator.state() else { return };
+        let hash = coordinator.committed().1;
+        let Some(world) = coordinator.world_mut() else { return };
+        let snapshot = match self.snapshot.take() {
+            Some(mut snapshot) => {
+                snapshot.refresh(world);
+                *snapshot
+            }
+            None => Snapshot::capture(world),
+        };
+        self.keeper.store(Keyframe { state, snapshot, hash });
+        self.storing = true;
+        self.since = Since::default();
+    }
+
+    fn is_due(&self) -> bool {
+        let policy = &self.policy;
+        let grown = self.since.bytes >= policy.log_bytes.max(self.key_bytes) || self.since.ticks >= policy.replay;
+        let affordable = Duration::from_secs_f64(self.key_bytes as f64 / policy.rate.max(1) as f64);
+        grown && self.since.records > 0 && self.since.begun.elapsed() >= affordable.max(policy.pause)
+    }
+
+    /// Gives the lease back, so that another coordinator may lead at once.
+    pub(crate) fn hand_over(&mut self, patience: Duration) {
+        self.keeper.release();
+        let until = Instant::now() + patience;
+        while let Ok(event) = self.keeper.events().recv_deadline(until) {
+            if matches!(event, LogEvent::Released | LogEvent::Deposed(_) | LogEvent::Damaged(_)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for LogLink<'_> {
+    fn drop(&mut self) {
+        self.waker.set(None);
+    }
+}

@@ -1,0 +1,242 @@
+//! A coordinator with a log: it contends for the lease, recovers the world, leads it, and stands by again when
+//! another one leads.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use engine_net::config::ConnectionConfig;
+
+use crate::app::{Blueprint, Result};
+use crate::coordinator::{BeforeFirstTick, Coordinator};
+use crate::driver::{self, RunError, Stop};
+use crate::log::chain::Position;
+use crate::log::jet::{Mode, Streams};
+use crate::log::keeper::{Keeper, LogEvent};
+use crate::log::link::{KeyframePolicy, LogLink, Waker};
+use crate::log::record::EpochBody;
+use crate::log::recovery::{Found, Progress, Recovered, Wanted, recover};
+use crate::log::writer::{Begin, Limits};
+use crate::record::TickRecord;
+use crate::roles::CoordinatorArgs;
+use crate::settings::Settings;
+
+/// What a process leads with.
+pub(crate) struct Run<'a> {
+    pub(crate) args: &'a CoordinatorArgs,
+    pub(crate) blueprint: &'a Blueprint,
+    pub(crate) config: &'a ConnectionConfig,
+    pub(crate) settings: Settings,
+    pub(crate) waits: &'a str,
+    pub(crate) stop: &'a Stop,
+}
+
+/// The format of the records of ticks.
+const RECORDS: u32 = 1;
+/// How long one waits for an event before one looks whether to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A world that may be led: made of what was stored, or new.
+struct Ready {
+    coordinator: Coordinator,
+    records: VecDeque<TickRecord>,
+    needs_keyframe: bool,
+}
+
+/// Leads the world until it ends or the process is asked to stop; None when it never led at that time.
+pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) -> Result<Option<Coordinator>> {
+    let (args, log) = (run.args, &run.args.log);
+    let streams = Arc::new(Streams::open(run.config, &run.config.world, mode, log.jet())?);
+    let waker = Waker::default();
+    let (name, seed) = (own_name(), RandomState::new().hash_one(1));
+    let wake = waker.clone();
+    let keeper = Keeper::start(streams.clone(), log.keeper(name, seed), move || wake.wake())?;
+    let mut before = before;
+    let mut wanted = log.recover_at.map_or(Wanted::Newest, Wanted::At);
+    loop {
+        if !wait_for_lease(run, &keeper)? {
+            return Ok(None);
+        }
+        let found = match recover(&streams, wanted, tell()) {
+            Ok(found) => found,
+            Err(error) => {
+                give_back(&keeper);
+                return Err(error.into());
+            }
+        };
+        let Some(position) = begin(&keeper, &found)? else { continue };
+        let mut ready = match make(run, found, position.epoch, wanted) {
+            Ok(ready) => ready,
+            Err(error) => {
+                give_back(&keeper);
+                return Err(error);
+            }
+        };
+        if let Wanted::At(_) = wanted {
+            // The mark is of what was given up.
+            streams.forget_mark()?;
+            wanted = Wanted::Newest;
+        }
+        let coordinator = &mut ready.coordinator;
+        if let Some(before) = before.take().filter(|_| coordinator.committed().0 == 0) {
+            coordinator.before_first_tick(before);
+        }
+        coordinator.keep_log(log.log_lag);
+        coordinator.begin_recovery();
+        let mut link =
+            LogLink::new(&keeper, waker.clone(), KeyframePolicy::default(), ready.records, ready.needs_keyframe)
+                .when_stuck(log.log_stuck);
+        let ended = driver::run_logged(coordinator, run.config, &mut link, !args.exit, run.stop, |commit, core| {
+            if !core.is_recovering() {
+                args.report(commit);
+            }
+        });
+        match ended {
+            Ok(()) => return Ok(Some(ready.coordinator)),
+            Err(RunError::Deposed(why)) => {
+                println!("standing by: {why}");
+                if run.stop.is_asked() {
+                    return Ok(None);
+                }
+            }
+            Err(error) => {
+                give_back(&keeper);
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+/// A name that no other process ever has.
+fn own_name() -> String {
+    format!("{}/{}/{:016x}", host(), std::process::id(), RandomState::new().hash_one(0))
+}
+
+fn host() -> String {
+    let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "localhost".into() } else { name.trim().to_owned() }
+}
+
+/// Waits until this process leads; false when it is asked to stop before.
+fn wait_for_lease(run: &Run<'_>, keeper: &Keeper) -> Result<bool> {
+    let patience = Duration::from_secs(u64::from(run.args.log.lease)) * 3 / 2;
+    let mut held = None::<(String, Instant)>;
+    while !keeper.leads() {
+        if run.stop.is_asked() {
+            return Ok(false);
+        }
+        // Who is not told to stand by takes over from one that died, and not beside one that lives.
+        if let Some((holder, since)) = held.as_ref().filter(|(_, since)| since.elapsed() > patience)
+            && !run.args.log.standby
+        {
+            let waited = since.elapsed().as_secs_f32();
+            bail!(
+                "{holder} leads the world `{}`, and went on doing so for {waited:.1} s; --standby waits for its end",
+                run.config.world
+            );
+        }
+        match keeper.events().recv_timeout(LOOK) {
+            Ok(LogEvent::Standby { holder }) => {
+                if let Some(holder) = &holder {
+                    println!("standing by: {holder} leads the world `{}`", run.config.world);
+                }
+                held = holder.map(|holder| (holder, Instant::now()));
+            }
+            Ok(LogEvent::Damaged(what)) => bail!("the world log: {what}"),
+            _ => {}
+        }
+    }
+    Ok(true)
+}
+
+fn give_back(keeper: &Keeper) {
+    keeper.release();
+    let until = Instant::now() + Duration::from_secs(2);
+    while let Ok(event) = keeper.events().recv_deadline(until) {
+        if matches!(event, LogEvent::Released) {
+            return;
+        }
+    }
+}
+
+/// Tells how far a recovery is, when it takes long.
+fn tell() -> impl FnMut(Progress) {
+    let mut told = Instant::now();
+    move |progress| {
+        if told.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        told = Instant::now();
+        match progress {
+            Progress::Keyframe { tick } => println!("recovering: reading the keyframe of tick {tick}"),
+            Progress::Records { read, of } => println!("recovering: {read} of {of} records read"),
+        }
+    }
+}
+
+/// Begins a reign behind what was found. None: somebody else wrote meanwhile.
+fn begin(keeper: &Keeper, found: &Found) -> Result<Option<Position>> {
+    let (position, last_seq) = match found {
+        Found::Nothing { position, last_seq } => (*position, *last_seq),
+        Found::World(world) => (world.position, world.last_seq),
+    };
+    // Of an earlier reign of this process.
+    while keeper.events().try_recv().is_ok() {}
+    let nonce = u128::from(RandomState::new().hash_one(2)) << 64 | u128::from(RandomState::new().hash_one(3));
+    let body =
+        EpochBody { host: host(), pid: std::process::id(), format: RECORDS, wall_ms: crate::roles::epoch_of_now() };
+    keeper.begin(Begin { position, last_seq, epoch: position.epoch + 1, nonce, body }, Limits::default());
+    loop {
+        match keeper.events().recv().context("the thread of the log has ended")? {
+            LogEvent::Began { position } => return Ok(Some(position)),
+            LogEvent::Deposed(why) => {
+                println!("standing by: {why}");
+                return Ok(None);
+            }
+            LogEvent::Damaged(what) => bail!("the world log: {what}"),
+            LogEvent::Trouble(Some(why)) => println!("the log: {why}; trying again"),
+            _ => {}
+        }
+    }
+}
+
+fn make(run: &Run<'_>, found: Found, epoch: u64, wanted: Wanted) -> Result<Ready> {
+    let world = &run.config.world;
+    match found {
+        Found::Nothing { .. } => {
+            let coordinator = run.blueprint.coordinator(run.settings.clone(), epoch)?;
+            let entities = coordinator.world().len();
+            println!("coordinator of world `{world}`, epoch {epoch}: new, {entities} entities; {}", run.waits);
+            Ok(Ready { coordinator, records: VecDeque::new(), needs_keyframe: true })
+        }
+        Found::World(found) => {
+            let Recovered { head, state, world: image, records, .. } = *found;
+            let coordinator = run.blueprint.restored(run.settings.clone(), image, &state, epoch)?;
+            let (tick, last) = (head.position.tick, records.last().map_or(head.position.tick, |record| record.tick));
+            println!(
+                "coordinator of world `{world}`, epoch {epoch}: {} entities of tick {tick}, {} records up to tick \
+                 {last}; {}",
+                head.entities,
+                records.len(),
+                run.waits
+            );
+            tell_settings(&run.settings, coordinator.settings());
+            Ok(Ready { coordinator, records: records.into(), needs_keyframe: wanted != Wanted::Newest })
+        }
+    }
+}
+
+/// What a world was begun with it keeps.
+fn tell_settings(given: &Settings, kept: &Settings) {
+    if given.seed != kept.seed {
+        println!("the world keeps its seed, {}", kept.seed);
+    }
+    if (given.rate - kept.rate).abs() > f64::EPSILON {
+        println!("the world keeps its rate, {} ticks a second", kept.rate);
+    }
+    if given.rows_per_shard != kept.rows_per_shard {
+        println!("the world keeps its shards of {} rows", kept.rows_per_shard);
+    }
+}
