@@ -102,6 +102,9 @@ impl AlignedBytes {
 
     /// Takes `bytes` bytes at `at`, or as many as there are, from the same place of a source; those past the
     /// end are appended.
+    ///
+    /// # Panics
+    /// When `at` is past the end of either.
     pub(crate) fn overwrite(&mut self, at: usize, bytes: usize, source: &[u8]) {
         let end = source.len().min(at + bytes);
         let middle = end.min(self.len).max(at);
@@ -193,6 +196,7 @@ mod tests {
         SwapRemove(usize),
         Truncate(usize),
         Reserve(usize),
+        Overwrite(usize, usize, Vec<u8>),
         Clone,
     }
 
@@ -204,6 +208,8 @@ mod tests {
             1 => (0..30_usize).prop_map(Step::SwapRemove),
             1 => (0..300_usize).prop_map(Step::Truncate),
             1 => (0..300_usize).prop_map(Step::Reserve),
+            1 => (0..300_usize, 0..300_usize, proptest::collection::vec(any::<u8>(), 0..300))
+                .prop_map(|(at, count, source)| Step::Overwrite(at, count, source)),
             1 => Just(Step::Clone),
         ]
     }
@@ -233,6 +239,13 @@ mod tests {
                         model.truncate(len);
                     }
                     Step::Reserve(more) => bytes.reserve(more),
+                    Step::Overwrite(at, count, source) if at <= model.len() && at <= source.len() => {
+                        bytes.overwrite(at, count, &source);
+                        let end = source.len().min(at + count);
+                        model.resize(model.len().max(end), 0);
+                        model[at..end].copy_from_slice(&source[at..end]);
+                    }
+                    Step::Overwrite(..) => {}
                     Step::Clone => bytes = bytes.clone(),
                 }
                 prop_assert_eq!(bytes.as_slice(), &model[..]);

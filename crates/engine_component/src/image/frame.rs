@@ -1,6 +1,6 @@
 //! The 48 bytes that parts and manifest begin with, and readers of numbers that never read past the end.
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::error::{ImageError, Place, Problem};
 use crate::WorldHash;
@@ -41,11 +41,9 @@ pub(super) fn seal(bytes: &mut [u8], kind: Kind, number: u32, world: WorldHash) 
     hash
 }
 
+/// In one go: hashing in steps takes three times as long.
 fn hash_of(bytes: &[u8]) -> u128 {
-    let mut hash = Xxh3::new();
-    hash.update(&bytes[..32]);
-    hash.update(&bytes[HEAD..]);
-    hash.digest128()
+    xxh3_128_with_seed(&bytes[HEAD..], xxh3_64(&bytes[..32]))
 }
 
 /// Reads the head of a part or a manifest, and checks the hash of everything.

@@ -35,7 +35,7 @@
 //! | 8..12 | number of the part, from 0; of the manifest the number of parts |
 //! | 12..16 | bytes that follow |
 //! | 16..32 | the world hash: which image this belongs to |
-//! | 32..48 | XXH3-128 of bytes 0..32 and of what follows |
+//! | 32..48 | XXH3-128 of what follows, its seed the XXH3-64 of bytes 0..32 |
 //!
 //! A part then holds pieces, each 40 bytes of head and its bytes:
 //!

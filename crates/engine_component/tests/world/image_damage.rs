@@ -6,7 +6,7 @@ use engine_component::image::{
     ImageError, Limits, Manifest, Part, PartBytes, Place as Where, Problem, Restore, Snapshot,
 };
 use proptest::prelude::*;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::image::{image_of, restore};
 use crate::model::empty;
@@ -37,10 +37,7 @@ fn parted() -> (Vec<Part>, Manifest) {
 fn reseal(part: &mut Part, manifest: &mut Manifest) {
     let body = part.bytes.len() as u32 - 48;
     part.bytes[12..16].copy_from_slice(&body.to_le_bytes());
-    let mut hash = Xxh3::new();
-    hash.update(&part.bytes[..32]);
-    hash.update(&part.bytes[48..]);
-    let hash = hash.digest128();
+    let hash = xxh3_128_with_seed(&part.bytes[48..], xxh3_64(&part.bytes[..32]));
     part.bytes[32..48].copy_from_slice(&hash.to_le_bytes());
     manifest.parts[part.number as usize] = (part.bytes.len() as u32, hash);
 }
