@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use engine_component::compare::compare;
-use engine_component::image::{Limits, Part, PartBytes, Restore, Snapshot};
+use engine_component::image::{Limits, Part, PartBytes, Restore, Room, Snapshot};
 use engine_component::{Component, Entity, World};
 
 use crate::case::{Case, Contender, OURS, Unit};
@@ -35,6 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let case = |name, about, contenders| Case { name, about, unit: Unit::Milliseconds, contenders };
     vec![
         case("image/capture", "a first snapshot of 1,000,000 entities of 28 bytes, against one copy", capture),
+        case("image/capture_in_room", "the same, the memory made before by somebody else", capture_in_room),
         case("image/refresh_none", "a snapshot brought up to date, nothing changed", || refresh(0..0, 1)),
         case("image/refresh_some", "the same, 1 % of the rows changed, side by side", || refresh(0..ENTITIES / 100, 1)),
         case("image/refresh_scattered", "the same, 1 % of the rows changed, in every block", || {
@@ -86,6 +87,16 @@ fn one_fresh_copy() -> Contender {
 fn capture() -> Result<Vec<Contender>> {
     let mut world = world(false);
     Ok(vec![with_fresh(OURS, || (), move |()| Snapshot::capture(&mut world)), one_fresh_copy(), one_copy()])
+}
+
+fn capture_in_room() -> Result<Vec<Contender>> {
+    let world = Rc::new(RefCell::new(world(false)));
+    let room_of = Rc::clone(&world);
+    let work = move |mut snapshot: Snapshot| {
+        snapshot.refresh(&mut world.borrow_mut());
+        snapshot
+    };
+    Ok(vec![with_fresh(OURS, move || Room::of(&room_of.borrow()).make(), work), one_fresh_copy(), one_copy()])
 }
 
 /// Of these rows every so many have changed, in all three columns.

@@ -112,6 +112,14 @@ impl AlignedBytes {
         self.push(&source[middle..end]);
     }
 
+    /// Makes room for so many bytes in a block that has none, and touches it, so that the operating system
+    /// has it ready.
+    pub(crate) fn make_room_ready(&mut self, bytes: usize) {
+        *self = Self::zeroed(bytes);
+        self.as_mut_slice().fill(1);
+        self.truncate(0);
+    }
+
     /// Forgets all bytes from `len` on.
     #[inline]
     pub(crate) fn truncate(&mut self, len: usize) {

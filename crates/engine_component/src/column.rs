@@ -259,6 +259,20 @@ impl Column {
         self.changes.clone_from(&source.changes);
     }
 
+    /// Bytes of documents, replaced ones among them.
+    pub(crate) fn document_bytes(&self) -> usize {
+        self.documents.bytes()
+    }
+
+    /// Makes room for so many rows and bytes of documents in an empty column, before they are needed.
+    pub(crate) fn make_room(&mut self, rows: usize, documents: usize) {
+        match self.kind {
+            StorageKind::Plain => self.bytes.make_room_ready(rows * self.stride),
+            StorageKind::Document => self.documents.make_room(rows, documents),
+            StorageKind::Tag => {}
+        }
+    }
+
     /// Begins to restore a column of so many rows, whose values follow.
     pub(crate) fn restore_rows(&mut self, rows: usize, version: u64) {
         self.rows = rows;

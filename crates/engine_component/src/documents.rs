@@ -160,6 +160,19 @@ impl Documents {
         self.dead = 0;
     }
 
+    /// Bytes of all documents, replaced ones among them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Makes room for so many documents and bytes of them where there are none, before they are needed.
+    pub(crate) fn make_room(&mut self, rows: usize, bytes: usize) {
+        self.heap.resize(bytes, 1);
+        self.heap.clear();
+        self.spans.resize(rows, Span { start: 1, len: 1 });
+        self.spans.clear();
+    }
+
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.heap.capacity() + self.spans.capacity() * size_of::<Span>()

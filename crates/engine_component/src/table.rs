@@ -169,6 +169,16 @@ impl Table {
         self.entities.get(row).copied()
     }
 
+    /// Makes room for so many rows in an empty table, and for so many bytes of documents in each column, before
+    /// they are needed. Memory is touched, so that the operating system has it ready.
+    pub(crate) fn make_room(&mut self, rows: usize, documents: &[usize]) {
+        self.entities.resize(rows, Entity::from_bits(1));
+        self.entities.clear();
+        for (column, documents) in self.columns.iter_mut().zip(documents) {
+            column.make_room(rows, *documents);
+        }
+    }
+
     /// The entities of a table that is restored are all there; the values of its columns follow.
     pub(crate) fn restore_rows(&mut self, version: u64) {
         let rows = self.entities.len();

@@ -12,6 +12,7 @@
 //! Columns are one block of memory each, read in place by every query; a copy on write in there would cost
 //! every pass over every column. So a snapshot is a copy of the columns, made between two ticks:
 //! [`Snapshot::refresh`] copies only the blocks of rows that changed since the snapshot was last taken.
+//! The first one needs memory, which [`Room`] makes ahead on another thread.
 //!
 //! What an image holds: the schemas in the order of their registration; all tables in the order of their
 //! creation, the empty ones too; their rows in order; which rows every tracker has seen changed; the number
@@ -74,6 +75,7 @@ mod order;
 mod parts;
 mod registry;
 mod restore;
+mod room;
 mod snapshot;
 mod tables;
 
@@ -83,4 +85,5 @@ pub use limits::Limits;
 pub use manifest::{MAX_PARTS, Manifest};
 pub use parts::{Part, PartBytes, Parts};
 pub use restore::Restore;
+pub use room::Room;
 pub use snapshot::Snapshot;

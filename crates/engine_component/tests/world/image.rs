@@ -1,7 +1,7 @@
 //! A world that was made an image of and restored is the same world: values, rows and their order, what
 //! trackers have seen, the next entity, and whatever happens to it afterwards.
 
-use engine_component::image::{ImageError, Limits, Manifest, Part, PartBytes, Restore, Snapshot};
+use engine_component::image::{ImageError, Limits, Manifest, Part, PartBytes, Restore, Room, Snapshot};
 use engine_component::{BLOCK_ROWS, Component, Data, Entity, On, World};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,21 @@ fn a_snapshot_that_is_brought_up_to_date_knows_what_was_registered() {
     let mut other = World::default();
     other.spawn(Mass { kilograms: 3.0 });
     assert_refreshed(&mut kept, &mut other);
+}
+
+#[test]
+fn a_first_snapshot_finds_its_memory_there() {
+    let mut world = empty();
+    world.spawn_batch(
+        (0..3000_u16).map(|row| (Place { x: row.into(), y: 0.0 }, Label { text: "l".into(), friend: None })),
+    );
+    let room = Room::of(&world);
+    let (parts, manifest) = image_of(&room.make(), PartBytes::default());
+    assert!(restore(&parts, &manifest.to_bytes()).unwrap().is_empty(), "until then it is one of nobody");
+    let mut made = Room::of(&world).make();
+    let bytes = made.heap_bytes();
+    assert_refreshed(&mut made, &mut world);
+    assert!(bytes == made.heap_bytes() && bytes >= 3000 * (8 + 8 + 16), "{bytes}");
 }
 
 #[test]
