@@ -87,8 +87,8 @@ impl Restore {
     /// Takes the next part.
     ///
     /// # Errors
-    /// When it is not the next one, damaged, or anything in it contradicts the parts before it. The half-made
-    /// world is of no use then: all that follows is refused too.
+    /// When it is not the next one or is damaged: then it may be given again. And when anything in it contradicts
+    /// itself or the parts before it: the half-made world is of no use then, and all that follows is refused.
     pub fn part(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
         let place = Place::Part(self.next_part);
         let Some((length, hash)) = self.manifest.parts.get(self.next_part as usize).copied() else {
@@ -99,11 +99,8 @@ impl Restore {
         if frame.number != self.next_part || frame.world != self.manifest.hash || !listed {
             return Err(place.refuse(Problem::Foreign { found: frame.world, number: frame.number }));
         }
-        let mut body = Numbers::new(frame.body, place);
-        while !body.is_empty() {
-            let piece = Piece::read(&mut body, |problem| place.refuse(problem))?;
-            self.piece(&piece, place)?;
-        }
+        // Nothing fits after a piece that is refused.
+        self.pieces(Numbers::new(frame.body, place), place).inspect_err(|_| self.current = None)?;
         self.next_part += 1;
         Ok(())
     }
@@ -131,34 +128,39 @@ impl Restore {
         Ok(self.world)
     }
 
-    fn piece(&mut self, piece: &Piece<'_>, place: Place) -> Result<(), ImageError> {
-        let Some(block) = self.current else { return Err(self.refuse(piece, "the end".into(), place)) };
-        if self.read == 0 {
-            self.total = self.total_of(block).unwrap_or(piece.total);
-            if self.bytes.saturating_add(self.total) > self.manifest.bytes {
-                let (total, before, listed) = (self.total, self.bytes, self.manifest.bytes);
-                let text = format!("{total} bytes of {block} after {before}: the manifest says {listed} together");
-                self.current = None;
-                return Err(place.refuse(Problem::Shape(text)));
-            }
+    fn pieces(&mut self, mut body: Numbers<'_>, place: Place) -> Result<(), ImageError> {
+        while !body.is_empty() {
+            let piece = Piece::read(&mut body, |problem| place.refuse(problem))?;
+            let block = self.expect(&piece).map_err(|problem| place.refuse(problem))?;
+            self.read(block, piece.bytes, place)?;
         }
-        let end = self.read + piece.bytes.len() as u64;
-        let follows = piece.block == block && piece.offset == self.read && piece.total == self.total;
-        let whole = end == self.total || (end < self.total && end.is_multiple_of(16));
-        if follows && whole {
-            return self.read(block, piece.bytes, place);
-        }
-        let expected =
-            format!("{block}, of {} bytes those from {} on, in sixteens or to the end", self.total, self.read);
-        Err(self.refuse(piece, expected, place))
+        Ok(())
     }
 
-    /// Nothing fits after a piece that is refused.
-    fn refuse(&mut self, piece: &Piece<'_>, expected: String, place: Place) -> ImageError {
-        self.current = None;
+    /// Whether a piece is the one that follows from what came before, and of which block.
+    fn expect(&mut self, piece: &Piece<'_>) -> Result<Block, Problem> {
         let Piece { block, offset, total, bytes } = piece;
-        let found = format!("{block}, of {total} bytes {} from {offset} on", bytes.len());
-        place.refuse(Problem::Piece { expected, found })
+        let found = || format!("{block}, of {total} bytes {} from {offset} on", bytes.len());
+        let Some(open) = self.current else {
+            return Err(Problem::Piece { expected: "the end".into(), found: found() });
+        };
+        if self.read == 0 {
+            self.total = self.total_of(open).unwrap_or(*total);
+            if self.bytes.saturating_add(self.total) > self.manifest.bytes {
+                let (total, before, listed) = (self.total, self.bytes, self.manifest.bytes);
+                let text = format!("{total} bytes of {open} after {before}: the manifest says {listed} together");
+                return Err(Problem::Shape(text));
+            }
+        }
+        let end = self.read + bytes.len() as u64;
+        let follows = *block == open && *offset == self.read && *total == self.total;
+        let whole = end == self.total || (end < self.total && end.is_multiple_of(16));
+        if follows && whole {
+            return Ok(open);
+        }
+        let (total, read) = (self.total, self.read);
+        let expected = format!("{open}, of {total} bytes those from {read} on, in sixteens or to the end");
+        Err(Problem::Piece { expected, found: found() })
     }
 
     /// Bytes of a block, where they follow from what is known.
@@ -198,8 +200,6 @@ impl Restore {
         if self.read == self.total {
             self.bytes += self.read;
             self.read = 0;
-            // Until it is complete, nothing may follow.
-            self.current = None;
             self.complete(block, place)?;
             let rows = |table: usize| self.tables[table].rows as usize;
             let order = Order { tables: &self.world.tables, registry: &self.world.registry, rows };

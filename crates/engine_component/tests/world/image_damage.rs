@@ -247,6 +247,20 @@ proptest! {
 }
 
 #[test]
+fn a_damaged_part_may_be_given_again() {
+    let (parts, manifest) = parted();
+    let mut restore = Restore::new(&manifest.to_bytes(), Limits::default()).unwrap();
+    for (number, part) in (0_u32..).zip(&parts) {
+        assert_eq!(restore.next_part(), number);
+        let mut damaged = part.bytes.clone();
+        damaged[300] ^= 1;
+        assert_eq!(restore.part(&damaged).unwrap_err().place, Where::Part(number));
+        restore.part(&part.bytes).unwrap();
+    }
+    restore.finish().unwrap();
+}
+
+#[test]
 fn errors_say_which_part() {
     let (mut parts, manifest) = parted();
     parts[2].bytes[100] ^= 4;
