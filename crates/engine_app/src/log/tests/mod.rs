@@ -6,6 +6,7 @@ mod lease;
 mod lease_arena;
 mod record;
 mod schedules;
+mod virtual_stream;
 mod writer;
 
 use bytes::Bytes;

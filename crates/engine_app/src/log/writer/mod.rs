@@ -248,7 +248,7 @@ impl Writer {
             limits,
             epoch,
             nonce,
-            epoch_seq: last_seq + 1,
+            epoch_seq: last_seq.saturating_add(1),
             durable: position,
             end: position,
             end_seq: last_seq,
@@ -385,14 +385,14 @@ impl Writer {
     /// Makes the messages of the next record, and their places.
     fn enqueue(&mut self, tick: u64, body: Body) -> Result<(), RecordError> {
         let begins = matches!(body, Body::Epoch(_));
-        let index = self.end.index + 1;
+        let index = self.end.index.saturating_add(1);
         let record = Record { index, epoch: self.epoch, tick, nonce: self.nonce, prev: self.end.chain, body };
         let encoded = record.encode(self.limits.message_bytes)?;
         let msg_id = format!("{index}-{:032x}", self.nonce);
         for (number, part) in encoded.parts.into_iter().enumerate() {
             self.place(Subject::Part, part, format!("{msg_id}.{number}"), None);
         }
-        let after = self.end.after(&record.head(), begins, self.end_seq + 1, encoded.chain);
+        let after = self.end.after(&record.head(), begins, self.end_seq.saturating_add(1), encoded.chain);
         self.place(if begins { Subject::Epoch } else { Subject::Tick }, encoded.last, msg_id, Some(after));
         self.end = after;
         self.records += 1;
@@ -400,7 +400,7 @@ impl Writer {
     }
 
     fn place(&mut self, subject: Subject, bytes: Bytes, msg_id: String, after: Option<Position>) {
-        self.end_seq += 1;
+        self.end_seq = self.end_seq.saturating_add(1);
         self.bytes += bytes.len();
         let token = Token { writer: self.nonce as u64, seq: self.end_seq, attempt: 0, read: false };
         self.entries.push_back(Entry::new(token, subject, bytes, msg_id, after));
