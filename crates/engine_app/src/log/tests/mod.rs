@@ -2,6 +2,8 @@
 
 mod chain;
 mod contenders;
+mod desk;
+mod doubt;
 mod lease;
 mod lease_arena;
 mod record;

@@ -209,3 +209,19 @@ fn a_refused_message_leaves_the_assembler_as_it_was() {
     push(&mut assembler, &all[1]).unwrap();
     assert_eq!(push(&mut assembler, &all[2]).unwrap().unwrap().0, large);
 }
+
+/// A writer that is wrong about the size can't make a reader hold more than it announced.
+#[test]
+fn more_than_was_announced_is_not_held() {
+    let large = Record { body: Body::Tick(vec![7; 1000].into()), ..tick_record(4, 9, b"") };
+    let mut assembler = Assembler::default();
+    let smaller = |bytes: &Bytes| {
+        let mut bytes = bytes.to_vec();
+        bytes[20..24].copy_from_slice(&402_u32.to_le_bytes());
+        with_checksum(bytes)
+    };
+    let all: Vec<Bytes> = messages(&large, 512).iter().take(2).map(smaller).collect();
+    let mut push = |bytes: &Bytes| assembler.push(bytes, Message::decode(bytes).unwrap());
+    push(&all[0]).unwrap();
+    assert!(push(&all[1]).is_err());
+}
