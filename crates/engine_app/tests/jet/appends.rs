@@ -1,8 +1,11 @@
 //! Appends: the guard, and what an answer means.
 
-use engine_app::log::jet::{JetEvent, Kind, Refusal, Streams, Token};
+use std::time::Duration;
 
-use crate::place::{append, append_now, next, open, open_with, server, small, until};
+use engine_app::log::jet::{JetEvent, Kind, Mode, Refusal, Streams, Token};
+use engine_net::config::ConnectionConfig;
+
+use crate::place::{SOON, append, append_now, log_user, next, open, server, small, until};
 
 fn refused(streams: &Streams, mine: Token) -> Refusal {
     until(streams, |event| match event {
@@ -75,10 +78,21 @@ fn what_is_under_way_is_bounded() {
     let server = server();
     let mut settings = small();
     (settings.appends_in_flight, settings.append_bytes_in_flight) = (4, 1000);
-    let streams = open_with(&server, settings);
+    // A server that stands still must not be taken for a dead one here.
+    let config = ConnectionConfig { ping_interval: SOON, ..log_user(&server) };
+    settings.answer_timeout = SOON;
+    let streams = Streams::open(&config, "w", Mode::Server, settings).unwrap();
     server.pause().unwrap();
-    for n in 0..3 {
-        streams.publish(append(Kind::Tick, vec![0; 300], n, None)).unwrap();
+    // It stops a little after it was told to: then one isn't answered at once.
+    let frozen = || {
+        let mine = streams.publish(append(Kind::Tick, "", u64::MAX >> 2, None)).unwrap();
+        let answered = streams.events().recv_timeout(Duration::from_millis(200));
+        assert!(answered.is_err() || matches!(answered, Ok(JetEvent::Refused { token, .. }) if token == mine));
+        answered.is_err()
+    };
+    while !frozen() {}
+    for n in 0..2 {
+        streams.publish(append(Kind::Tick, vec![0; 450], n, None)).unwrap();
     }
     let error = streams.publish(append(Kind::Tick, vec![0; 300], 3, None)).unwrap_err();
     assert!(error.to_string().contains("3 appends of 900 bytes are under way"), "{error}");

@@ -48,6 +48,40 @@ fn pipelined(streams: &Streams, name: &str, end: u64, bytes: usize, count: u64) 
     end + count
 }
 
+/// What the guard costs, in a small log and where the epoch record is far behind.
+#[test]
+#[ignore = "prints figures"]
+fn figures_of_the_guard() {
+    for sync in [false, true] {
+        let server = server_with(|options| options.sync_always = sync);
+        let streams = open(&server);
+        let mut end = append_now(&streams, append(Kind::Epoch, "epoch", 0, None));
+        for megabytes in [0, 50] {
+            for _ in 0..megabytes * 2 {
+                end = append_now(&streams, append(Kind::Tick, vec![7; 1 << 19], end, Some(1)));
+            }
+            for (under_way, guard) in [(1, None), (1, Some(1)), (32, None), (32, Some(1)), (1, None), (32, None)] {
+                let count = 1000;
+                let started = Instant::now();
+                let (mut sent, mut acked) = (0, 0);
+                while acked < count {
+                    while sent < count && sent - acked < under_way {
+                        streams.publish(append(Kind::Tick, vec![7; 1 << 10], end + sent, guard)).unwrap();
+                        sent += 1;
+                    }
+                    until(&streams, |event| matches!(event, JetEvent::Acked { .. }).then_some(()));
+                    acked += 1;
+                }
+                end += count;
+                println!(
+                    "sync {sync}, {megabytes} MB before, {under_way} under way, guard {guard:?}: {:.3} ms each",
+                    started.elapsed().as_secs_f64() * 1e3 / count as f64
+                );
+            }
+        }
+    }
+}
+
 #[test]
 #[ignore = "prints figures"]
 fn figures_of_appends() {
@@ -60,6 +94,15 @@ fn figures_of_appends() {
             end = one_by_one(&streams, name, end, bytes, count);
             end = pipelined(&streams, name, end, bytes, 2 * count as u64);
         }
+        let baseline = (0..100).map(|_| {
+            std::thread::sleep(Duration::from_millis(16));
+            let sent = Instant::now();
+            end = append_now(&streams, append(Kind::Tick, vec![7; 1 << 10], end, Some(1)));
+            sent.elapsed()
+        });
+        let mut baseline: Vec<_> = baseline.collect();
+        let (p50, p99) = (percentile(&mut baseline, 0.5), percentile(&mut baseline, 0.99));
+        println!("{name}: 1024 bytes at 60 Hz: p50 {p50:.3} ms, p99 {p99:.3} ms");
         let parts = (0..200).map(|_| Bytes::from(vec![1; 1 << 20]));
         let started = Instant::now();
         let token = streams.write_keyframe(1, 1, parts, move || Some("manifest".into())).unwrap();

@@ -12,8 +12,9 @@ use clap::Parser;
 use toml::{Table, Value};
 
 use super::{
-    ConfigError, ConnectionArgs, ConnectionConfig, Credentials, LogConnection, Secret, ServerUrls, Tls,
+    ConfigError, ConnectionArgs, ConnectionConfig, Credentials, LogConnection, ServerUrls, Tls,
     args::{SETTINGS, Setting, TABLES},
+    login::{Named, of_address},
 };
 use crate::name;
 
@@ -363,43 +364,6 @@ impl ConnectionArgs {
     }
 }
 
-/// Ways to log in, as they were given by name; one of them at the most.
-struct Named<'a> {
-    user: Option<&'a String>,
-    password: Option<&'a Secret>,
-    token: Option<&'a Secret>,
-    creds: Option<&'a PathBuf>,
-    nkey: Option<&'a Secret>,
-    /// What a user lacks, and what a password lacks.
-    missing: (&'static str, &'static str),
-}
-
-impl Named<'_> {
-    fn credentials(self) -> Result<Option<Credentials>, ConfigError> {
-        let half = |given, missing| Err(ConfigError::Half { given, missing });
-        Ok(match (self.token, self.creds, self.nkey, self.user, self.password) {
-            (Some(token), ..) => Some(Credentials::Token(token.clone())),
-            (_, Some(path), ..) => Some(Credentials::File(path.clone())),
-            (_, _, Some(seed), ..) => Some(Credentials::Nkey(seed.clone())),
-            (.., Some(user), Some(password)) => {
-                Some(Credentials::UserPassword { user: user.clone(), password: password.clone() })
-            }
-            (.., Some(_), None) => return half("a user", self.missing.0),
-            (.., None, Some(_)) => return half("a password", self.missing.1),
-            (.., None, None) => None,
-        })
-    }
-}
-
-/// Credentials that stand in an address.
-fn of_address(urls: Option<&ServerUrls>) -> Option<Credentials> {
-    let info = urls?.user_info()?;
-    Some(match info.split_once(':') {
-        Some((user, password)) => Credentials::UserPassword { user: user.into(), password: Secret::new(password) },
-        None => Credentials::Token(Secret::new(info)),
-    })
-}
-
 const USER: &str = "a user with password";
 const TOKEN: &str = "a token";
 const CREDS: &str = "a credentials file";
@@ -430,6 +394,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::config::Secret;
 
     fn file(text: &str) -> ConfigFile {
         ConfigFile::parse(Path::new("engine.toml"), text).unwrap()

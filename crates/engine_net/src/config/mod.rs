@@ -14,6 +14,7 @@
 mod args;
 mod error;
 mod layers;
+mod login;
 mod secret;
 
 use std::{path::PathBuf, time::Duration};

@@ -5,7 +5,10 @@
 
 use std::{
     fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +23,9 @@ use tokio::sync::Notify;
 
 use super::{JetError, error::code};
 
+/// How often a question is asked that nobody answers.
+const ATTEMPTS: u32 = 3;
+
 /// Names the subject of the expected last subject sequence; the client library has no constant for it.
 pub(super) const GUARD_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
@@ -30,13 +36,23 @@ pub(super) struct Complaints(Arc<Heard>);
 #[derive(Debug, Default)]
 struct Heard {
     subjects: Mutex<Vec<(&'static str, String)>>,
+    /// How often the connection was lost.
+    losses: AtomicU64,
     news: Notify,
 }
 
 impl Complaints {
     /// Takes note of an event of the connection; says what was denied, if something was.
     pub(super) fn hear(&self, event: &Event) -> Option<(&'static str, String)> {
-        let Event::ServerError(error) = event else { return None };
+        let error = match event {
+            Event::ServerError(error) => error,
+            Event::Disconnected => {
+                self.0.losses.fetch_add(1, Ordering::AcqRel);
+                self.0.news.notify_waiters();
+                return None;
+            }
+            _ => return None,
+        };
         let denied = denied(&error.to_string())?;
         let mut subjects = self.0.subjects.lock().unwrap_or_else(PoisonError::into_inner);
         // Subjects are few; a flood must not be kept.
@@ -57,12 +73,21 @@ impl Complaints {
         self.0.subjects.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, denied)| denied != subject);
     }
 
-    async fn wait_for(&self, subject: &str, inbox: &str) -> (&'static str, String) {
+    /// How often the connection was lost so far, for [`until`](Self::until).
+    pub(super) fn losses(&self) -> u64 {
+        self.0.losses.load(Ordering::Acquire)
+    }
+
+    /// Waits until no answer will come any more: the subject was denied, or the connection was lost since.
+    pub(super) async fn until(&self, subject: &str, inbox: &str, losses: u64, what: &str) -> JetError {
         loop {
             let mut news = std::pin::pin!(self.0.news.notified());
             news.as_mut().enable();
-            if let Some(denied) = self.about(subject, inbox) {
-                return denied;
+            if let Some((verb, subject)) = self.about(subject, inbox) {
+                return JetError::Denied { what: what.into(), verb, subject };
+            }
+            if self.losses() != losses {
+                return JetError::Disconnected { what: what.into() };
             }
             news.await;
         }
@@ -138,6 +163,7 @@ impl Api {
         payload: Bytes,
     ) -> Result<Message, JetError> {
         self.complaints.forget(subject);
+        let losses = self.complaints.losses();
         let mut request = Request::new().payload(payload).timeout(Some(self.limit));
         if let Some(headers) = headers {
             request = request.headers(headers);
@@ -145,9 +171,7 @@ impl Api {
         let answer = tokio::select! {
             biased;
             answer = self.client.send_request(subject.to_owned(), request) => answer,
-            (verb, subject) = self.complaints.wait_for(subject, &self.inbox) => {
-                return Err(JetError::Denied { what: what.into(), verb, subject });
-            }
+            error = self.complaints.until(subject, &self.inbox, losses, what) => return Err(error),
         };
         let answer = answer.map_err(|error| match error.kind() {
             RequestErrorKind::TimedOut => JetError::NoAnswer { what: what.into(), limit: self.limit },
@@ -174,7 +198,8 @@ impl Api {
         })
     }
 
-    /// Asks JetStream's own interface; `operation` is what follows `$JS.API.`.
+    /// Asks JetStream's own interface; `operation` is what follows `$JS.API.`. All that is asked may be asked twice:
+    /// a question that was lost with the connection is.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,
         what: &str,
@@ -182,7 +207,16 @@ impl Api {
         question: &Value,
     ) -> Result<T, JetError> {
         let payload = if question.is_null() { Bytes::new() } else { Bytes::from(question.to_string()) };
-        self.ask(what, &format!("$JS.API.{operation}"), None, payload).await
+        let subject = format!("$JS.API.{operation}");
+        let mut attempts = 0;
+        loop {
+            let answer = self.ask(what, &subject, None, payload.clone()).await;
+            attempts += 1;
+            match answer {
+                Err(JetError::Disconnected { .. } | JetError::NoAnswer { .. }) if attempts < ATTEMPTS => {}
+                answer => return answer,
+            }
+        }
     }
 
     /// A message of a stream, from the stream's leader: what was acknowledged is seen. `which` is `{"seq": …}` or

@@ -98,14 +98,20 @@ async fn ask(api: &Api, range: &Range, next: &mut u64, last: u64, found: &mut Ve
     let start = *next;
     let what = || format!("read {start} from {}", range.stream);
     let failed = |error: String| JetError::Answer { what: what(), reason: error };
+    let subject = format!("$JS.API.DIRECT.GET.{}", range.stream);
+    let losses = api.complaints.losses();
     let inbox = api.client.new_inbox();
     let mut answers = api.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;
     let question = json!({ "seq": *next, "batch": last - *next + 1, "max_bytes": SEGMENT_BYTES });
-    let subject = format!("$JS.API.DIRECT.GET.{}", range.stream);
-    let sent = api.client.publish_with_reply(subject, inbox, question.to_string().into()).await;
+    let sent = api.client.publish_with_reply(subject.clone(), inbox, question.to_string().into()).await;
     sent.map_err(|error| failed(error.to_string()))?;
     loop {
-        let message = match tokio::time::timeout(api.limit, answers.next()).await {
+        let answer = tokio::select! {
+            biased;
+            answer = tokio::time::timeout(api.limit, answers.next()) => answer,
+            error = api.complaints.until(&subject, &api.inbox, losses, "read the log") => return Err(error),
+        };
+        let message = match answer {
             Err(_) => return Err(JetError::NoAnswer { what: what(), limit: api.limit }),
             Ok(None) => return Err(JetError::Closed),
             Ok(Some(message)) => message,

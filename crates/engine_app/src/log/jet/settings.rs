@@ -38,6 +38,8 @@ pub struct JetSettings {
     pub key_message_bytes: usize,
     /// Bytes of keyframes that may be under way: with more of them, appends wait longer for the disk.
     pub key_bytes_in_flight: usize,
+    /// Bytes of keyframes a second, at the most: what is left of the disk and the server is for appends.
+    pub key_bytes_per_second: u64,
     /// The high-water mark is written when it is older than this …
     pub mark_every: Duration,
     /// … or behind by so many records.
@@ -54,8 +56,9 @@ impl Default for JetSettings {
             answer_timeout: Duration::from_secs(3),
             appends_in_flight: 256,
             append_bytes_in_flight: 32 << 20,
-            key_message_bytes: 256 << 10,
-            key_bytes_in_flight: 512 << 10,
+            key_message_bytes: 128 << 10,
+            key_bytes_in_flight: 128 << 10,
+            key_bytes_per_second: 100_000_000,
             mark_every: Duration::from_millis(500),
             mark_records: 64,
         }

@@ -7,7 +7,7 @@
 use super::{JetError, Kind, Names, api::Api, streams::Info};
 
 /// The server holds the stream's lock for a whole purge; so many sequences at a time let appends in between.
-const STEP: u64 = 4096;
+const STEP: u64 = 1024;
 
 /// Removes records up to and with `up_to`; returns how many.
 pub(super) async fn truncate(api: &Api, names: &Names, up_to: u64) -> Result<u64, JetError> {

@@ -61,10 +61,12 @@ pub(crate) fn write(
     let limit = writer.bulk.payload_limit();
     let size = writer.settings.key_message_bytes.max(64 << 10).min(limit);
     let mut sent = Sent { writer, open: VecDeque::new(), bytes: 0, contents: Contents::default() };
+    let mut pace = Pace { per_second: writer.settings.key_bytes_per_second.max(1), next: Instant::now() };
     let mut digest = Digest::default();
     for message in Packer::new(parts, size) {
         give_way(&writer.load);
         sent.room_for(message.len())?;
+        pace.wait_for(message.len());
         digest.add(&message);
         sent.part(id, message);
     }
@@ -83,6 +85,20 @@ pub(crate) fn write(
     let (api, subject) = (writer.bulk.api.clone(), id.manifest(&writer.names));
     writer.bulk.wait(async move { publish(&api, &subject, headers, payload).await })?;
     Ok(bytes)
+}
+
+/// So many bytes a second; what was not used isn't made up for.
+struct Pace {
+    per_second: u64,
+    next: Instant,
+}
+
+impl Pace {
+    fn wait_for(&mut self, bytes: usize) {
+        let now = Instant::now();
+        thread::sleep(self.next.saturating_duration_since(now));
+        self.next = self.next.max(now) + Duration::from_secs_f64(bytes as f64 / self.per_second as f64);
+    }
 }
 
 fn give_way(load: &Load) {
@@ -148,6 +164,7 @@ async fn publish(api: &Api, subject: &str, headers: HeaderMap, payload: Bytes) -
         let may_pass = matches!(
             error,
             JetError::NoAnswer { .. }
+                | JetError::Disconnected { .. }
                 | JetError::Answer { .. }
                 | JetError::Server { code: code::NOBODY | code::CLUSTER_UNAVAILABLE, .. }
         );
