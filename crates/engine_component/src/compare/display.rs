@@ -16,11 +16,11 @@ impl Display for Comparison {
             return write!(f, "the same: {} entities", self.counts.both);
         }
         let counts = &self.counts;
-        write!(f, "{} entities are in both worlds, {} of them differ", counts.both, counts.differ)?;
+        write!(f, "entities in both: {}, of which differ: {}", counts.both, counts.differ)?;
         if counts.moved > 0 {
-            write!(f, ", {} are in another row", counts.moved)?;
+            write!(f, ", in another row: {}", counts.moved)?;
         }
-        write!(f, "; {} are only in a, {} only in b", counts.only_a, counts.only_b)?;
+        write!(f, "; only in a: {}; only in b: {}", counts.only_a, counts.only_b)?;
         if let Some((a, b)) = &self.settings {
             write!(f, "\nrows_per_shard: {} → {}", a.rows_per_shard, b.rows_per_shard)?;
         }
@@ -32,7 +32,7 @@ impl Display for Comparison {
         self.differences.iter().try_for_each(|difference| write!(f, "\n{difference}"))?;
         match self.left_out {
             0 => Ok(()),
-            more => write!(f, "\n… and {more} more entities"),
+            more => write!(f, "\n… and more entities: {more}"),
         }
     }
 }
@@ -61,7 +61,7 @@ impl Display for SchemaDifference {
 impl Display for ComponentTotal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { component, differ, only_a, only_b } = self;
-        write!(f, "{component}: {differ} differ, {only_a} only in a, {only_b} only in b")
+        write!(f, "{component}: differ: {differ}; only in a: {only_a}; only in b: {only_b}")
     }
 }
 
@@ -86,7 +86,7 @@ impl Display for ComponentDifference {
         }
         match self.more {
             0 => Ok(()),
-            more => write!(f, "\n      {}: and {more} more fields", self.component),
+            more => write!(f, "\n      {}: and more fields: {more}", self.component),
         }
     }
 }

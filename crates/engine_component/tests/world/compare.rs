@@ -80,13 +80,13 @@ fn a_comparison_reads_well() {
     };
     let text = compare(&build(false), &build(true), 10).to_string();
     let expected = "\
-2 entities are in both worlds, 2 of them differ; 1 are only in a, 1 only in b
+entities in both: 2, of which differ: 2; only in a: 1; only in b: 1
 next entity: #4 → #5
-model.Label: 1 differ, 0 only in a, 0 only in b
-model.Marked: 0 differ, 1 only in a, 1 only in b
-model.Mass: 0 differ, 0 only in a, 1 only in b
-model.Place: 1 differ, 0 only in a, 0 only in b
-model.Target: 0 differ, 1 only in a, 0 only in b
+model.Label: differ: 1; only in a: 0; only in b: 0
+model.Marked: differ: 0; only in a: 1; only in b: 1
+model.Mass: differ: 0; only in a: 0; only in b: 1
+model.Place: differ: 1; only in a: 0; only in b: 0
+model.Target: differ: 0; only in a: 1; only in b: 0
 ~ #1
       model.Place.y: -1.0 → 0.5
 ~ #2
@@ -106,7 +106,7 @@ model.Target: 0 differ, 1 only in a, 0 only in b
     };
     assert_eq!(sorted(&text), sorted(expected), "{text}");
     let bounded = compare(&build(false), &build(true), 1).to_string();
-    assert!(bounded.ends_with("~ #1\n      model.Place.y: -1.0 → 0.5\n… and 3 more entities"), "{bounded}");
+    assert!(bounded.ends_with("~ #1\n      model.Place.y: -1.0 → 0.5\n… and more entities: 3"), "{bounded}");
     assert_eq!(compare(&build(true), &build(true), 1).to_string(), "the same: 3 entities");
 }
 
