@@ -309,11 +309,7 @@ impl App {
     ///
     /// # Errors
     /// The first mistake that was made in building the app.
-    pub fn into_blueprint(
-        self,
-        options: &BTreeMap<String, String>,
-        local: &dyn Fn(&str) -> bool,
-    ) -> Result<Blueprint> {
+    pub fn into_blueprint(self, options: &BTreeMap<String, String>, local: &dyn Fn(&str) -> bool) -> Result<Blueprint> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }

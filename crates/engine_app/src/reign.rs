@@ -53,12 +53,14 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
     let (name, seed) = (own_name(), RandomState::new().hash_one(1));
     let wake = waker.clone();
     let keeper = Keeper::start(streams.clone(), log.keeper(name, seed), move || wake.wake())?;
-    let mut before = before;
+    let (mut before, mut has_led) = (before, false);
     let mut wanted = log.recover_at.map_or(Wanted::Newest, Wanted::At);
     loop {
-        if !wait_for_lease(run, &keeper)? {
+        // Who has led and was deposed stands by for as long as it takes.
+        if !wait_for_lease(run, &keeper, log.standby || has_led)? {
             return Ok(None);
         }
+        has_led = true;
         let found = match recover(&streams, wanted, tell()) {
             Ok(found) => found,
             Err(error) => {
@@ -120,7 +122,7 @@ fn host() -> String {
 }
 
 /// Waits until this process leads; false when it is asked to stop before.
-fn wait_for_lease(run: &Run<'_>, keeper: &Keeper) -> Result<bool> {
+fn wait_for_lease(run: &Run<'_>, keeper: &Keeper, patient: bool) -> Result<bool> {
     let patience = Duration::from_secs(u64::from(run.args.log.lease)) * 3 / 2;
     let mut held = None::<(String, Instant)>;
     while !keeper.leads() {
@@ -129,7 +131,7 @@ fn wait_for_lease(run: &Run<'_>, keeper: &Keeper) -> Result<bool> {
         }
         // Who is not told to stand by takes over from one that died, and not beside one that lives.
         if let Some((holder, since)) = held.as_ref().filter(|(_, since)| since.elapsed() > patience)
-            && !run.args.log.standby
+            && !patient
         {
             let waited = since.elapsed().as_secs_f32();
             bail!(

@@ -31,11 +31,11 @@ pub use aligned::AlignedBytes;
 pub use bundle::Bundle;
 pub use changes::{BLOCK_ROWS, BitRows};
 pub use column::Column;
-pub use documents::DocumentRows;
 pub use data::{
     Component, Data, DecodeError, DocumentStorage, Event, Plain, PlainStorage, Ref, Storage, StorageKind, Tag,
     TagStorage,
 };
+pub use documents::DocumentRows;
 pub use engine_component_derive::{Component, Event, Plain};
 pub use entities::{Location, TableId};
 pub use entity::Entity;

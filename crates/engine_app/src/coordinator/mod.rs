@@ -336,7 +336,6 @@ impl Coordinator {
             entries.push(SystemEntry::new(registered, local.then_some(system), &mut world)?);
         }
         let sizes = ChunkSizes { aim: settings.chunk_bytes, ..ChunkSizes::default() };
-        let hash = world.hash();
         let sim = Sim { paused: settings.paused, steps: 0, speed: 1.0, stopping: false };
         let mut coordinator = Self {
             settings,
@@ -351,7 +350,7 @@ impl Coordinator {
             joins: Vec::new(),
             epoch,
             tick: 0,
-            hash,
+            hash: WorldHash(0),
             sim,
             next_tick_at: 0,
             running: None,
@@ -375,6 +374,7 @@ impl Coordinator {
             wall_clock_ms: None,
         };
         coordinator.reschedule()?;
+        coordinator.hash = coordinator.whole_hash();
         coordinator.begin_announcing();
         Ok(coordinator)
     }

@@ -31,12 +31,7 @@ pub struct KeyframePolicy {
 impl Default for KeyframePolicy {
     /// After 250 ms of ticks or 4 MiB of log; 16 MiB a second, one a second.
     fn default() -> Self {
-        Self {
-            replay: Duration::from_millis(250),
-            log_bytes: 4 << 20,
-            rate: 16 << 20,
-            pause: Duration::from_secs(1),
-        }
+        Self { replay: Duration::from_millis(250), log_bytes: 4 << 20, rate: 16 << 20, pause: Duration::from_secs(1) }
     }
 }
 

@@ -156,19 +156,13 @@ fn at(tick: &Option<u64>) -> String {
 ///
 /// # Errors
 /// See [`RecoveryError`]. Nothing is changed.
-pub fn recover(
-    streams: &Streams,
-    wanted: Wanted,
-    mut progress: impl FnMut(Progress),
-) -> Result<Found, RecoveryError> {
+pub fn recover(streams: &Streams, wanted: Wanted, mut progress: impl FnMut(Progress)) -> Result<Found, RecoveryError> {
     let tail = streams.tail()?;
     let mark = streams.read_mark()?;
     let keyframes = streams.list_keyframes()?;
     let Some(epoch) = tail.epoch else {
         return match mark {
-            Some(mark) if wanted == Wanted::Newest => {
-                Err(RecoveryError::Short { last: 0, mark: mark.index, tick: 0 })
-            }
+            Some(mark) if wanted == Wanted::Newest => Err(RecoveryError::Short { last: 0, mark: mark.index, tick: 0 }),
             _ if keyframes.is_empty() && tail.last == 0 => {
                 Ok(Found::Nothing { position: Position::GENESIS, last_seq: 0 })
             }
@@ -311,9 +305,7 @@ enum ReadError {
 impl From<JetError> for ReadError {
     fn from(error: JetError) -> Self {
         match error {
-            JetError::Damaged { .. } | JetError::Gap { .. } => {
-                Self::Damaged(KeyframeError::Head(error.to_string()))
-            }
+            JetError::Damaged { .. } | JetError::Gap { .. } => Self::Damaged(KeyframeError::Head(error.to_string())),
             error => Self::Jet(error),
         }
     }

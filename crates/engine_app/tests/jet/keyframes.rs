@@ -20,7 +20,9 @@ fn ended(streams: &Streams, mine: Token) -> (KeyframeId, Result<u64, JetError>) 
 }
 
 fn write(streams: &Streams, tick: u64, epoch: u64, parts: Vec<Bytes>) -> KeyframeId {
-    let token = streams.write_keyframe(tick, epoch, parts.into_iter(), move || Some(format!("manifest {tick}").into())).unwrap();
+    let token = streams
+        .write_keyframe(tick, epoch, parts.into_iter(), move || Some(format!("manifest {tick}").into()))
+        .unwrap();
     let (id, result) = ended(streams, token);
     result.unwrap();
     id

@@ -5,8 +5,8 @@
 use std::any::Any;
 use std::cell::{Cell as Counter, OnceCell, RefCell, UnsafeCell};
 
-use crate::documents::DocumentRows;
 use crate::data::{Data, Storage};
+use crate::documents::DocumentRows;
 
 /// A run of a document column's rows. The typed values are made by the query that knows the type.
 pub struct DocumentColumn<'a> {

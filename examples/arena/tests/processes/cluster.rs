@@ -163,4 +163,3 @@ pub(crate) fn golden(entities: u32) -> String {
     std::fs::write(path, lines.join("\n") + "\n").unwrap();
     hash
 }
-

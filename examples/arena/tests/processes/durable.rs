@@ -1,6 +1,6 @@
 //! Whatever process dies, the world goes on as if nothing had happened, and what was answered is in it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::component::Entity;
 use engine::net::io::{Io, Lane, Outgoing};
@@ -41,10 +41,12 @@ impl Outside {
 
     /// Asks until somebody answers: meanwhile there may be no coordinator.
     fn ask(&self, subject: &str, request: &[u8]) -> Vec<u8> {
+        let until = Instant::now() + SOON;
         loop {
             let message = Outgoing::new(subject.to_owned(), request.to_vec());
-            if let Ok(answer) = self.io.handle().request_blocking(Lane(0), message, SOON) {
-                return answer.payload.to_vec();
+            match self.io.handle().request_blocking(Lane(0), message, SOON) {
+                Ok(answer) => return answer.payload.to_vec(),
+                Err(error) => assert!(Instant::now() < until, "{subject}: {error}"),
             }
         }
     }
@@ -65,7 +67,8 @@ impl Outside {
     fn rows(&self, entity: Entity) -> usize {
         let request = strict::encode(&QueryRequest { entities: vec![entity], ..QueryRequest::default() });
         loop {
-            match strict::decode::<QueryReply>(&self.ask(&self.subjects.query(), &request), QueryReply::LIMIT).unwrap() {
+            match strict::decode::<QueryReply>(&self.ask(&self.subjects.query(), &request), QueryReply::LIMIT).unwrap()
+            {
                 Reply::Ok(page) => return page.rows.len(),
                 Reply::Error(problem) => assert_eq!(problem.code, "unavailable", "{problem:?}"),
             }

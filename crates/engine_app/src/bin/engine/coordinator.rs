@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use engine_app::coordinator::{BeforeFirstTick, FirstTick};
 use engine_app::tool::scene::{self, Outside, Scene};
 use engine_app::tool::schemas::Schemas;
-use engine_app::coordinator::{BeforeFirstTick, FirstTick};
 use engine_app::{App, CoordinatorArgs, run_coordinator, start_log};
 
 const EXAMPLES: &str = "\

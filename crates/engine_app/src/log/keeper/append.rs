@@ -8,7 +8,9 @@ use super::LogEvent;
 use crate::log::chain::Position;
 use crate::log::jet::{self, Append, EpochGuard, JetEvent, Kind, Mark, Streams};
 use crate::log::record::RecordError;
-use crate::log::writer::{AppendError, Begin, Limits, Output, Publish, Refusal, StallReason, State, Subject, Token, Writer};
+use crate::log::writer::{
+    AppendError, Begin, Limits, Output, Publish, Refusal, StallReason, State, Subject, Token, Writer,
+};
 
 pub(super) struct Appender {
     writer: Writer,

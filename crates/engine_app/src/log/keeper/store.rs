@@ -47,13 +47,7 @@ impl Store {
     }
 
     /// Begins to write what may be written.
-    pub(super) fn pump(
-        &mut self,
-        durable: Position,
-        end: Position,
-        epoch: u64,
-        streams: &Streams,
-    ) -> Option<LogEvent> {
+    pub(super) fn pump(&mut self, durable: Position, end: Position, epoch: u64, streams: &Streams) -> Option<LogEvent> {
         self.epoch = epoch;
         let (_, place) = self.waiting.as_mut()?;
         let place = *place.get_or_insert(end);
