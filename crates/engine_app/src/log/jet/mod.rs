@@ -13,6 +13,7 @@
 
 mod api;
 mod bulk;
+mod connected;
 mod durability;
 mod error;
 mod event;
@@ -239,7 +240,7 @@ impl Streams {
         self.bulk.wait(async move {
             let operation = format!("STREAM.INFO.{}", names.log());
             let info: streams::Info = api.call("look at the log", &operation, &serde_json::Value::Null).await?;
-            let epoch = lane::last_epoch(&api, &names).await?;
+            let epoch = connected::last_epoch(&api, &names).await?;
             let state = info.state;
             let first = if state.messages == 0 { state.last_seq + 1 } else { state.first_seq };
             Ok(Tail { first, last: state.last_seq, epoch })

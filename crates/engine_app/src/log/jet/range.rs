@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{JetError, Names, Record, api::Api, lane::record};
+use super::{JetError, Names, Record, api::Api, connected::record};
 
 /// Sequences of one segment.
 const SEGMENT: u64 = 256;
