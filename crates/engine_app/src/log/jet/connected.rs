@@ -242,7 +242,7 @@ async fn record_at(api: &Api, names: &Names, sequence: u64) -> Result<Option<Rec
     message.map(|message| record(names, message.sequence, &message.subject, message.payload)).transpose()
 }
 
-fn record(names: &Names, sequence: u64, subject: &str, payload: Bytes) -> Result<Record, JetError> {
+pub(super) fn record(names: &Names, sequence: u64, subject: &str, payload: Bytes) -> Result<Record, JetError> {
     let kind = names.kind_of(subject).ok_or_else(|| JetError::Damaged {
         what: format!("record {sequence} of {}", names.log()),
         reason: format!("it stands on the subject `{subject}`"),
