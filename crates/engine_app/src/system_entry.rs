@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine_component::query::QueryDescriptor;
 use engine_component::{ComponentId, World, WorldError};
 use engine_net::descriptor::SystemDescriptor;
 use engine_system::System;
@@ -76,7 +77,7 @@ impl SystemEntry {
                 return Err(format!("{component} has no tracker {tracker}"));
             }
         }
-        let asked = descriptor.queries.iter().chain(&descriptor.views).flat_map(|query| query.changed());
+        let asked = descriptor.queries.iter().chain(&descriptor.views).flat_map(QueryDescriptor::changed);
         if let Some(missing) = asked.into_iter().find(|id| !trackers.iter().any(|tracker| tracker.0 == *id)) {
             return Err(format!("{missing} has no tracker"));
         }

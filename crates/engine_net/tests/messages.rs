@@ -11,7 +11,7 @@ use engine_net::messages::hello::Hello;
 use engine_net::messages::query::{Comparison, FieldFilter, QueryPage, QueryReply, QueryRequest, QueryRow};
 use engine_net::messages::register::{Leave, LeaveReply, Leaving, Register};
 use engine_net::messages::rejected::{RejectReason, Rejected};
-use engine_net::messages::status::{InstanceStatus, SimState, Status, StatusReply, SystemStatus};
+use engine_net::messages::status::{InstanceStatus, LogStatus, SimState, Status, StatusReply, SystemStatus};
 use engine_net::messages::tick::Tick;
 use engine_net::messages::value::Components;
 use engine_net::messages::watch::{FrameKind, Region, WatchAck, WatchFrame, WatchOpen, WatchRequest};
@@ -194,6 +194,7 @@ fn status_travels() {
         systems: vec![system],
         counters: [("rejected.garbage".to_owned(), 1)].into(),
         ambiguities: vec![("a".to_owned(), "b".to_owned())],
+        log: Some(LogStatus { tick: 1, trouble: Some("the stream is full".to_owned()) }),
     }));
 }
 

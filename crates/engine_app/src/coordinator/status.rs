@@ -1,7 +1,7 @@
 //! How the world is, for whoever asks.
 
 use engine_net::messages::Reply;
-use engine_net::messages::status::{InstanceStatus, SimState, Status, StatusReply, SystemStatus};
+use engine_net::messages::status::{InstanceStatus, LogStatus, SimState, Status, StatusReply, SystemStatus};
 
 use super::Coordinator;
 use crate::members::MemberState;
@@ -63,6 +63,7 @@ impl Coordinator {
                 .iter()
                 .map(|pair| (pair.first.clone(), pair.second.clone()))
                 .collect(),
+            log: self.durability().map(|(tick, trouble)| LogStatus { tick, trouble: trouble.map(str::to_owned) }),
         }
     }
 

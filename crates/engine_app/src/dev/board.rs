@@ -202,6 +202,7 @@ pub(super) mod tests {
                 .map(|(name, count)| (name.to_owned(), count))
                 .into(),
             ambiguities: Vec::new(),
+            log: None,
         };
         Board {
             app: "arena".into(),

@@ -144,6 +144,7 @@ fn running() -> Status {
         systems: Vec::new(),
         counters: std::collections::BTreeMap::new(),
         ambiguities: Vec::new(),
+        log: None,
     }
 }
 

@@ -57,6 +57,19 @@ pub struct Status {
     pub counters: BTreeMap<String, u64>,
     /// Pairs of systems that conflict and whose order is given by nothing but their names.
     pub ambiguities: Vec<(String, String)>,
+    /// The world's log; none of a world that ends with its coordinator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogStatus>,
+}
+
+/// How far the world is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// The newest durable tick.
+    pub tick: u64,
+    /// Why nothing more becomes durable, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// What a world is up to.

@@ -1,5 +1,7 @@
 //! Processes of the arena on a server of their own.
 
+#![expect(unsafe_code, reason = "SIGSTOP and SIGCONT are sent by libc::kill")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};

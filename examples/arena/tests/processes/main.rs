@@ -1,6 +1,5 @@
 //! Real processes and a real nats-server: the same world, bit for bit, in every topology, and whatever dies.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
-#![expect(unsafe_code, reason = "SIGSTOP and SIGCONT are sent by libc::kill")]
 
 mod cluster;
 mod durable;

@@ -66,7 +66,11 @@ fn text(status: &Status) -> String {
         ("hash", status.hash.to_string()),
         ("epoch", status.epoch.to_string()),
     ];
-    for (name, fact) in facts {
+    let log = status.log.as_ref().map(|log| {
+        let trouble = log.trouble.as_ref().map_or_else(String::new, |why| format!("; it stands still: {why}"));
+        ("log", format!("durable up to tick {}{trouble}", log.tick))
+    });
+    for (name, fact) in facts.into_iter().chain(log) {
         writeln!(text, "{name:<10} {fact}").expect("a string takes everything");
     }
     text.push('\n');

@@ -35,11 +35,24 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the thread is told to do.
 pub(super) enum Order {
-    Append { token: Token, subject: String, headers: HeaderMap, payload: Bytes },
+    Append {
+        token: Token,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    },
     /// The record at a place; none: the last epoch record.
-    Read { token: Token, sequence: Option<u64> },
-    Lease { token: Token, order: LeaseOrder },
-    Watch { every: Option<Duration> },
+    Read {
+        token: Token,
+        sequence: Option<u64>,
+    },
+    Lease {
+        token: Token,
+        order: LeaseOrder,
+    },
+    Watch {
+        every: Option<Duration>,
+    },
     Mark(Mark),
     Close,
 }
@@ -242,9 +255,7 @@ impl Life<'_> {
                 self.setup.load.release(payload.len());
                 JetEvent::Refused { token, reason: Refusal::NotConnected }
             }
-            Order::Read { token, sequence } => {
-                JetEvent::Read { token, record: Err(away(&reading(sequence))) }
-            }
+            Order::Read { token, sequence } => JetEvent::Read { token, record: Err(away(&reading(sequence))) },
             Order::Lease { token, order } => order.lost(token, away("use the lease")),
             Order::Watch { every } => return self.remember_watch(every),
             Order::Mark(mark) => return self.marks.set(mark),

@@ -89,10 +89,10 @@ impl Contender {
             return;
         }
         self.look_at = now + self.ttl / 4;
-        if let Ok(tail) = streams.tail() {
-            if self.log.replace(tail.last).is_some_and(|before| before != tail.last) {
-                self.lease.log_moved(now);
-            }
+        if let Ok(tail) = streams.tail()
+            && self.log.replace(tail.last).is_some_and(|before| before != tail.last)
+        {
+            self.lease.log_moved(now);
         }
     }
 
