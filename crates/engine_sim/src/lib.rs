@@ -30,9 +30,15 @@
 mod check;
 mod cluster;
 mod faults;
+mod ledger;
 mod network;
+mod replay;
 pub mod scenario;
 mod trace;
 
 pub use check::{Baseline, Outcome, Plan, simulate, traced};
+pub use engine_system::planted::Bug;
 pub use faults::{Fault, FaultCounts};
+
+/// Whether mistakes can be made on purpose.
+pub const HAS_PLANTED: bool = cfg!(feature = "planted");

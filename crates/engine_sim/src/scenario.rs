@@ -1,5 +1,6 @@
 //! The world that is simulated: small, but with everything that travels: Plain, Document and Tag columns,
-//! views, events, commands that spawn and despawn, random numbers, `Changed`, a system for every other tick.
+//! views, events, commands that spawn and despawn, random numbers, `Changed`, a system for every other tick. And
+//! what clients do to it: a command that is applied twice, or in another order, shows in the world.
 
 use engine::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,34 @@ pub struct Story {
 #[component(name = "sim.Drawn")]
 pub struct Drawn;
 
+/// Made by a client: a number of its own, and what was stamped on it.
+#[derive(Component, Clone, Copy, Debug)]
+#[repr(C)]
+#[component(name = "sim.Mark")]
+pub struct Mark {
+    /// No other entity has it.
+    pub number: u32,
+    /// How often it was stamped.
+    pub count: u32,
+    /// All stamps, in their order: see [`stamped`].
+    pub digest: u32,
+}
+
+/// Put on a marked entity by a client; the tick takes it off and counts it.
+#[derive(Component, Clone, Copy, Debug)]
+#[repr(C)]
+#[component(name = "sim.Stamp")]
+pub struct Stamp {
+    /// No other stamp has it.
+    pub number: u32,
+}
+
+/// The digest after one more stamp: another order makes another digest.
+#[must_use]
+pub fn stamped(digest: u32, number: u32) -> u32 {
+    digest.wrapping_mul(31).wrapping_add(number)
+}
+
 /// One hits another.
 #[derive(Event, Clone, Copy, Debug)]
 #[repr(C)]
@@ -58,7 +87,7 @@ pub struct Hit {
 }
 
 /// The systems of the scenario, in their order.
-pub const SYSTEMS: [&str; 5] = ["steer", "walk", "strike", "suffer", "renew"];
+pub const SYSTEMS: [&str; 6] = ["steer", "walk", "strike", "suffer", "renew", "count"];
 
 /// The world with so many entities.
 #[must_use]
@@ -69,6 +98,7 @@ pub fn app(entities: u32) -> App {
         .add_system("strike", strike)
         .add_system("suffer", suffer)
         .add_system("renew", renew)
+        .add_system("count", count)
         .on_start(move |start| {
             let mut rng = start.rng("scenario").of(Entity::NONE);
             for number in 0..entities {
@@ -135,5 +165,13 @@ fn renew(rng: Rng, worn: Query<(Entity, &Vigour), Changed<Vigour>>, mut commands
         if rng.chance(0.5) {
             commands.insert(fresh, (Drawn, Story { hits: vec![0] }));
         }
+    }
+}
+
+fn count(mut stamps: Query<(Entity, &Stamp, &mut Mark)>, mut commands: Commands) {
+    for (entity, stamp, mark) in &mut stamps {
+        mark.count += 1;
+        mark.digest = stamped(mark.digest, stamp.number);
+        commands.remove::<(Stamp,)>(entity);
     }
 }

@@ -23,11 +23,13 @@
 //! | `requests.rs` | commands, queries, status |
 //! | `watch.rs` | live queries |
 //! | `schemas.rs` | what components look like, for whoever asks |
+//! | `load.rs` | what it holds, for whoever checks that it is bounded |
 
 mod announce;
 mod incoming;
 mod jobs;
 mod late;
+mod load;
 mod membership;
 mod registration;
 mod remembered;
@@ -67,6 +69,7 @@ use crate::system_entry::SystemEntry;
 use crate::tick_run::TickRun;
 
 use jobs::OpenJob;
+pub use load::Load;
 use remembered::Remembered;
 use requests::Waiting;
 use send_queue::SendQueue;

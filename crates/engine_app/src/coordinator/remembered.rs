@@ -33,6 +33,11 @@ impl Remembered {
         self.known.get(id)
     }
 
+    /// How many ids there are.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// A command was accepted.
     pub(super) fn open(&mut self, id: &str) {
         if self.known.insert(id.to_owned(), Memory::Open).is_none() {

@@ -1,5 +1,8 @@
 //! Recording what a tick was given, and giving it again.
 
+use engine_net::messages::command::{Action, Done};
+use engine_net::messages::{Problem, Reply};
+
 use super::registration::News;
 use super::{Coordinator, Running};
 use crate::record::{Input, KeptShard, ReplayError, TickRecord};
@@ -31,18 +34,56 @@ impl Coordinator {
         if record.tick != self.tick + 1 {
             return Err(ReplayError::Tick { record: record.tick, next: self.tick + 1 });
         }
-        for (number, input) in record.inputs.iter().enumerate() {
-            let applied = match input.clone() {
-                Input::Arrived { schemas, systems } => self.add(News { schemas, systems }),
-                Input::Command { action, .. } => {
-                    self.inputs.push(input.clone());
-                    self.apply(action).map(drop)
-                }
-            };
-            applied.map_err(|problem| ReplayError::Refused { tick: record.tick, number, reason: problem.message })?;
-        }
+        self.resume(&record.inputs)?;
         self.replayed.clone_from(&record.kept);
         self.step(1);
+        Ok(())
+    }
+
+    /// What was applied since the last commit, in order: by a world that stands still, for it answers commands
+    /// without a tick; or by the tick that is going on.
+    #[must_use]
+    pub fn applied(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// Applies inputs of the next tick, without letting it run.
+    ///
+    /// # Errors
+    /// When one is refused; the world may have those before it then.
+    pub fn resume(&mut self, inputs: &[Input]) -> Result<(), ReplayError> {
+        if self.running.is_some() {
+            return Err(ReplayError::Running);
+        }
+        let tick = self.tick + 1;
+        for (number, input) in inputs.iter().enumerate() {
+            let applied = match input.clone() {
+                Input::Arrived { schemas, systems } => self.add(News { schemas, systems }),
+                Input::Command { id, action } => self.repeat_command(tick, id, action),
+            };
+            applied.map_err(|problem| ReplayError::Refused { tick, number, reason: problem.message })?;
+        }
+        Ok(())
+    }
+
+    /// A world that was replayed in this process goes on: systems that `runs_here` does not name are run by
+    /// instances from now on, and ticks begin when they are due.
+    pub fn reign(&mut self, runs_here: impl Fn(&str) -> bool) {
+        for entry in &mut self.systems {
+            if !runs_here(entry.name()) {
+                entry.local = None;
+            }
+        }
+        (self.sim.paused, self.sim.steps) = (false, 0);
+    }
+
+    /// Who lost the answer to a command asks again, perhaps the coordinator that comes after: it is remembered
+    /// as if it had been answered here.
+    fn repeat_command(&mut self, tick: u64, id: String, action: Action) -> Result<(), Problem> {
+        let done = self.apply(action.clone())?;
+        self.remembered.open(&id);
+        self.remembered.answered(&id, &Reply::Ok(Done { tick, ..done }));
+        self.inputs.push(Input::Command { id, action });
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use engine_net::messages::status::{InstanceStatus, SimState, Status, StatusReply
 use engine_net::messages::value::Components;
 use engine_net::messages::{Message, Problem, Reply};
 use engine_net::strict;
+use engine_system::planted::{self, Bug};
 
 use super::Coordinator;
 use super::remembered::Memory;
@@ -49,7 +50,8 @@ enum WaitState {
 impl Coordinator {
     pub(super) fn command(&mut self, reply: Option<&str>, domain: &str, aggregate: &str, action: &str, payload: &[u8]) {
         let accepted = self.read_command(domain, aggregate, action, payload).and_then(|Command { id, action }| {
-            let Some(memory) = self.remembered.get(&id).cloned() else {
+            let known = self.remembered.get(&id).filter(|_| !planted::is(Bug::ApplyRepeatedCommand));
+            let Some(memory) = known.cloned() else {
                 return self.accept_command(reply, id, action, payload.len());
             };
             self.repeat(reply, &id, memory);
@@ -189,6 +191,9 @@ impl Coordinator {
                 self.waiting[index].state = WaitState::Applied(applied);
                 self.waiting[index].bytes = 0;
             }
+        }
+        if planted::is(Bug::AcknowledgeBeforeCommit) {
+            self.answer_waiting();
         }
     }
 
