@@ -4,11 +4,12 @@
 
 mod bounds;
 mod client;
+mod ghosts;
 mod instance;
 mod mischief;
 mod reign;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine_net::ChunkPrefix;
@@ -24,6 +25,7 @@ use crate::network::{Fate, Message, Network, Party};
 use crate::trace::Trace;
 
 use client::Client;
+use ghosts::Ghosts;
 use instance::Instance;
 
 pub(crate) use reign::{Reign, plant};
@@ -35,6 +37,8 @@ const MS: u64 = 1_000_000;
 const PATIENCE: u64 = 30_000 * MS;
 /// A schedule with more events runs in circles.
 const MOST_EVENTS: u64 = 3_000_000;
+/// The connection on which an instance sends results.
+const RESULTS: usize = 1;
 /// Messages that a client or an instance keeps while it is cut off.
 const KEPT: usize = 256;
 
@@ -116,8 +120,7 @@ pub(crate) struct Cluster {
     systems: Vec<Arc<dyn System>>,
     /// Messages of parties that are cut off, sent when they are back.
     late: Vec<Message>,
-    /// Messages, and copies of messages, that come much later.
-    ghosts: VecDeque<Message>,
+    ghosts: Ghosts,
     /// When the last fault is over.
     calm_at: u64,
     /// Jobs of the largest tick.
@@ -152,7 +155,7 @@ impl Cluster {
             ledger: Ledger::default(),
             systems,
             late: Vec::new(),
-            ghosts: VecDeque::new(),
+            ghosts: Ghosts::default(),
             calm_at: climate.until,
             most_jobs: 0,
             problem: None,
@@ -256,6 +259,7 @@ impl Cluster {
     }
 
     fn publish(&mut self, message: Message, was_held: bool) -> bool {
+        self.remember_result(&message);
         let with = (&self.climate, &mut self.rng, &mut self.counts);
         let fate = self.network.send(self.now, &message, was_held, with);
         match fate {
@@ -283,12 +287,12 @@ impl Cluster {
                     if self.trace.is_kept() {
                         self.note(&message, Some(route.to), &how(route.at));
                     }
-                    if route.fault == Some(Fault::Double) && self.rng.chance(0.3) {
+                    if route.fault == Some(Fault::Double) && message.lane == RESULTS && self.rng.chance(0.6) {
                         self.keep_ghost(message.clone());
                         continue;
                     }
-                    if message.from == COORDINATOR && message.token.is_some() {
-                        self.release_ghost(route.to);
+                    if message.token.is_some() {
+                        self.release_ghosts(route.to, &message);
                     }
                     if let Some(at) = route.at {
                         if route.fault.is_some() {
@@ -300,44 +304,6 @@ impl Cluster {
                 }
                 true
             }
-        }
-    }
-
-    /// What happens to a process that is dead happens to nobody. But a message to it may be with its sender
-    /// still, and is routed to whoever comes after.
-    fn outlive(&mut self, event: Event) {
-        if let Event::Arrive { message, .. } = event
-            && self.now < self.climate.until
-            && self.rng.chance(0.5)
-        {
-            self.keep_ghost(message);
-        }
-    }
-
-    /// A message, or its copy, that comes when nobody expects it any more.
-    fn keep_ghost(&mut self, message: Message) {
-        self.counts.count(Fault::Ghost);
-        if self.ghosts.len() == KEPT {
-            self.ghosts.pop_front();
-        }
-        self.ghosts.push_back(message);
-    }
-
-    /// The worst moment for an old result is when a new job has just gone to its sender.
-    fn release_ghost(&mut self, party: Party) {
-        if self.ghosts.is_empty() || self.now >= self.climate.until || !self.rng.chance(0.3) {
-            return;
-        }
-        let ghosts = self.ghosts.iter().enumerate().filter(|(_, ghost)| ghost.from == party);
-        let ghosts: Vec<usize> = ghosts.map(|(index, _)| index).collect();
-        if ghosts.is_empty() {
-            return;
-        }
-        let ghost = ghosts[self.rng.below(ghosts.len() as u32) as usize];
-        if let Some(message) = self.ghosts.remove(ghost) {
-            let at = self.now + 100_000 + u64::from(self.rng.below(500_000));
-            self.ends_at(at);
-            self.at(at, Event::Publish { message });
         }
     }
 

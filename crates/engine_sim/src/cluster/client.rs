@@ -82,8 +82,8 @@ impl Client {
 
 fn wish(rng: &mut EntityRng) -> Wish {
     match rng.below(10) {
-        0..5 => Wish::Stamp,
-        5..7 => Wish::Steer,
+        0..4 => Wish::Stamp,
+        4..7 => Wish::Steer,
         7 => Wish::Despawn,
         8 => Wish::Spawn,
         _ => Wish::Wrong(rng.below(3)),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use engine_net::subject::Subject;
 use engine_system::runner::{Answer, InstanceCore, Work};
 
-use super::{Cluster, Event, MS};
+use super::{Cluster, Event, MS, RESULTS};
 use crate::faults::Fault;
 use crate::network::{Message, Party};
 
@@ -185,7 +185,7 @@ impl Cluster {
                 Answer::Compute(work) => self.instances[party - 1].work.push_back(*work),
                 Answer::Result { epoch, payload } => {
                     let subject = self.subjects.changed(epoch, core.name());
-                    self.send(from_instance(party, 1, subject, None, payload));
+                    self.send(from_instance(party, RESULTS, subject, None, payload));
                     dies = self.now < self.climate.until && self.rng.chance(self.climate.midway);
                     if dies {
                         break;

@@ -41,6 +41,8 @@ impl Cluster {
         match self.rng.below(4) {
             0 => self.cut_coordinator(),
             1 => self.pause_coordinator(),
+            // One that has just taken over is killed as well, but not so often that nothing else happens.
+            2 if self.reign.is_young() => {}
             _ => {
                 let fault = if self.reign.is_young() { Fault::RestartAgain } else { Fault::RestartCoordinator };
                 self.restart_coordinator(fault);

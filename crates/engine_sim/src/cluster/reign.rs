@@ -8,7 +8,7 @@ use engine_app::record::{Input, TickRecord};
 use engine_net::subject::Subjects;
 use engine_system::planted::Bug;
 
-use super::{COORDINATOR, Cluster, Event, MS};
+use super::{COORDINATOR, Cluster, Event, MS, RESULTS};
 use crate::check::Baseline;
 use crate::faults::Fault;
 use crate::network::Message;
@@ -144,6 +144,11 @@ impl Cluster {
             return self.at(self.reign.paused_until, event);
         }
         let now = self.now;
+        let is_result = matches!(&event, Event::Arrive { message, .. } if message.lane == RESULTS);
+        if is_result && now < self.climate.until && self.rng.chance(self.climate.midway) {
+            self.restart_coordinator(Fault::RestartMidway);
+            return self.outlive(event);
+        }
         let Some(coordinator) = &mut self.reign.coordinator else { return };
         match event {
             Event::Arrive { .. } if self.network.is_cut(COORDINATOR) => return,
@@ -236,6 +241,7 @@ impl Cluster {
         (self.reign.paused_until, self.reign.wakes) = (0, u64::MAX);
         self.late.retain(|message| message.from != COORDINATOR);
         self.network.forget(COORDINATOR);
+        self.keep_recent();
         let after = self.now + 1 + self.some_ms(50);
         self.ends_at(after);
         let until = after as f64 / 1e6;
