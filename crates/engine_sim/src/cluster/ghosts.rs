@@ -44,7 +44,7 @@ impl Cluster {
 
     /// The coordinator is dead: copies of the last results may come to the next one.
     pub(super) fn keep_recent(&mut self) {
-        if self.rng.chance(0.5) {
+        if self.rng.chance(0.8) {
             for message in std::mem::take(&mut self.ghosts.recent) {
                 self.keep_ghost(message);
             }
@@ -71,7 +71,7 @@ impl Cluster {
     /// A job goes to a party: something old may come from it now.
     pub(super) fn release_ghosts(&mut self, party: Party, job: &Message) {
         let ghosts = &self.ghosts.kept;
-        if ghosts.is_empty() || self.now >= self.climate.until || !self.rng.chance(0.5) {
+        if ghosts.is_empty() || self.now >= self.climate.until || !self.rng.chance(0.7) {
             return;
         }
         let Some((tick, job)) = about(job) else { return };
