@@ -56,9 +56,9 @@ struct Open {
 
 impl Client {
     pub(super) fn new(party: Party, rng: &mut EntityRng) -> Self {
-        let count = 1 + rng.below(2);
+        let count = 1 + rng.below(3);
         let processes = (0..count).map(|_| {
-            let wishes = std::iter::once(Wish::Spawn).chain((0..2 + rng.below(5)).map(|_| wish(rng))).collect();
+            let wishes = std::iter::once(Wish::Spawn).chain((0..3 + rng.below(6)).map(|_| wish(rng))).collect();
             Process { wishes, entity: None, serial: 0, open: None }
         });
         Self { party, processes: processes.collect() }

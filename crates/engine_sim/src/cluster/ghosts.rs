@@ -75,11 +75,17 @@ impl Cluster {
             return;
         }
         let Some((tick, job)) = about(job) else { return };
-        let of_this_tick = self.rng.chance(0.5);
         let all = || ghosts.iter().filter(|ghost| ghost.from == party);
-        let of_the_job =
-            |ghost: &&Message| about(ghost).is_some_and(|is| is.1 == job && (is.0 == tick) == of_this_tick);
-        let Some(chosen) = all().find(of_the_job).or_else(|| all().next()) else { return };
+        let of_the_job = |ghost: &&Message, is_this_tick: bool| {
+            about(ghost).is_some_and(|(other, of)| {
+                // One of the systems runs in every other tick: after two, jobs have the same numbers.
+                of == job && (other == tick) == is_this_tick && other % 2 == tick % 2
+            })
+        };
+        let first = self.rng.chance(0.5);
+        let of_either =
+            all().find(|ghost| of_the_job(ghost, first)).or_else(|| all().find(|ghost| of_the_job(ghost, !first)));
+        let Some(chosen) = of_either.or_else(|| all().next()) else { return };
         let (from, like) = (chosen.from, about(chosen));
         // All chunks of it, if it is a chunk.
         let (released, kept) = std::mem::take(&mut self.ghosts.kept)
