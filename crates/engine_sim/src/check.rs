@@ -11,7 +11,7 @@ use engine_system::{EntityRng, Rng};
 
 use crate::cluster::{Cluster, Parts, Reign, plant};
 use crate::faults::{Climate, FaultCounts};
-use crate::scenario;
+use crate::scenario::{self, Scenario};
 use crate::trace::Trace;
 
 /// What every schedule of a run has in common.
@@ -41,7 +41,7 @@ impl Plan {
             rows_per_shard: 64,
             chunk_bytes: 384,
             in_flight_bytes: 16 << 10,
-            // To give up a shard is a decision that changes the world: not what is looked at here.
+            // To give up a shard is a decision that changes the world: hasty schedules do.
             max_deaths: u32::MAX,
             expect: scenario::SYSTEMS.map(str::to_owned).to_vec(),
             threads: 1,
@@ -62,7 +62,7 @@ impl Baseline {
     pub fn of(plan: &Plan) -> Result<Self> {
         let mut hashes = Vec::new();
         let stop = engine_app::Stop::default();
-        let app = scenario::app(plan.entities);
+        let app = scenario::app(Scenario { entities: plan.entities, is_hasty: false });
         let settings = Settings { expect: Vec::new(), ..plan.settings() };
         app.run_in_process(settings, &BTreeMap::new(), &stop, |commit, _| hashes.push(commit.hash))?;
         Ok(Self(Arc::new(hashes)))
@@ -81,6 +81,8 @@ pub struct Outcome {
     pub ticks: u64,
     /// Commands that clients gave.
     pub commands: u64,
+    /// Shards that kept their values since they were given up.
+    pub kept: u64,
     /// Virtual milliseconds.
     pub virtual_ms: u64,
     /// Virtual milliseconds from the end of the last fault to the end; 0 when the schedule ended before.
@@ -117,6 +119,7 @@ fn run(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Outcome {
     Outcome {
         ticks: cluster.reign.records.len() as u64,
         commands: cluster.ledger.len() as u64,
+        kept: cluster.reign.records.iter().map(|record| record.kept.len() as u64).sum(),
         virtual_ms: cluster.now() / 1_000_000,
         recovery_ms: cluster.since_calm() / 1_000_000,
         faults: cluster.counts,
@@ -135,10 +138,15 @@ fn cluster(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Result<
         // Time between ticks, in which the world is not computed.
         settings.time = TimeMode::Dilate;
     }
+    let is_hasty = rng.chance(0.2);
+    if is_hasty {
+        settings.max_deaths = 3;
+    }
+    let scenario = Scenario { entities: plan.entities, is_hasty };
     let (coordinator, _) =
-        scenario::app(plan.entities).into_coordinator(settings.clone(), &BTreeMap::new(), |_| false, 1)?;
-    let systems = scenario::app(0).into_systems()?;
-    let reign = Reign::new(coordinator, settings, plan.entities, baseline.clone(), plan.bug);
+        scenario::app(scenario).into_coordinator(settings.clone(), &BTreeMap::new(), |_| false, 1)?;
+    let systems = scenario::app(scenario).into_systems()?;
+    let reign = Reign::new(coordinator, settings, scenario, baseline.clone(), plan.bug);
     Ok(Cluster::new(reign, Parts { systems, layout, clients, climate }, rng, trace))
 }
 
@@ -147,7 +155,8 @@ fn check(cluster: &Cluster) -> Result<(), String> {
     cluster.reign.check()?;
     let Some(world) = cluster.reign.world() else { return Err("nobody reigns".into()) };
     world.check_invariants();
-    cluster.ledger.check(&cluster.reign.records, &cluster.reign.standing, world)
+    let reign = &cluster.reign;
+    cluster.ledger.check(&reign.records, &reign.standing, reign.incarnation, world)
 }
 
 /// Which systems each instance runs; every system has somebody.

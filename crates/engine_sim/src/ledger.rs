@@ -15,6 +15,8 @@ struct Asked {
     action: Action,
     /// The number of what it spawns or stamps.
     number: u32,
+    /// Which coordinator reigned when it was given for the first time.
+    incarnation: u32,
     answer: Option<CommandReply>,
 }
 
@@ -61,16 +63,18 @@ impl Ledger {
     }
 
     /// A client asks for something, for the first time.
-    pub(crate) fn ask(&mut self, id: &str, number: u32, action: Action) {
-        self.commands.insert(id.to_owned(), Asked { action, number, answer: None });
+    pub(crate) fn ask(&mut self, id: &str, number: u32, action: Action, incarnation: u32) {
+        self.commands.insert(id.to_owned(), Asked { action, number, incarnation, answer: None });
     }
 
     /// A client was answered; whoever asks again gets the same answer.
-    pub(crate) fn answered(&mut self, id: &str, answer: CommandReply) -> Result<(), String> {
+    /// Refusals are not recorded: another coordinator decides anew.
+    pub(crate) fn answered(&mut self, id: &str, answer: CommandReply, incarnation: u32) -> Result<(), String> {
         let Some(asked) = self.commands.get_mut(id) else {
             return Err(format!("exactly once: an answer to command {id}, which nobody gave"));
         };
         match &asked.answer {
+            Some(Reply::Error(_)) if asked.incarnation != incarnation => Ok(()),
             Some(before) if !is_same(before, &answer) => {
                 Err(format!("exactly once: command {id} is answered with {before:?} first, then with {answer:?}"))
             }
@@ -84,9 +88,15 @@ impl Ledger {
 
     /// Whether records, and what was applied after the last of them, agree with what clients were told; and
     /// whether the world is what follows.
-    pub(crate) fn check(&self, records: &[TickRecord], standing: &[Input], world: &World) -> Result<(), String> {
+    pub(crate) fn check(
+        &self,
+        records: &[TickRecord],
+        standing: &[Input],
+        incarnation: u32,
+        world: &World,
+    ) -> Result<(), String> {
         let applied = self.applied(records, standing)?;
-        self.check_answers(&applied)?;
+        self.check_answers(&applied, incarnation)?;
         let last = records.len() as u64;
         check_world(&self.expected(&applied, last)?, world)
     }
@@ -110,8 +120,9 @@ impl Ledger {
         Ok(applied)
     }
 
-    fn check_answers(&self, applied: &[(u64, &str)]) -> Result<(), String> {
+    fn check_answers(&self, applied: &[(u64, &str)], incarnation: u32) -> Result<(), String> {
         let ticks: BTreeMap<&str, u64> = applied.iter().map(|(tick, id)| (*id, *tick)).collect();
+        let was_restarted = |asked: &Asked| asked.incarnation != incarnation;
         let mut spawned = BTreeSet::new();
         for (id, asked) in &self.commands {
             match (&asked.answer, ticks.get(id.as_str())) {
@@ -127,10 +138,10 @@ impl Ledger {
                 (Some(Reply::Ok(done)), None) => {
                     return Err(format!("lost: command {id} was acknowledged, in tick {}, and is gone", done.tick));
                 }
-                (Some(Reply::Error(problem)), Some(tick)) => {
+                (Some(Reply::Error(problem)), Some(tick)) if !was_restarted(asked) => {
                     return Err(format!("command {id} was refused ({problem}), and applied in tick {tick}"));
                 }
-                (Some(Reply::Error(_)), None) => {}
+                (Some(Reply::Error(_)), _) => {}
                 (None, _) => return Err(format!("command {id} was never answered")),
             }
         }
@@ -150,12 +161,12 @@ impl Ledger {
                     };
                     expected.insert(entity, Expected { number: asked.number, count: 0, digest: 0, stamp: None });
                 }
-                Action::Insert { entity, .. } => {
+                Action::Insert { entity, components } if components.contains_key("sim.Stamp") => {
                     if let Some(marked) = expected.get_mut(entity) {
                         marked.stamp(*tick, asked.number);
                     }
                 }
-                Action::Despawn { entities } => entities.iter().for_each(|entity| drop(expected.remove(entity))),
+                Action::Despawn { entities } => expected.retain(|entity, _| !entities.contains(entity)),
                 _ => {}
             }
         }

@@ -95,6 +95,10 @@ fn run(arguments: &Arguments, plan: &Plan, baseline: &Baseline) -> Sum {
             let seed = arguments.seed.wrapping_add(number);
             let outcome = simulate(plan, baseline, seed);
             let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(problem) = outcome.problem.as_ref().filter(|_| sum.failures.len() < report::TOLD) {
+                // At once: the end may be far away.
+                eprintln!("seed {seed}: {problem}");
+            }
             sum.add(seed, outcome);
             if sum.schedules.is_multiple_of(1000) {
                 eprintln!("{} schedules, {} failed", sum.schedules, sum.failures.len());

@@ -108,7 +108,8 @@ impl Network {
 
     fn listeners(&self, subject: &str) -> impl Iterator<Item = Party> {
         let hears = move |pattern: &String| {
-            if pattern.ends_with('.') { subject.starts_with(pattern.as_str()) } else { subject == pattern }
+            let is_beginning = pattern.as_bytes().last() == Some(&b'.');
+            if is_beginning { subject.starts_with(pattern.as_str()) } else { subject == pattern }
         };
         self.subscriptions
             .iter()

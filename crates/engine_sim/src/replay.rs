@@ -6,7 +6,7 @@ use engine_app::Settings;
 use engine_app::coordinator::{Coordinator, Output};
 use engine_app::record::{Input, TickRecord};
 
-use crate::scenario;
+use crate::scenario::{self, Scenario};
 
 /// A coordinator with all systems in this process that was given these records, and what was applied after
 /// the last of them. Its outputs are gone.
@@ -15,13 +15,13 @@ use crate::scenario;
 /// When a tick comes out otherwise than it was recorded.
 pub(crate) fn replayed(
     settings: &Settings,
-    entities: u32,
+    scenario: Scenario,
     epoch: u64,
     records: &[TickRecord],
     standing: &[Input],
 ) -> Result<Coordinator, String> {
     let settings = Settings { paused: true, ..settings.clone() };
-    let made = scenario::app(entities).into_coordinator(settings, &BTreeMap::new(), |_| true, epoch);
+    let made = scenario::app(scenario).into_coordinator(settings, &BTreeMap::new(), |_| true, epoch);
     let (mut coordinator, _) = made.map_err(|error| format!("{error:#}"))?;
     for record in records {
         coordinator.replay(record).map_err(|error| format!("divergence: {error}"))?;

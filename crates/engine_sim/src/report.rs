@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Arguments;
 
 /// Failures that are told; more of them say nothing new.
-const TOLD: usize = 10;
+pub(crate) const TOLD: usize = 10;
 
 /// What all schedules came to. The order in which they ended has no part in it.
 #[derive(Default)]
@@ -16,6 +16,7 @@ pub(crate) struct Sum {
     pub(crate) schedules: u64,
     ticks: u64,
     commands: u64,
+    kept: u64,
     virtual_ms: u64,
     /// The longest time from the end of the last fault to the end of a schedule.
     recovery_ms: u64,
@@ -29,6 +30,7 @@ impl Sum {
         self.schedules += 1;
         self.ticks += outcome.ticks;
         self.commands += outcome.commands;
+        self.kept += outcome.kept;
         self.virtual_ms += outcome.virtual_ms;
         self.recovery_ms = self.recovery_ms.max(outcome.recovery_ms);
         self.faults.add(&outcome.faults);
@@ -56,6 +58,7 @@ pub(crate) fn show(arguments: &Arguments, plan: &Plan, sum: &Sum, took: Duration
         "threads": arguments.threads(),
         "ticks": sum.ticks,
         "commands": sum.commands,
+        "kept_shards": sum.kept,
         "virtual_ms": sum.virtual_ms,
         "longest_recovery_ms": sum.recovery_ms,
         "faults": faults,
@@ -76,10 +79,11 @@ fn lines(arguments: &Arguments, plan: &Plan, sum: &Sum, per_minute: f64) -> Vec<
         lines.push(format!("and {} more", sum.failures.len() - TOLD));
     }
     lines.push(format!(
-        "{} schedules, {} ticks, {} commands, {:.0} virtual seconds, {} faults, {} failures, {per_minute:.0} schedules a minute",
+        "{} schedules, {} ticks, {} commands, {} shards given up, {:.0} virtual seconds, {} faults, {} failures, {per_minute:.0} schedules a minute",
         sum.schedules,
         sum.ticks,
         sum.commands,
+        sum.kept,
         sum.virtual_ms as f64 / 1e3,
         sum.faults.total(),
         sum.failures.len(),

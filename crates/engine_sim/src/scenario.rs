@@ -3,6 +3,7 @@
 //! what clients do to it: a command that is applied twice, or in another order, shows in the world.
 
 use engine::prelude::*;
+use engine_system::DeadlinePolicy;
 use serde::{Deserialize, Serialize};
 
 /// Where it is.
@@ -89,14 +90,28 @@ pub struct Hit {
 /// The systems of the scenario, in their order.
 pub const SYSTEMS: [&str; 6] = ["steer", "walk", "strike", "suffer", "renew", "count"];
 
-/// The world with so many entities.
+/// The world, and how long its systems are waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scenario {
+    /// Entities at the start.
+    pub entities: u32,
+    /// Systems are given up when they are late: what comes of it depends on the faults, and is recorded.
+    pub is_hasty: bool,
+}
+
+/// A late result is late after so many milliseconds.
+const DEADLINE_MS: u32 = 60;
+
+/// The world of a scenario.
 #[must_use]
-pub fn app(entities: u32) -> App {
+pub fn app(scenario: Scenario) -> App {
+    let Scenario { entities, is_hasty } = scenario;
+    let late = |policy| if is_hasty { policy } else { DeadlinePolicy::Wait };
     App::new("simulation")
         .add_system("steer", steer.every(2))
-        .add_system("walk", walk)
-        .add_system("strike", strike)
-        .add_system("suffer", suffer)
+        .add_system("walk", walk.deadline(late(DeadlinePolicy::Retry { n: 2 })).deadline_ms(DEADLINE_MS))
+        .add_system("strike", strike.deadline(late(DeadlinePolicy::Skip)).deadline_ms(DEADLINE_MS))
+        .add_system("suffer", suffer.deadline(late(DeadlinePolicy::Hold)).deadline_ms(DEADLINE_MS))
         .add_system("renew", renew)
         .add_system("count", count)
         .on_start(move |start| {

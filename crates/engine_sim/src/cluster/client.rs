@@ -24,6 +24,8 @@ enum Wish {
     Stamp,
     Steer,
     Despawn,
+    /// Gives it a story: what was refused before since it had none would be accepted now.
+    Tell,
     /// What has to be refused.
     Wrong(u32),
 }
@@ -85,8 +87,8 @@ fn wish(rng: &mut EntityRng) -> Wish {
         0..4 => Wish::Stamp,
         4..7 => Wish::Steer,
         7 => Wish::Despawn,
-        8 => Wish::Spawn,
-        _ => Wish::Wrong(rng.below(3)),
+        8 => [Wish::Spawn, Wish::Tell][rng.below(2) as usize],
+        _ => Wish::Wrong(rng.below(4)),
     }
 }
 
@@ -162,7 +164,7 @@ impl Cluster {
         let subject = self.subjects.command(DOMAIN, aggregate, verb);
         let open = Open { id: id.clone(), subject, payload, wish, tries: 0, repeats };
         self.client(party).processes[process].open = Some(open);
-        self.ledger.ask(&id, number, action);
+        self.ledger.ask(&id, number, action, self.reign.incarnation);
         true
     }
 
@@ -189,7 +191,8 @@ impl Cluster {
         let [process, serial, _] = numbers[..] else { return Ok(()) };
         let answer: CommandReply =
             CommandReply::decode(&message.payload).map_err(|error| format!("an answer can't be read: {error}"))?;
-        self.ledger.answered(&format!("{party}-{process}-{serial}"), answer.clone())?;
+        let id = format!("{party}-{process}-{serial}");
+        self.ledger.answered(&id, answer.clone(), self.reign.incarnation)?;
         let state = &mut self.client(party).processes[process as usize];
         let Some(open) = state.open.as_mut().filter(|_| state.serial == serial) else { return Ok(()) };
         if open.repeats > 0 {
@@ -230,6 +233,10 @@ fn action(wish: Wish, number: u32, (x, y): (f32, f32), entity: Option<Entity>) -
             (wish, Action::Insert { entity, components: Components::from([stamp]) })
         }
         (Wish::Steer, Some(entity)) => (wish, Action::Set { entity, components: Components::from([place()]) }),
+        (Wish::Tell, Some(entity)) => {
+            let story = ("sim.Story".to_owned(), json!({ "hits": [] }));
+            (wish, Action::Insert { entity, components: Components::from([story]) })
+        }
         (Wish::Despawn, Some(entity)) => (wish, Action::Despawn { entities: vec![entity] }),
         (Wish::Wrong(0), _) => (wish, Action::Despawn { entities: vec![Entity::from_bits(1 << 40)] }),
         (Wish::Wrong(1), Some(entity)) => {
@@ -237,7 +244,7 @@ fn action(wish: Wish, number: u32, (x, y): (f32, f32), entity: Option<Entity>) -
             (wish, Action::Insert { entity, components: Components::from([nothing]) })
         }
         (Wish::Wrong(_), Some(entity)) => {
-            // It has no story.
+            // Most have no story.
             let story = ("sim.Story".to_owned(), json!({ "hits": [1] }));
             (wish, Action::Set { entity, components: Components::from([story]) })
         }

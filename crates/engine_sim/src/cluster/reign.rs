@@ -13,13 +13,14 @@ use crate::check::Baseline;
 use crate::faults::Fault;
 use crate::network::Message;
 use crate::replay::replayed;
+use crate::scenario::Scenario;
 
 /// See the module's text.
 pub(crate) struct Reign {
     /// None while nobody reigns.
     pub(super) coordinator: Option<Coordinator>,
     /// Which process it is.
-    pub(super) incarnation: u32,
+    pub(crate) incarnation: u32,
     /// Stands still until then.
     pub(super) paused_until: u64,
     wakes: u64,
@@ -28,7 +29,7 @@ pub(crate) struct Reign {
     /// What was applied since the last of them, by a world that stands still.
     pub(crate) standing: Vec<Input>,
     settings: Settings,
-    entities: u32,
+    scenario: Scenario,
     baseline: Baseline,
     bug: Option<Bug>,
     /// Ticks when this coordinator took over.
@@ -40,7 +41,7 @@ impl Reign {
     pub(crate) fn new(
         coordinator: Coordinator,
         settings: Settings,
-        entities: u32,
+        scenario: Scenario,
         baseline: Baseline,
         bug: Option<Bug>,
     ) -> Self {
@@ -52,7 +53,7 @@ impl Reign {
             records: Vec::new(),
             standing: Vec::new(),
             settings,
-            entities,
+            scenario,
             baseline,
             bug,
             began_with: 0,
@@ -102,7 +103,7 @@ impl Reign {
     pub(crate) fn replayed(&self) -> Result<Coordinator, String> {
         let epoch = u64::from(self.incarnation) + 1;
         plant(None);
-        let replayed = replayed(&self.settings, self.entities, epoch, &self.records, &self.standing);
+        let replayed = replayed(&self.settings, self.scenario, epoch, &self.records, &self.standing);
         plant(self.bug);
         replayed
     }
@@ -194,8 +195,8 @@ impl Cluster {
             self.problem = Some(failure.to_string());
         }
         for record in commits {
-            let (tick, hash, inputs) = (record.tick, record.hash, record.inputs.len());
-            self.tell(COORDINATOR, || format!("commits tick {tick} with {inputs} inputs, hash {hash}"));
+            let (tick, hash, inputs, kept) = (record.tick, record.hash, record.inputs.len(), record.kept.len());
+            self.tell(COORDINATOR, || format!("commits tick {tick} with {inputs} inputs, {kept} kept, hash {hash}"));
             if let Err(problem) = self.reign.keep(record) {
                 self.problem.get_or_insert(problem);
             }
