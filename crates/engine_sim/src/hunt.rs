@@ -47,9 +47,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             eprintln!("{:26} {:>9}  {:14} replayed by", "mistake", "schedules", "found by");
         }
         if arguments.json {
-            eprintln!("{line}")
+            eprintln!("{line}");
         } else {
-            println!("{line}")
+            println!("{line}");
         }
         rows.push((bug, found));
     }
