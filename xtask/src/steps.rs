@@ -42,6 +42,7 @@ const STEPS: &[Step] = &[
     Step { name: "rustdoc", about: "documentation without warnings", run: rustdoc },
     Step { name: "tests", about: "all tests", run: tests },
     Step { name: "simulate", about: "5,000 schedules of the seeded simulator", run: |_| simulate::check() },
+    Step { name: "planted", about: "the simulator finds mistakes on purpose", run: |_| simulate::check_planted() },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
     Step { name: "miri", about: "unsafe code under Miri", run: |_| miri::check() },
 ];

@@ -6,6 +6,7 @@
 
 use engine_component::{Schema, WorldHash};
 use engine_net::descriptor::SystemDescriptor;
+use engine_net::messages::Problem;
 use engine_net::messages::command::Action;
 use engine_net::strict;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,13 @@ pub enum Input {
         schemas: Vec<Schema>,
         /// Systems.
         systems: Vec<SystemDescriptor>,
+    },
+    /// A command that was refused when its turn came; only of a world that keeps a log, for whoever gets it again.
+    Refused {
+        /// The id that its sender gave it.
+        id: String,
+        /// Why.
+        problem: Problem,
     },
     /// A command that was accepted.
     Command {

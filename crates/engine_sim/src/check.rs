@@ -1,15 +1,17 @@
-//! Runs schedules, and compares them with the undisturbed world.
+//! Runs schedules, and compares them with the undisturbed world and with their own replay.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Result;
-use engine_app::Settings;
+use engine_app::{Settings, TimeMode};
 use engine_component::{Entity, WorldHash};
+use engine_system::planted::Bug;
 use engine_system::{EntityRng, Rng};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, LAG, Parts, Reign, plant};
 use crate::faults::{Climate, FaultCounts};
-use crate::scenario;
+use crate::scenario::{self, Scenario};
 use crate::trace::Trace;
 
 /// What every schedule of a run has in common.
@@ -19,11 +21,13 @@ pub struct Plan {
     pub entities: u32,
     /// Ticks of a schedule.
     pub ticks: u64,
+    /// A mistake that is made on purpose; only with the feature `planted`.
+    pub bug: Option<Bug>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { entities: 240, ticks: 8 }
+        Self { entities: 240, ticks: 8, bug: None }
     }
 }
 
@@ -31,12 +35,13 @@ impl Plan {
     fn settings(&self) -> Settings {
         Settings {
             world: "sim".into(),
-            time: engine_app::TimeMode::Fast,
+            time: TimeMode::Fast,
+            rate: 100.0,
             ticks: Some(self.ticks),
             rows_per_shard: 64,
-            chunk_bytes: 1024,
+            chunk_bytes: 384,
             in_flight_bytes: 16 << 10,
-            // To give up a shard is a decision that changes the world: not what is looked at here.
+            // To give up a shard is a decision that changes the world: hasty schedules do.
             max_deaths: u32::MAX,
             expect: scenario::SYSTEMS.map(str::to_owned).to_vec(),
             threads: 1,
@@ -47,7 +52,7 @@ impl Plan {
 
 /// The hash of the undisturbed world after each tick, the first one first.
 #[derive(Clone, Debug)]
-pub struct Baseline(Vec<WorldHash>);
+pub struct Baseline(Arc<Vec<WorldHash>>);
 
 impl Baseline {
     /// Runs the world in this process, with nothing to disturb it.
@@ -57,23 +62,34 @@ impl Baseline {
     pub fn of(plan: &Plan) -> Result<Self> {
         let mut hashes = Vec::new();
         let stop = engine_app::Stop::default();
-        let app = scenario::app(plan.entities);
+        let app = scenario::app(Scenario { entities: plan.entities, is_hasty: false });
         let settings = Settings { expect: Vec::new(), ..plan.settings() };
         app.run_in_process(settings, &BTreeMap::new(), &stop, |commit, _| hashes.push(commit.hash))?;
-        Ok(Self(hashes))
+        Ok(Self(Arc::new(hashes)))
+    }
+
+    /// That after a tick; the first one is 1.
+    pub(crate) fn hash(&self, tick: usize) -> Option<WorldHash> {
+        self.0.get(tick.checked_sub(1)?).copied()
     }
 }
 
 /// How a schedule went.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// Ticks that were committed.
     pub ticks: u64,
+    /// Commands that clients gave.
+    pub commands: u64,
+    /// Shards that kept their values since they were given up.
+    pub kept: u64,
     /// Virtual milliseconds.
     pub virtual_ms: u64,
+    /// Virtual milliseconds from the end of the last fault to the end; 0 when the schedule ended before.
+    pub recovery_ms: u64,
     /// Faults by kind.
     pub faults: FaultCounts,
-    /// What was wrong, if anything was.
+    /// What was wrong, if anything was; its first word says which check found it.
     pub problem: Option<String>,
     /// What happened, when it was asked for.
     pub trace: Vec<String>,
@@ -92,26 +108,56 @@ pub fn traced(plan: &Plan, baseline: &Baseline, seed: u64) -> Outcome {
 }
 
 fn run(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Outcome {
+    let mut cluster = match cluster(plan, baseline, seed, trace) {
+        Ok(cluster) => cluster,
+        Err(error) => return Outcome { problem: Some(format!("{error:#}")), ..Outcome::default() },
+    };
+    plant(plan.bug);
+    let result = cluster.run();
+    plant(None);
+    let problem = result.and_then(|()| check(&cluster)).err();
+    Outcome {
+        ticks: cluster.reign.records.len() as u64,
+        commands: cluster.ledger.len() as u64,
+        kept: cluster.reign.records.iter().map(|record| record.kept.len() as u64).sum(),
+        virtual_ms: cluster.now() / 1_000_000,
+        recovery_ms: cluster.since_calm() / 1_000_000,
+        faults: cluster.counts,
+        problem,
+        trace: cluster.trace.into_lines(),
+    }
+}
+
+fn cluster(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Result<Cluster> {
     let mut rng = Rng::new(seed, 0, "schedule").of(Entity::NONE);
     let climate = Climate::of(&mut rng);
     let layout = layout(&mut rng);
-    let mut outcome =
-        Outcome { ticks: 0, virtual_ms: 0, faults: FaultCounts::default(), problem: None, trace: Vec::new() };
-    let made = scenario::app(plan.entities)
-        .into_coordinator(plan.settings(), &BTreeMap::new(), |_| false, 1)
-        .and_then(|(coordinator, _)| Ok((coordinator, scenario::app(0).into_systems()?)));
-    let (coordinator, systems) = match made {
-        Ok(made) => made,
-        Err(error) => return Outcome { problem: Some(format!("{error:#}")), ..outcome },
-    };
-    let mut cluster = Cluster::new(coordinator, systems, layout, climate, rng, trace);
-    let result = cluster.run();
-    outcome.ticks = cluster.commits.len() as u64;
-    outcome.virtual_ms = cluster.now() / 1_000_000;
-    outcome.faults = cluster.counts;
-    outcome.problem = compare(baseline, &cluster.commits).or(result.err());
-    outcome.trace = cluster.trace.into_lines();
-    outcome
+    let clients = if rng.chance(0.3) { 0 } else { 1 + rng.below(3) as usize };
+    let mut settings = plan.settings();
+    if rng.chance(0.5) {
+        // Time between ticks, in which the world is not computed.
+        settings.time = TimeMode::Dilate;
+    }
+    let is_hasty = rng.chance(0.2);
+    if is_hasty {
+        settings.max_deaths = 3;
+    }
+    let scenario = Scenario { entities: plan.entities, is_hasty };
+    let (mut coordinator, _) =
+        scenario::app(scenario).into_coordinator(settings.clone(), &BTreeMap::new(), |_| false, 1)?;
+    coordinator.keep_log(LAG);
+    let systems = scenario::app(scenario).into_systems()?;
+    let reign = Reign::new(coordinator, settings, scenario, baseline.clone(), plan.bug);
+    Ok(Cluster::new(reign, Parts { systems, layout, clients, climate }, rng, trace))
+}
+
+/// After the schedule: it is what its records say, and what clients were told.
+fn check(cluster: &Cluster) -> Result<(), String> {
+    cluster.reign.check()?;
+    let Some(world) = cluster.reign.world() else { return Err("nobody reigns".into()) };
+    world.check_invariants();
+    let reign = &cluster.reign;
+    cluster.ledger.check(&reign.records, reign.incarnation, world)
 }
 
 /// Which systems each instance runs; every system has somebody.
@@ -128,19 +174,4 @@ fn layout(rng: &mut EntityRng) -> Vec<Vec<String>> {
     }
     layout.retain(|systems| !systems.is_empty());
     layout
-}
-
-/// Each tick once, in order, with the hash that it has to have.
-fn compare(baseline: &Baseline, commits: &[(u64, WorldHash)]) -> Option<String> {
-    for (at, (tick, hash)) in commits.iter().enumerate() {
-        if *tick != at as u64 + 1 {
-            return Some(format!("tick {tick} is committed where tick {} is due", at + 1));
-        }
-        match baseline.0.get(at) {
-            Some(expected) if expected == hash => {}
-            Some(expected) => return Some(format!("divergence: tick {tick} has hash {hash} instead of {expected}")),
-            None => return Some(format!("tick {tick} is beyond the last one")),
-        }
-    }
-    None
 }

@@ -2,43 +2,104 @@
 //!
 //! Events are ordered by time, and by the order in which they were made; nothing else decides.
 
+mod bounds;
+mod client;
+mod ghosts;
 mod instance;
 mod mischief;
+mod reign;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use engine_app::coordinator::{Coordinator, Output};
-use engine_component::WorldHash;
 use engine_net::ChunkPrefix;
+use engine_net::messages::Message as _;
+use engine_net::messages::command::Command;
 use engine_net::subject::Subjects;
 use engine_system::runner::Computed;
 use engine_system::{EntityRng, System};
 
-use crate::faults::{Climate, FaultCounts};
+use crate::faults::{Climate, Fault, FaultCounts};
+use crate::ledger::Ledger;
 use crate::network::{Fate, Message, Network, Party};
 use crate::trace::Trace;
 
+use client::Client;
+use ghosts::Ghosts;
 use instance::Instance;
+
+pub(crate) use reign::{LAG, Reign, plant};
 
 pub(crate) const COORDINATOR: Party = 0;
 const MS: u64 = 1_000_000;
-/// Once the faults have stopped, the last tick has to come within so much virtual time.
-const PATIENCE: u64 = 120_000 * MS;
+/// Once the last fault is over, the last tick and all answers have to come within so much virtual time: an
+/// instance that is silent is given up after 10 s, and it may be the second one.
+const PATIENCE: u64 = 30_000 * MS;
 /// A schedule with more events runs in circles.
 const MOST_EVENTS: u64 = 3_000_000;
+/// The connection on which an instance sends results.
+const RESULTS: usize = 1;
+/// Messages that a client or an instance keeps while it is cut off.
+const KEPT: usize = 256;
 
 /// Something that happens.
 enum Event {
-    Arrive { to: Party, incarnation: u32, message: Message },
-    NobodyThere { token: String },
-    Unanswered { to: Party, incarnation: u32, request: u64 },
-    Computed { to: Party, incarnation: u32, computed: Computed },
-    Wake { to: Party, incarnation: u32 },
+    Arrive {
+        to: Party,
+        incarnation: u32,
+        message: Message,
+    },
+    /// What was held by its sender is sent.
+    Publish {
+        message: Message,
+    },
+    NobodyThere {
+        incarnation: u32,
+        token: String,
+    },
+    Unanswered {
+        to: Party,
+        incarnation: u32,
+        request: u64,
+    },
+    Computed {
+        to: Party,
+        incarnation: u32,
+        computed: Computed,
+    },
+    Wake {
+        to: Party,
+        incarnation: u32,
+    },
+    /// A client gives its next command, or gives one again.
+    Act {
+        party: Party,
+        process: usize,
+        serial: u32,
+        tries: u32,
+    },
     Mischief,
-    Start { party: Party, name: String },
-    Heal { party: Party },
+    Start {
+        party: Party,
+        name: String,
+    },
+    /// Another coordinator takes over.
+    Succeed {
+        incarnation: u32,
+    },
+    Heal {
+        party: Party,
+    },
+}
+
+/// What a cluster is made of, besides its coordinator.
+pub(crate) struct Parts {
+    /// All systems.
+    pub(crate) systems: Vec<Arc<dyn System>>,
+    /// Which of them each instance runs.
+    pub(crate) layout: Vec<Vec<String>>,
+    pub(crate) clients: usize,
+    pub(crate) climate: Climate,
 }
 
 /// See the module's text.
@@ -51,28 +112,33 @@ pub(crate) struct Cluster {
     rng: EntityRng,
     pub(crate) counts: FaultCounts,
     pub(crate) trace: Trace,
-    coordinator: Coordinator,
+    pub(crate) reign: Reign,
     subjects: Subjects,
-    coordinator_wakes: u64,
     instances: Vec<Instance>,
+    clients: Vec<Client>,
+    pub(crate) ledger: Ledger,
     systems: Vec<Arc<dyn System>>,
     /// Messages of parties that are cut off, sent when they are back.
     late: Vec<Message>,
-    pub(crate) commits: Vec<(u64, WorldHash)>,
+    ghosts: Ghosts,
+    /// When the last fault is over.
+    calm_at: u64,
+    /// Jobs of the largest tick.
+    most_jobs: usize,
     problem: Option<String>,
 }
 
 impl Cluster {
     /// A coordinator whose systems all run at instances: `layout` says which of them.
-    pub(crate) fn new(
-        coordinator: Coordinator,
-        systems: Vec<Arc<dyn System>>,
-        layout: Vec<Vec<String>>,
-        climate: Climate,
-        rng: EntityRng,
-        trace: Trace,
-    ) -> Self {
-        let subjects = coordinator.subjects().clone();
+    pub(crate) fn new(reign: Reign, parts: Parts, mut rng: EntityRng, trace: Trace) -> Self {
+        let Parts { systems, layout, clients, climate } = parts;
+        let first_client = 1 + layout.len();
+        let instances: Vec<Instance> = layout
+            .into_iter()
+            .enumerate()
+            .map(|(index, systems)| Instance::new(format!("i{}", index + 1), systems))
+            .collect();
+        let clients = (0..clients).map(|index| Client::new(first_client + index, &mut rng)).collect();
         let mut cluster = Self {
             now: 1,
             events: BTreeMap::new(),
@@ -82,22 +148,25 @@ impl Cluster {
             rng,
             counts: FaultCounts::default(),
             trace,
-            coordinator,
-            subjects,
-            coordinator_wakes: u64::MAX,
-            instances: Vec::new(),
+            subjects: reign.subjects(),
+            reign,
+            instances,
+            clients,
+            ledger: Ledger::default(),
             systems,
             late: Vec::new(),
-            commits: Vec::new(),
+            ghosts: Ghosts::default(),
+            calm_at: climate.until,
+            most_jobs: 0,
             problem: None,
         };
-        for (index, systems) in layout.into_iter().enumerate() {
-            let name = format!("i{index}");
-            cluster.instances.push(Instance::new(name.clone(), systems));
+        for index in 0..cluster.instances.len() {
             // Some are there before the coordinator, some come late.
             let at = u64::from(cluster.rng.below(40)) * MS;
+            let name = cluster.instances[index].name.clone();
             cluster.at(at, Event::Start { party: index + 1, name });
         }
+        cluster.start_clients();
         let arrives = 1 + u64::from(cluster.rng.below(20)) * MS;
         cluster.at(arrives, Event::Heal { party: COORDINATOR });
         cluster.network.cut(COORDINATOR);
@@ -105,7 +174,7 @@ impl Cluster {
         cluster
     }
 
-    /// Lets things happen until the last tick is committed.
+    /// Lets things happen until the last tick is committed, and all commands are answered.
     ///
     /// # Errors
     /// What went wrong, in words.
@@ -114,20 +183,26 @@ impl Cluster {
             if let Some(problem) = self.problem.take() {
                 return Err(problem);
             }
-            if self.coordinator.is_finished() {
+            if self.reign.is_finished() && self.clients.iter().all(Client::is_done) {
                 return Ok(());
             }
             let Some(((at, _), event)) = self.events.pop_first() else {
-                return Err("nothing is left to happen, and the last tick is not committed".into());
+                return Err(format!("stuck: nothing is left to happen, {}", self.what_is_missing()));
             };
             self.now = self.now.max(at);
-            if self.now > self.climate.until + PATIENCE {
-                let tick = self.coordinator.committed().0;
-                return Err(format!("stuck after tick {tick}: the faults stopped {} s ago", PATIENCE / MS / 1000));
+            if self.now > self.calm_at + PATIENCE {
+                let seconds = PATIENCE / MS / 1000;
+                return Err(format!("stuck: the last fault was over {seconds} s ago, {}", self.what_is_missing()));
             }
             self.happen(event);
         }
-        Err(format!("{MOST_EVENTS} events, and no end: after tick {}", self.coordinator.committed().0))
+        Err(format!("stuck: {MOST_EVENTS} events, and no end, {}", self.what_is_missing()))
+    }
+
+    fn what_is_missing(&self) -> String {
+        let waiting: Vec<&str> = self.clients.iter().flat_map(Client::unanswered).collect();
+        let answers = if waiting.is_empty() { "none".to_owned() } else { waiting.join(", ") };
+        format!("the last tick is {}, and commands without an answer are: {answers}", self.reign.records.len())
     }
 
     /// Virtual nanoseconds since the start.
@@ -135,101 +210,97 @@ impl Cluster {
         self.now
     }
 
+    /// Virtual nanoseconds from the end of the last fault to the end.
+    pub(crate) fn since_calm(&self) -> u64 {
+        self.now.saturating_sub(self.calm_at)
+    }
+
     fn at(&mut self, at: u64, event: Event) {
         self.made += 1;
         self.events.insert((at.max(self.now), self.made), event);
     }
 
+    /// A fault that ends at this time.
+    fn ends_at(&mut self, at: u64) {
+        self.calm_at = self.calm_at.max(at);
+    }
+
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrive { to: COORDINATOR, message, .. } => {
-                if self.network.is_cut(COORDINATOR) {
-                    return;
-                }
-                let Message { subject, reply, payload, .. } = message;
-                self.coordinator.message(self.now, &subject, reply.as_deref(), payload);
-                self.settle();
-            }
-            Event::NobodyThere { token } => {
-                self.trace.note(self.now, || format!("nobody there for job {token}"));
-                self.coordinator.nobody_there(self.now, &token);
-                self.settle();
-            }
-            Event::Wake { to: COORDINATOR, .. } => {
-                self.coordinator_wakes = u64::MAX;
-                self.coordinator.clock(self.now);
-                self.settle();
-            }
-            Event::Heal { party: COORDINATOR } => {
-                self.network.heal(COORDINATOR);
-                self.listen();
-                self.trace.note(self.now, || "the coordinator is connected".into());
-                self.send_late(COORDINATOR);
-                self.coordinator.reconnected(self.now);
-                self.settle();
-            }
+            Event::Publish { message } => drop(self.publish(message, true)),
             Event::Mischief => self.mischief(),
+            Event::Act { .. } => self.happen_to_client(event),
+            Event::Succeed { .. }
+            | Event::NobodyThere { .. }
+            | Event::Arrive { to: COORDINATOR, .. }
+            | Event::Wake { to: COORDINATOR, .. }
+            | Event::Heal { party: COORDINATOR } => self.happen_to_coordinator(event),
+            Event::Arrive { to: party, .. } | Event::Heal { party } if self.is_client(party) => {
+                self.happen_to_client(event);
+            }
             other => self.happen_to_instance(other),
         }
     }
 
-    /// What the coordinator listens to.
-    fn listen(&mut self) {
-        self.network.forget(COORDINATOR);
-        let changed = self.subjects.changed_in(self.coordinator.epoch());
-        // The last token of the pattern stands for all instances.
-        let changed = changed.trim_end_matches(['*', '>']).to_owned();
-        for subject in [changed, self.subjects.register(), self.subjects.heartbeat(), self.subjects.leave()] {
-            self.network.subscribe(COORDINATOR, subject);
-        }
+    fn is_client(&self, party: Party) -> bool {
+        party > self.instances.len()
     }
 
-    /// Does what the coordinator wants done.
-    fn settle(&mut self) {
-        while let Some(output) = self.coordinator.next_output() {
-            match output {
-                Output::Send { lane, subject, token, payload, .. } => {
-                    self.send(lane, Message { from: COORDINATOR, subject, reply: None, token, payload });
-                }
-                Output::Record { .. } => {}
-                Output::Run(_) => self.problem = Some("a job for this process, where all run elsewhere".into()),
-            }
-        }
-        while let Some(commit) = self.coordinator.next_commit() {
-            self.trace.note(self.now, || format!("commit of tick {} with hash {}", commit.tick, commit.hash));
-            self.commits.push((commit.tick, commit.hash));
-        }
-        if let Some(failure) = self.coordinator.take_failure() {
-            self.problem = Some(failure.to_string());
-        }
-        let at = self.coordinator.wake_at(self.now).max(self.now + 1);
-        if at < self.coordinator_wakes {
-            self.coordinator_wakes = at;
-            self.at(at, Event::Wake { to: COORDINATOR, incarnation: 0 });
-        }
-    }
-
-    /// Hands a message to the network. False when nobody listens.
-    fn send(&mut self, lane: usize, message: Message) -> bool {
+    /// Sends a message. False when nobody listens.
+    fn send(&mut self, message: Message) -> bool {
         if self.network.is_cut(message.from) {
             // A client that is not connected takes messages all the same: they are lost, or come late.
-            if self.late.len() < 256 && self.rng.chance(0.5) {
+            if self.late.len() < KEPT && self.rng.chance(0.5) {
                 self.late.push(message);
             }
             return true;
         }
-        self.trace.note(self.now, || format!("{} says {}", message.from, brief(&message)));
-        match self.network.send(self.now, lane, &message, &self.climate, &mut self.rng, &mut self.counts) {
+        self.publish(message, false)
+    }
+
+    fn publish(&mut self, message: Message, was_held: bool) -> bool {
+        self.remember_result(&message);
+        let with = (&self.climate, &mut self.rng, &mut self.counts);
+        let fate = self.network.send(self.now, &message, was_held, with);
+        match fate {
+            Fate::Held(until) => {
+                self.note(&message, None, &format!("held until {:.3} ms", until as f64 / 1e6));
+                self.ends_at(until);
+                self.at(until, Event::Publish { message });
+                true
+            }
             Fate::NobodyThere => {
+                self.note(&message, None, "nobody listens");
                 if let Some(token) = message.token {
-                    self.at(self.now + MS / 5, Event::NobodyThere { token });
+                    let incarnation = self.incarnation(COORDINATOR);
+                    self.at(self.now + MS / 5, Event::NobodyThere { incarnation, token });
                 }
                 false
             }
-            Fate::Arrives(all) => {
-                for (at, to) in all {
-                    let incarnation = self.incarnation(to);
-                    self.at(at, Event::Arrive { to, incarnation, message: message.clone() });
+            Fate::Goes(routes) => {
+                for route in routes {
+                    let how = |at: Option<u64>| match (route.fault, at) {
+                        (None, _) => String::new(),
+                        (Some(fault), None) => format!("lost: {}", word(fault)),
+                        (Some(fault), Some(at)) => format!("{}, arrives at {:.3} ms", word(fault), at as f64 / 1e6),
+                    };
+                    if self.trace.is_kept() {
+                        self.note(&message, Some(route.to), &how(route.at));
+                    }
+                    if route.fault == Some(Fault::Double) && message.lane == RESULTS && self.rng.chance(0.6) {
+                        self.keep_ghost(message.clone());
+                        continue;
+                    }
+                    if message.token.is_some() {
+                        self.release_ghosts(route.to, &message);
+                    }
+                    if let Some(at) = route.at {
+                        if route.fault.is_some() {
+                            self.ends_at(at);
+                        }
+                        let incarnation = self.incarnation(route.to);
+                        self.at(at, Event::Arrive { to: route.to, incarnation, message: message.clone() });
+                    }
                 }
                 true
             }
@@ -238,29 +309,69 @@ impl Cluster {
 
     /// What a party said while it was cut off.
     fn send_late(&mut self, party: Party) {
-        let (late, others) = std::mem::take(&mut self.late).into_iter().partition(|message| message.from == party);
+        let (late, others): (Vec<Message>, _) =
+            std::mem::take(&mut self.late).into_iter().partition(|message| message.from == party);
         self.late = others;
-        let late: Vec<Message> = late;
         for message in late {
-            self.send(0, message);
+            self.send(message);
         }
     }
 
     fn incarnation(&self, party: Party) -> u32 {
-        party.checked_sub(1).map_or(0, |index| self.instances[index].incarnation)
+        match party {
+            COORDINATOR => self.reign.incarnation,
+            _ => self.instances.get(party - 1).map_or(0, |instance| instance.incarnation),
+        }
+    }
+
+    /// A party's name, for people.
+    fn name(&self, party: Party) -> String {
+        match party {
+            COORDINATOR => "coord".to_owned(),
+            _ if self.is_client(party) => format!("c{}", party - self.instances.len()),
+            _ => self.instances[party - 1].name.clone(),
+        }
+    }
+
+    /// Notes what becomes of a message.
+    fn note(&mut self, message: &Message, to: Option<Party>, how: &str) {
+        if !self.trace.is_kept() {
+            return;
+        }
+        let (from, to) = (self.name(message.from), to.map_or_else(|| "-".to_owned(), |to| self.name(to)));
+        let how = if how.is_empty() { String::new() } else { format!("  [{how}]") };
+        let what = brief(message, self.subjects.root());
+        self.trace.note(self.now, || format!("{from:>6} -> {to:<6} {what}{how}"));
+    }
+
+    /// Notes what happens to a party.
+    fn tell(&mut self, party: Party, what: impl FnOnce() -> String) {
+        if self.trace.is_kept() {
+            let name = self.name(party);
+            self.trace.note(self.now, || format!("{name:>6} ** {}", what()));
+        }
     }
 }
 
-/// A message in a few words.
-fn brief(message: &Message) -> String {
-    let chunk = ChunkPrefix::decode(&message.payload).map(|(prefix, _)| {
-        let ChunkPrefix { kind, tick, job, attempt, chunk, chunks, .. } = prefix;
-        format!(" {kind:?} of job {job}, attempt {attempt}, tick {tick}, chunk {} of {chunks}", chunk + 1)
-    });
-    format!("{}{}", message.subject, chunk.unwrap_or_default())
+/// A fault in a word, as in the counts.
+fn word(fault: Fault) -> String {
+    format!("{fault:?}").to_lowercase()
 }
 
-/// A message of an instance.
-fn from_instance(from: Party, subject: String, reply: Option<String>, payload: impl Into<Bytes>) -> Message {
-    Message { from, subject, reply, token: None, payload: payload.into() }
+/// A message in a few words.
+fn brief(message: &Message, root: &str) -> String {
+    let subject = message.subject.strip_prefix(root).map_or(message.subject.as_str(), |rest| &rest[1..]);
+    if let Ok((prefix, _)) = ChunkPrefix::decode(&message.payload)
+        && (subject.starts_with("system.schedule.") || subject.starts_with("component.changed."))
+    {
+        let ChunkPrefix { kind, tick, job, attempt, chunk, chunks, epoch, instance, .. } = prefix;
+        let chunk = chunk + 1;
+        return format!(
+            "{kind:?} tick {tick} job {job}.{attempt} chunk {chunk}/{chunks} epoch {epoch} slot {instance} ({subject})"
+        );
+    }
+    match Command::decode(&message.payload) {
+        Ok(command) if subject.starts_with("command.") => format!("{subject} {}", command.id),
+        _ => subject.to_owned(),
+    }
 }

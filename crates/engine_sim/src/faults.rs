@@ -13,34 +13,64 @@ pub enum Fault {
     Double,
     /// A message is late, and what follows it overtakes it.
     Delay,
+    /// A message changes places with those around it.
+    Reorder,
+    /// A message stays with its sender for a while: the server routes it later, to whoever listens then.
+    Hold,
+    /// A message, or a copy of it, comes much later: when its sender has just been given another job.
+    Ghost,
+    /// Some parties hear nothing of the others, and the others nothing of them, and nobody is told.
+    Partition,
+    /// As a partition, in one direction alone.
+    PartitionOneWay,
     /// An instance is killed; another of the same name is started later.
     Kill,
     /// An instance is killed when it has just been started.
     KillAgain,
+    /// An instance is killed between two messages of one answer.
+    KillMidway,
     /// An instance stands still for a while.
     Pause,
-    /// An instance is cut off the server for a while, and knows it.
+    /// An instance or a client is cut off the server for a while, and knows it.
     Cut,
-    /// The coordinator is cut off the server for a while: everybody registers again.
-    CutCoordinator,
     /// An instance leaves politely; another one joins.
     Leave,
     /// A job takes very long.
     Slow,
+    /// The coordinator is cut off the server for a while: everybody registers again.
+    CutCoordinator,
+    /// The coordinator stands still for a while: then its clock jumps.
+    PauseCoordinator,
+    /// The coordinator is killed; another one takes over, with what is recorded.
+    RestartCoordinator,
+    /// The coordinator that took over is killed before it has committed anything.
+    RestartAgain,
+    /// The coordinator is killed between two messages.
+    RestartMidway,
 }
 
 /// All kinds, in the order of the counts.
-pub(crate) const KINDS: [Fault; 10] = [
+pub(crate) const KINDS: [Fault; 20] = [
     Fault::Drop,
     Fault::Double,
     Fault::Delay,
+    Fault::Reorder,
+    Fault::Hold,
+    Fault::Ghost,
+    Fault::Partition,
+    Fault::PartitionOneWay,
     Fault::Kill,
     Fault::KillAgain,
+    Fault::KillMidway,
     Fault::Pause,
     Fault::Cut,
-    Fault::CutCoordinator,
     Fault::Leave,
     Fault::Slow,
+    Fault::CutCoordinator,
+    Fault::PauseCoordinator,
+    Fault::RestartCoordinator,
+    Fault::RestartAgain,
+    Fault::RestartMidway,
 ];
 
 /// How often each kind happened.
@@ -71,14 +101,22 @@ impl FaultCounts {
 }
 
 /// How hostile a schedule is: some are gentle in most ways and cruel in one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Climate {
     pub(crate) drop: f32,
     pub(crate) double: f32,
     pub(crate) delay: f32,
+    pub(crate) reorder: f32,
+    pub(crate) hold: f32,
     pub(crate) slow: f32,
-    /// Something happens to a party, in each millisecond.
+    /// Something happens to an instance or a client, in each millisecond.
     pub(crate) party: f32,
+    /// Something happens to the coordinator, in each millisecond.
+    pub(crate) coordinator: f32,
+    /// The network is divided, in each millisecond.
+    pub(crate) partition: f32,
+    /// Whoever sends a message dies of it.
+    pub(crate) midway: f32,
     /// Faults stop here, in nanoseconds.
     pub(crate) until: u64,
 }
@@ -86,13 +124,18 @@ pub(crate) struct Climate {
 impl Climate {
     pub(crate) fn of(rng: &mut EntityRng) -> Self {
         let mut rate = |most: f32| if rng.chance(0.4) { 0.0 } else { rng.f32() * most };
-        let (drop, double, delay) = (rate(0.05), rate(0.1), rate(0.1));
-        let (slow, party) = (rate(0.02), rate(0.05));
-        Self { drop, double, delay, slow, party, until: 300_000_000 + u64::from(rng.below(700)) * 1_000_000 }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn calm() -> Self {
-        Self { drop: 0.0, double: 0.0, delay: 0.0, slow: 0.0, party: 0.0, until: 0 }
+        Self {
+            drop: rate(0.05),
+            double: rate(0.1),
+            delay: rate(0.1),
+            reorder: rate(0.2),
+            hold: rate(0.05),
+            slow: rate(0.02),
+            party: rate(0.05),
+            coordinator: rate(0.02),
+            partition: rate(0.01),
+            midway: rate(0.008),
+            until: 300_000_000 + u64::from(rng.below(700)) * 1_000_000,
+        }
     }
 }

@@ -1,21 +1,24 @@
-//! The seeded simulator: a coordinator and its instances, with real system functions, in one thread, on
-//! virtual time, over a network that drops, doubles, delays, reorders and cuts, while instances are killed,
-//! paused and started again.
+//! The seeded simulator: a coordinator, its instances and clients, with real system functions, in one thread,
+//! on virtual time, over a network that drops, doubles, delays, reorders, divides and cuts, while everybody is
+//! killed, paused and started again.
 //!
 //! The parties are the very state machines that run over NATS; only what connects them is made up. All of a
 //! schedule follows from its seed: the same seed gives the same messages at the same times, so a failure is
-//! repeated by its number alone.
-//!
-//! After each schedule: every committed tick has the hash that the undisturbed world has, each tick is
-//! committed once, and the last tick was reached soon after the faults stopped.
+//! repeated by its number alone. What goes wrong, and what is checked, is in `docs/simulator.md`.
 //!
 //! | file | what it is |
 //! | --- | --- |
 //! | `scenario.rs` | the world: its components, its systems |
 //! | `cluster.rs` | parties, virtual time, what happens next |
+//! | `cluster/instance.rs`, `client.rs` | instances, and clients that give commands |
+//! | `cluster/reign.rs` | the coordinator, and those that come after it |
+//! | `cluster/mischief.rs`, `ghosts.rs` | what happens to parties; messages from the past |
+//! | `cluster/bounds.rs` | what has to stay small |
 //! | `network.rs` | the virtual server: who gets a message, when, and whether |
 //! | `faults.rs` | what goes wrong, by seed; counted by kind |
-//! | `check.rs` | runs schedules and compares them with the undisturbed world |
+//! | `ledger.rs` | what clients asked for and were told, compared with records and world |
+//! | `replay.rs` | the same ticks in one process, from their records |
+//! | `check.rs` | runs schedules and says what was wrong |
 //! | `trace.rs` | what happened, for people |
 //!
 //! ```
@@ -30,9 +33,15 @@
 mod check;
 mod cluster;
 mod faults;
+mod ledger;
 mod network;
+mod replay;
 pub mod scenario;
 mod trace;
 
 pub use check::{Baseline, Outcome, Plan, simulate, traced};
+pub use engine_system::planted::Bug;
 pub use faults::{Fault, FaultCounts};
+
+/// Whether mistakes can be made on purpose.
+pub const HAS_PLANTED: bool = cfg!(feature = "planted");

@@ -1,21 +1,27 @@
 //! `cargo xtask simulate`: schedules by the thousand.
 
+mod hunt;
+mod report;
+
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser;
-use engine_sim::{Baseline, FaultCounts, Plan, simulate, traced};
+use engine_sim::{Baseline, Bug, Plan, simulate, traced};
+
+use report::Sum;
 
 /// Runs a whole cluster on virtual time, again and again, with everything going wrong that can.
 #[derive(Parser)]
 #[command(name = "cargo xtask simulate", bin_name = "cargo xtask simulate")]
 struct Arguments {
-    /// How many schedules.
-    #[arg(long, value_name = "N", default_value_t = 5_000)]
-    schedules: u64,
+    /// How many schedules; with --planted, in how many each mistake has to be found.
+    #[arg(long, value_name = "N")]
+    schedules: Option<u64>,
     /// The seed of the first schedule; the others count on from it.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -25,28 +31,44 @@ struct Arguments {
     /// Ticks of a schedule.
     #[arg(long, value_name = "N", default_value_t = Plan::default().ticks)]
     ticks: u64,
-    /// A JSON object as the last line.
+    /// One JSON object on standard output; what is for people goes to standard error.
     #[arg(long)]
     json: bool,
+    /// Threads that run schedules; as many as there are cores when not given. The result is the same.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Make a mistake on purpose, by its name; without a name, all of them one after another, to show that each
+    /// is found.
+    #[arg(long, value_name = "MISTAKE", num_args = 0..=1, default_missing_value = hunt::ALL)]
+    planted: Option<String>,
 }
 
-/// What all schedules came to.
-#[derive(Default)]
-struct Sum {
-    schedules: u64,
-    ticks: u64,
-    virtual_ms: u64,
-    faults: FaultCounts,
-    /// Failing seeds, and what was wrong.
-    failures: Vec<(u64, String)>,
+impl Arguments {
+    fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or(cores, NonZeroUsize::get)
+    }
+
+    /// The command that tells what happens in a schedule.
+    fn command(&self, seed: u64, bug: Option<Bug>) -> String {
+        let planted = bug.map(|bug| format!(" --planted {}", bug.name())).unwrap_or_default();
+        let is_usual = self.ticks == Plan::default().ticks;
+        let ticks = if is_usual { String::new() } else { format!(" --ticks {}", self.ticks) };
+        format!("cargo xtask simulate --seed {seed}{ticks}{planted} --trace")
+    }
 }
 
-/// Failures that are told; more of them say nothing new.
-const TOLD: usize = 10;
+const SCHEDULES: u64 = 5_000;
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let plan = Plan { ticks: arguments.ticks, ..Plan::default() };
+    if arguments.planted.is_some() && !engine_sim::HAS_PLANTED {
+        bail!("mistakes are not built in: cargo xtask simulate --planted, or --features planted");
+    }
+    if arguments.planted.as_deref() == Some(hunt::ALL) && !arguments.trace {
+        return hunt::run(&arguments);
+    }
+    let plan = Plan { ticks: arguments.ticks, bug: hunt::bug(arguments.planted.as_deref())?, ..Plan::default() };
     let baseline = Baseline::of(&plan)?;
     if arguments.trace {
         let outcome = traced(&plan, &baseline, arguments.seed);
@@ -55,81 +77,40 @@ fn main() -> Result<ExitCode> {
         return Ok(if outcome.problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let started = Instant::now();
-    let mut sum = run(&arguments, &plan, &baseline);
-    let minutes = started.elapsed().as_secs_f64() / 60.0;
-    sum.failures.sort();
-    report(&arguments, &sum, minutes);
+    let sum = run(&arguments, &plan, &baseline);
+    report::show(&arguments, &plan, &sum, started.elapsed());
     Ok(if sum.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Schedules are independent: each core takes the next.
+/// Schedules are independent: each thread takes the next.
 fn run(arguments: &Arguments, plan: &Plan, baseline: &Baseline) -> Sum {
     let (next, sum) = (AtomicU64::new(0), Mutex::new(Sum::default()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let schedules = arguments.schedules.unwrap_or(SCHEDULES);
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= schedules {
+                return;
+            }
+            let seed = arguments.seed.wrapping_add(number);
+            let outcome = simulate(plan, baseline, seed);
+            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(problem) = outcome.problem.as_ref().filter(|_| sum.failures.len() < report::TOLD) {
+                // At once: the end may be far away.
+                eprintln!("seed {seed}: {problem}");
+            }
+            sum.add(seed, outcome);
+            if sum.schedules.is_multiple_of(1000) {
+                eprintln!("{} schedules, {} failed", sum.schedules, sum.failures.len());
+            }
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= arguments.schedules {
-                        return;
-                    }
-                    let seed = arguments.seed.wrapping_add(number);
-                    let outcome = simulate(plan, baseline, seed);
-                    let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    sum.schedules += 1;
-                    sum.ticks += outcome.ticks;
-                    sum.virtual_ms += outcome.virtual_ms;
-                    sum.faults.add(&outcome.faults);
-                    sum.failures.extend(outcome.problem.map(|problem| (seed, problem)));
-                    if sum.schedules.is_multiple_of(1000) {
-                        eprintln!("{} schedules, {} failed", sum.schedules, sum.failures.len());
-                    }
-                }
-            });
+        for _ in 0..arguments.threads() {
+            scope.spawn(work);
         }
     });
-    sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn report(arguments: &Arguments, sum: &Sum, minutes: f64) {
-    for (seed, problem) in sum.failures.iter().take(TOLD) {
-        println!("seed {seed}: {problem}");
-        println!("    cargo xtask simulate --seed {seed} --ticks {} --trace", arguments.ticks);
-    }
-    if sum.failures.len() > TOLD {
-        println!("and {} more", sum.failures.len() - TOLD);
-    }
-    let per_minute = sum.schedules as f64 / minutes.max(f64::MIN_POSITIVE);
-    println!(
-        "{} schedules, {} ticks, {:.0} virtual seconds, {} faults, {} failures, {per_minute:.0} schedules a minute",
-        sum.schedules,
-        sum.ticks,
-        sum.virtual_ms as f64 / 1e3,
-        sum.faults.total(),
-        sum.failures.len(),
-    );
-    for (fault, count) in sum.faults.iter() {
-        println!("    {:16} {count}", format!("{fault:?}"));
-    }
-    if arguments.json {
-        let faults: serde_json::Map<String, serde_json::Value> = sum
-            .faults
-            .iter()
-            .map(|(fault, count)| (serde_json::json!(fault).as_str().unwrap_or_default().to_owned(), count.into()))
-            .collect();
-        let seeds: Vec<u64> = sum.failures.iter().map(|(seed, _)| *seed).collect();
-        println!(
-            "{}",
-            serde_json::json!({
-                "schedules": sum.schedules,
-                "seed": arguments.seed,
-                "ticks": sum.ticks,
-                "faults": faults,
-                "divergences": sum.failures.len(),
-                "failing_seeds": seeds,
-                "schedules_per_minute": per_minute,
-            })
-        );
-    }
+    let mut sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    sum.failures.sort();
+    sum
 }

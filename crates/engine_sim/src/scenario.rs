@@ -1,7 +1,9 @@
 //! The world that is simulated: small, but with everything that travels: Plain, Document and Tag columns,
-//! views, events, commands that spawn and despawn, random numbers, `Changed`, a system for every other tick.
+//! views, events, commands that spawn and despawn, random numbers, `Changed`, a system for every other tick. And
+//! what clients do to it: a command that is applied twice, or in another order, shows in the world.
 
 use engine::prelude::*;
+use engine_system::DeadlinePolicy;
 use serde::{Deserialize, Serialize};
 
 /// Where it is.
@@ -44,6 +46,34 @@ pub struct Story {
 #[component(name = "sim.Drawn")]
 pub struct Drawn;
 
+/// Made by a client: a number of its own, and what was stamped on it.
+#[derive(Component, Clone, Copy, Debug)]
+#[repr(C)]
+#[component(name = "sim.Mark")]
+pub struct Mark {
+    /// No other entity has it.
+    pub number: u32,
+    /// How often it was stamped.
+    pub count: u32,
+    /// All stamps, in their order: see [`stamped`].
+    pub digest: u32,
+}
+
+/// Put on a marked entity by a client; the tick takes it off and counts it.
+#[derive(Component, Clone, Copy, Debug)]
+#[repr(C)]
+#[component(name = "sim.Stamp")]
+pub struct Stamp {
+    /// No other stamp has it.
+    pub number: u32,
+}
+
+/// The digest after one more stamp: another order makes another digest.
+#[must_use]
+pub fn stamped(digest: u32, number: u32) -> u32 {
+    digest.wrapping_mul(31).wrapping_add(number)
+}
+
 /// One hits another.
 #[derive(Event, Clone, Copy, Debug)]
 #[repr(C)]
@@ -58,17 +88,32 @@ pub struct Hit {
 }
 
 /// The systems of the scenario, in their order.
-pub const SYSTEMS: [&str; 5] = ["steer", "walk", "strike", "suffer", "renew"];
+pub const SYSTEMS: [&str; 6] = ["steer", "walk", "strike", "suffer", "renew", "count"];
 
-/// The world with so many entities.
+/// The world, and how long its systems are waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scenario {
+    /// Entities at the start.
+    pub entities: u32,
+    /// Systems are given up when they are late: what comes of it depends on the faults, and is recorded.
+    pub is_hasty: bool,
+}
+
+/// A late result is late after so many milliseconds.
+const DEADLINE_MS: u32 = 60;
+
+/// The world of a scenario.
 #[must_use]
-pub fn app(entities: u32) -> App {
+pub fn app(scenario: Scenario) -> App {
+    let Scenario { entities, is_hasty } = scenario;
+    let late = |policy| if is_hasty { policy } else { DeadlinePolicy::Wait };
     App::new("simulation")
         .add_system("steer", steer.every(2))
-        .add_system("walk", walk)
-        .add_system("strike", strike)
-        .add_system("suffer", suffer)
+        .add_system("walk", walk.deadline(late(DeadlinePolicy::Retry { n: 2 })).deadline_ms(DEADLINE_MS))
+        .add_system("strike", strike.deadline(late(DeadlinePolicy::Skip)).deadline_ms(DEADLINE_MS))
+        .add_system("suffer", suffer.deadline(late(DeadlinePolicy::Hold)).deadline_ms(DEADLINE_MS))
         .add_system("renew", renew)
+        .add_system("count", count)
         .on_start(move |start| {
             let mut rng = start.rng("scenario").of(Entity::NONE);
             for number in 0..entities {
@@ -135,5 +180,13 @@ fn renew(rng: Rng, worn: Query<(Entity, &Vigour), Changed<Vigour>>, mut commands
         if rng.chance(0.5) {
             commands.insert(fresh, (Drawn, Story { hits: vec![0] }));
         }
+    }
+}
+
+fn count(mut stamps: Query<(Entity, &Stamp, &mut Mark)>, mut commands: Commands) {
+    for (entity, stamp, mark) in &mut stamps {
+        mark.count += 1;
+        mark.digest = stamped(mark.digest, stamp.number);
+        commands.remove::<(Stamp,)>(entity);
     }
 }

@@ -14,6 +14,10 @@ impl Trace {
         Self { lines: Some(std::collections::VecDeque::new()) }
     }
 
+    pub(crate) fn is_kept(&self) -> bool {
+        self.lines.is_some()
+    }
+
     /// Notes what happened at a time. The text is made only when it is kept.
     pub(crate) fn note(&mut self, now: u64, what: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {

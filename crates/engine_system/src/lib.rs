@@ -15,6 +15,7 @@
 //! | `view.rs` | rows that all jobs of a node share |
 //! | `events.rs` | batches of events |
 //! | `time.rs`, `rng.rs` | time and chance, the same wherever a job runs |
+//! | `planted.rs` | mistakes on purpose, for the simulator |
 //!
 //! ```
 //! use engine_component::{Component, query::Query};
@@ -44,6 +45,8 @@ mod events;
 mod function;
 mod job_input;
 mod param;
+#[doc(hidden)]
+pub mod planted;
 mod rng;
 pub mod runner;
 mod system;

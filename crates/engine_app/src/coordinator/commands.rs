@@ -4,9 +4,10 @@ use bytes::Bytes;
 use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, MAX_ID, MAX_SPAWNED};
 use engine_net::messages::{Message, Problem, Reply};
 use engine_net::strict;
+use engine_system::planted::{self, Bug};
 
 use super::Coordinator;
-use super::remembered::Memory;
+use super::remembered::{Memory, beginning_of};
 use crate::record::Input;
 
 /// Commands that wait for the next tick, at the most.
@@ -38,7 +39,8 @@ pub(super) enum WaitState {
 impl Coordinator {
     pub(super) fn command(&mut self, reply: Option<&str>, domain: &str, aggregate: &str, action: &str, payload: &[u8]) {
         let accepted = self.read_command(domain, aggregate, action, payload).and_then(|Command { id, action }| {
-            let Some(memory) = self.remembered.get(&id).cloned() else {
+            let known = self.remembered.get(&id).filter(|_| !planted::is(Bug::ApplyRepeatedCommand));
+            let Some(memory) = known.cloned() else {
                 return self.accept_command(reply, id, action, payload.len());
             };
             self.repeat(reply, &id, memory);
@@ -189,6 +191,13 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Remembers what a record says was refused.
+    pub(super) fn repeat_refusal(&mut self, id: String, problem: Problem) {
+        self.remembered.open(&id);
+        let state = WaitState::Applied { result: Err(problem), records: 0 };
+        self.waiting.push(Waiting { reply: None, id, bytes: 0, state });
+    }
+
     /// Whether no tick begins until somebody does something.
     fn stands_still(&self) -> bool {
         (self.sim.paused && self.sim.steps == 0) || self.is_finished() || self.waits_for().is_some()
@@ -218,13 +227,23 @@ impl Coordinator {
                 let (id, action) = (self.waiting[index].id.clone(), action.clone());
                 let result = self.apply(action.clone());
                 let mut records = 0;
-                if result.is_ok() {
-                    self.inputs.push(Input::Command { id, action });
-                    records = if self.keeps_log() { self.records + 1 } else { 0 };
+                if self.keeps_log() && !planted::is(Bug::AcknowledgeBeforeCommit) {
+                    records = self.records + 1;
+                }
+                match &result {
+                    Ok(_) => self.inputs.push(Input::Command { id, action }),
+                    // Whoever leads next must not apply what its sender was told is refused.
+                    Err(problem) if self.keeps_log() => {
+                        self.inputs.push(Input::Refused { id, problem: beginning_of(problem) });
+                    }
+                    Err(_) => {}
                 }
                 self.waiting[index].state = WaitState::Applied { result, records };
                 self.waiting[index].bytes = 0;
             }
+        }
+        if planted::is(Bug::AcknowledgeBeforeCommit) {
+            self.answer_waiting();
         }
     }
 

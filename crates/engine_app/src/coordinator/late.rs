@@ -4,6 +4,7 @@
 use engine_net::descriptor::DeadlinePolicy;
 use engine_net::parcel::control::{self, Missing};
 use engine_net::{ChunkKind, ChunkPrefix};
+use engine_system::planted::{self, Bug};
 
 use super::Coordinator;
 use super::jobs::Gone;
@@ -57,6 +58,10 @@ impl Coordinator {
     /// Asks an instance for the result of a job: for what is missing of it, or for all.
     fn ask_after(&mut self, job: u32) {
         let Some(running) = &mut self.running else { return };
+        if planted::is(Bug::MergePartialNode) && running.run.is_open(job) {
+            running.run.stage(job, JobResult::Held);
+            return;
+        }
         let tick = running.tick;
         let Some(open) = running.open.get_mut(&job) else { return };
         open.asked += 1;

@@ -152,8 +152,9 @@ impl Coordinator {
         let Ok(heartbeat) = strict::decode::<Heartbeat>(payload, Heartbeat::LIMIT) else {
             return self.figures.count("refused.heartbeat");
         };
-        let Some(member) = self.members.get_mut(&heartbeat.instance).filter(|member| member.slot == heartbeat.slot)
-        else {
+        let is_of_now = heartbeat.epoch == self.epoch;
+        let member = self.members.get_mut(&heartbeat.instance).filter(|member| member.slot == heartbeat.slot);
+        let Some(member) = member.filter(|_| is_of_now) else {
             self.figures.count("refused.heartbeat");
             // It thinks that it is registered: this makes it do so.
             if heartbeat.epoch != 0 && token("instance", &heartbeat.instance).is_ok() {
@@ -174,7 +175,10 @@ impl Coordinator {
                 return self.answer::<LeaveReply>(reply, &Reply::Error(Problem::new("bad_request", error)));
             }
         };
-        let Some(member) = self.members.get_mut(&leave.instance).filter(|member| member.slot == leave.slot) else {
+        // A farewell to an earlier coordinator may be late: slots are the same again in each epoch.
+        let is_of_now = leave.epoch == self.epoch;
+        let member = self.members.get_mut(&leave.instance).filter(|member| member.slot == leave.slot);
+        let Some(member) = member.filter(|_| is_of_now) else {
             return self.answer::<LeaveReply>(reply, &Reply::Ok(Leaving { open_jobs: 0 }));
         };
         member.state = MemberState::Draining;

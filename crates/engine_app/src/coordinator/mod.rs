@@ -27,6 +27,7 @@
 //! | `state.rs` | a coordinator as it can be stored, and made of what was stored |
 //! | `watch.rs` | live queries |
 //! | `schemas.rs` | what components look like, for whoever asks |
+//! | `load.rs` | what it holds, for whoever checks that it is bounded |
 
 mod announce;
 mod commands;
@@ -35,6 +36,7 @@ mod edits;
 mod incoming;
 mod jobs;
 mod late;
+mod load;
 mod membership;
 mod queries;
 mod registration;
@@ -79,6 +81,7 @@ use crate::tick_run::TickRun;
 use commands::Waiting;
 use durable::Durability;
 use jobs::OpenJob;
+pub use load::Load;
 use remembered::Remembered;
 use replay::Replayed;
 use send_queue::SendQueue;
@@ -398,6 +401,12 @@ impl Coordinator {
     /// The world, to be changed between ticks: for plugins. None while a tick runs.
     pub fn world_mut(&mut self) -> Option<&mut World> {
         self.running.is_none().then_some(&mut self.world)
+    }
+
+    /// The world, without its coordinator.
+    #[must_use]
+    pub fn into_world(self) -> World {
+        self.world
     }
 
     /// The last committed tick, and the hash of the world after it.

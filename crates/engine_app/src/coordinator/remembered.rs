@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use engine_net::messages::Reply;
-use engine_net::messages::command::{CommandReply, Done};
+use engine_net::messages::command::CommandReply;
+use engine_net::messages::{Problem, Reply};
 
 /// Ids that are remembered, at the most; the oldest are forgotten.
 const MOST: usize = 16 * 1024;
 /// Entities in remembered answers, at the most: 8 MB.
 const MOST_ENTITIES: usize = 1 << 20;
+
+/// Bytes of the text of a remembered refusal, at the most.
+const MOST_TEXT: usize = 512;
 
 /// What is known of an id.
 #[derive(Clone, Debug)]
@@ -33,10 +36,15 @@ impl Remembered {
         self.known.get(id)
     }
 
+    /// How many ids there are.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Commands that were answered, the oldest first.
-    pub(super) fn answers(&self) -> impl Iterator<Item = (&str, &Done)> {
+    pub(super) fn answers(&self) -> impl Iterator<Item = (&str, &CommandReply)> {
         self.order.iter().filter_map(|id| match self.known.get(id) {
-            Some(Memory::Answered(Reply::Ok(done))) => Some((id.as_str(), done)),
+            Some(Memory::Answered(answer)) => Some((id.as_str(), answer)),
             _ => None,
         })
     }
@@ -49,18 +57,18 @@ impl Remembered {
         self.forget();
     }
 
-    /// A command was answered. Who was refused may try again with the same id.
+    /// A command was answered. Refusals are remembered too: a copy that comes late must not be applied after its
+    /// sender was told that it was not.
     pub(super) fn answered(&mut self, id: &str, reply: &CommandReply) {
         let Some(memory) = self.known.get_mut(id) else { return };
-        if let Reply::Ok(done) = reply {
-            self.entities += done.entities.len();
-            *memory = Memory::Answered(reply.clone());
-        } else {
-            self.known.remove(id);
-            if let Some(at) = self.order.iter().rposition(|other| other == id) {
-                self.order.remove(at);
+        let answer = match reply {
+            Reply::Ok(done) => {
+                self.entities += done.entities.len();
+                reply.clone()
             }
-        }
+            Reply::Error(problem) => Reply::Error(beginning_of(problem)),
+        };
+        *memory = Memory::Answered(answer);
         self.forget();
     }
 
@@ -74,10 +82,16 @@ impl Remembered {
     }
 }
 
+/// So much of a refusal as is remembered: its text may name what a stranger sent.
+pub(super) fn beginning_of(problem: &Problem) -> Problem {
+    let text = problem.message.as_str();
+    Problem::new(&problem.code, &text[..text.floor_char_boundary(MOST_TEXT)])
+}
+
 #[cfg(test)]
 mod tests {
     use engine_component::Entity;
-    use engine_net::messages::Problem;
+    use engine_net::messages::command::Done;
 
     use super::*;
 
@@ -86,16 +100,23 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_remembered_and_a_refusal_is_not() {
+    fn answers_and_refusals_are_remembered() {
+        let refused = |text: &str| Reply::Error(Problem::new("unknown_entity", text));
         let mut remembered = Remembered::default();
-        for id in ["a", "b"] {
+        for id in ["a", "b", "d"] {
             remembered.open(id);
         }
         remembered.answered("a", &done(3));
-        remembered.answered("b", &Reply::Error(Problem::new("overloaded", "later")));
+        remembered.answered("b", &refused("no"));
         remembered.answered("c", &done(1));
-        assert!(matches!(remembered.get("a"), Some(Memory::Answered(reply)) if *reply == done(3)));
-        assert!(remembered.get("b").is_none() && remembered.get("c").is_none());
+        remembered.answered("d", &refused(&"é".repeat(MOST_TEXT)));
+        let is = |id: &str, answer: CommandReply| {
+            assert!(matches!(remembered.get(id), Some(Memory::Answered(reply)) if *reply == answer), "{id}");
+        };
+        is("a", done(3));
+        is("b", refused("no"));
+        is("d", refused(&"é".repeat(MOST_TEXT / 2)));
+        assert!(remembered.get("c").is_none(), "nobody asked for it");
     }
 
     #[test]

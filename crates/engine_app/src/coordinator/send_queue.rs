@@ -14,6 +14,11 @@ pub(super) struct SendQueue {
 }
 
 impl SendQueue {
+    /// All entries, the outdated ones too.
+    pub(super) fn len(&self) -> usize {
+        self.lines.values().map(VecDeque::len).sum::<usize>() + self.homeless.len()
+    }
+
     /// At the end of an instance's line.
     pub(super) fn push(&mut self, member: &str, job: u32) {
         match self.lines.get_mut(member) {

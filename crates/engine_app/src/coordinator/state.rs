@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use engine_component::{ComponentId, World, WorldHash};
 use engine_net::descriptor::SystemDescriptor;
-use engine_net::messages::Reply;
-use engine_net::messages::command::Done;
+use engine_net::messages::command::CommandReply;
 use engine_net::strict;
 use engine_system::System;
 use serde::{Deserialize, Serialize};
@@ -39,7 +38,7 @@ pub(super) struct State {
     systems: Vec<SystemState>,
     events: Vec<QueueState>,
     /// Answered commands, the oldest first.
-    remembered: Vec<(String, Done)>,
+    remembered: Vec<(String, CommandReply)>,
     /// Steps that are not all done, by the tick of the last.
     stepping: Vec<(String, u64)>,
 }
@@ -113,7 +112,7 @@ impl Coordinator {
             speed: self.sim.speed,
             systems: systems.collect(),
             events: self.events.state(),
-            remembered: self.remembered.answers().map(|(id, done)| (id.to_owned(), done.clone())).collect(),
+            remembered: self.remembered.answers().map(|(id, answer)| (id.to_owned(), answer.clone())).collect(),
             stepping: stepping.collect(),
         }))
     }
@@ -150,9 +149,9 @@ impl Coordinator {
         coordinator.events = EventQueues::restored(state.events, |event| world.schema(event))
             .map_err(|error| RestoreError::Unreadable(error.to_string()))?;
         coordinator.reschedule()?;
-        for (id, done) in state.remembered {
+        for (id, answer) in state.remembered {
             coordinator.remembered.open(&id);
-            coordinator.remembered.answered(&id, &Reply::Ok(done));
+            coordinator.remembered.answered(&id, &answer);
         }
         for (id, until) in state.stepping {
             coordinator.remembered.open(&id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine_component::{ComponentId, Entity, WorldHash};
 use engine_net::messages::tick::Tick;
-use engine_system::{EventBatch, Time};
+use engine_system::{EventBatch, Time, planted};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::send_queue::SendQueue;
@@ -265,7 +265,7 @@ impl Coordinator {
         let Some(mut running) = self.running.take() else { return };
         self.world.advance_version();
         let mut first = self.world.reserve_entities(running.spawns());
-        for recorded in running.commands.values() {
+        for recorded in planted::in_order(&running.commands) {
             let applied = self.world.apply_reserved(&recorded.bytes, first);
             first = Entity::from_bits(first.to_bits() + u64::from(recorded.spawns));
             match applied {

@@ -62,7 +62,7 @@ pub enum KeyframeError {
 /// What is to be stored: a coordinator between two ticks.
 #[derive(Debug)]
 pub struct Keyframe {
-    /// The coordinator's [state](crate::Coordinator::state).
+    /// The coordinator's [state](crate::coordinator::Coordinator::state).
     pub state: Vec<u8>,
     /// A copy of its world.
     pub snapshot: Snapshot,

@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use engine_net::subject::Subject;
 use engine_system::runner::{Answer, InstanceCore, Work};
 
-use super::{Cluster, Event, MS, from_instance};
+use super::{Cluster, Event, MS, RESULTS};
 use crate::faults::Fault;
 use crate::network::{Message, Party};
 
@@ -24,6 +25,8 @@ pub(super) struct Instance {
     pub(super) incarnation: u32,
     /// Stands still until then.
     pub(super) paused_until: u64,
+    /// When this process was started.
+    pub(super) started: u64,
     requests: u64,
     asked: Option<u64>,
     work: VecDeque<Work>,
@@ -38,6 +41,7 @@ impl Instance {
             core: None,
             incarnation: 0,
             paused_until: 0,
+            started: 0,
             requests: 0,
             asked: None,
             work: VecDeque::new(),
@@ -54,11 +58,11 @@ impl Cluster {
             | Event::Computed { to, incarnation, .. }
             | Event::Wake { to, incarnation } => (*to, *incarnation),
             Event::Start { party, .. } | Event::Heal { party } => (*party, self.incarnation(*party)),
-            Event::NobodyThere { .. } | Event::Mischief => return,
+            _ => return,
         };
         let instance = &mut self.instances[party - 1];
         if instance.incarnation != incarnation {
-            return; // Of a process that is dead.
+            return self.outlive(event);
         }
         if instance.paused_until > self.now && !matches!(event, Event::Start { .. }) {
             let until = instance.paused_until;
@@ -70,7 +74,7 @@ impl Cluster {
             Event::Heal { .. } => {
                 self.network.heal(party);
                 self.subscribe(party);
-                self.trace.note(now, || format!("{party} is connected again"));
+                self.tell(party, || "is connected again".into());
                 self.send_late(party);
                 self.with_core(party, InstanceCore::forget_everything);
             }
@@ -85,6 +89,9 @@ impl Cluster {
             }
             Event::Wake { .. } => {
                 self.with_core(party, |core| core.look_around(now));
+                if let Err(problem) = self.check_instance(party) {
+                    self.problem.get_or_insert(problem);
+                }
                 if self.instances[party - 1].core.is_some() {
                     self.at(now + LOOK, Event::Wake { to: party, incarnation });
                 }
@@ -104,9 +111,9 @@ impl Cluster {
         let nonce = (u64::from(instance.incarnation) << 32) | ((party as u64) << 16);
         instance.core = Some(InstanceCore::new(name.clone(), nonce, systems, PAYLOAD_LIMIT));
         instance.name = name;
-        instance.paused_until = 0;
-        let (name, incarnation) = (instance.name.clone(), instance.incarnation);
-        self.trace.note(self.now, || format!("{party} starts as {name}, its {incarnation}th life"));
+        (instance.paused_until, instance.started) = (0, self.now);
+        let incarnation = instance.incarnation;
+        self.tell(party, || format!("starts, life {incarnation}"));
         self.network.heal(party);
         self.subscribe(party);
         self.at(self.now, Event::Wake { to: party, incarnation });
@@ -133,7 +140,6 @@ impl Cluster {
     /// The process is gone at once.
     pub(super) fn kill(&mut self, party: Party) {
         let instance = &mut self.instances[party - 1];
-        let name = instance.name.clone();
         instance.core = None;
         instance.incarnation += 1;
         (instance.asked, instance.computing, instance.paused_until) = (None, false, 0);
@@ -141,7 +147,7 @@ impl Cluster {
         self.late.retain(|message| message.from != party);
         self.network.forget(party);
         self.network.heal(party);
-        self.trace.note(self.now, || format!("{party} ({name}) is gone"));
+        self.tell(party, || "is gone".into());
     }
 
     fn hear(&mut self, party: Party, message: &Message) {
@@ -163,7 +169,6 @@ impl Cluster {
             Some(Subject::Schedule { .. }) => self.with_core(party, |core| core.chunk(now, message.payload.clone())),
             Some(Subject::Hello) => self.with_core(party, |core| core.hello(&message.payload)),
             Some(Subject::Rejected { .. }) => {
-                self.trace.note(now, || format!("{party} is refused something"));
                 self.with_core(party, |core| core.rejected(&message.payload));
             }
             _ => {}
@@ -174,15 +179,20 @@ impl Cluster {
     pub(super) fn with_core(&mut self, party: Party, act: impl FnOnce(&mut InstanceCore)) {
         let Some(mut core) = self.instances[party - 1].core.take() else { return };
         act(&mut core);
+        let mut dies = false;
         while let Some(answer) = core.next_answer() {
             match answer {
                 Answer::Compute(work) => self.instances[party - 1].work.push_back(*work),
                 Answer::Result { epoch, payload } => {
                     let subject = self.subjects.changed(epoch, core.name());
-                    self.send(1, from_instance(party, subject, None, payload));
+                    self.send(from_instance(party, RESULTS, subject, None, payload));
+                    dies = self.now < self.climate.until && self.rng.chance(self.climate.midway);
+                    if dies {
+                        break;
+                    }
                 }
                 Answer::Heartbeat(payload) => {
-                    self.send(0, from_instance(party, self.subjects.heartbeat(), None, payload));
+                    self.send(from_instance(party, 0, self.subjects.heartbeat(), None, payload));
                 }
                 Answer::Register(payload) => self.ask(party, self.subjects.register(), payload),
                 Answer::Leave(payload) => self.ask(party, self.subjects.leave(), payload),
@@ -190,12 +200,16 @@ impl Cluster {
         }
         let gone = core.is_gone();
         self.instances[party - 1].core = Some(core);
+        if dies {
+            return self.kill_and_restart(party, Fault::KillMidway);
+        }
         if gone {
             self.kill(party);
             let lives = self.instances[party - 1].incarnation;
             let later = self.now + u64::from(self.rng.below(50)) * MS;
             // Another process, under another name.
-            self.at(later, Event::Start { party, name: format!("i{}x{lives}", party - 1) });
+            self.ends_at(later);
+            self.at(later, Event::Start { party, name: format!("i{party}x{lives}") });
         }
     }
 
@@ -205,7 +219,7 @@ impl Cluster {
         let (request, incarnation) = (instance.requests, instance.incarnation);
         instance.asked = Some(request);
         let reply = format!("{}{request}", inbox(party, incarnation));
-        let heard = self.send(0, from_instance(party, subject, Some(reply), payload));
+        let heard = self.send(from_instance(party, 0, subject, Some(reply), payload));
         let fails = self.now + if heard { REQUEST } else { MS };
         self.at(fails, Event::Unanswered { to: party, incarnation, request });
     }
@@ -229,6 +243,7 @@ impl Cluster {
             if now < self.climate.until && self.rng.chance(self.climate.slow) {
                 self.counts.count(Fault::Slow);
                 took += u64::from(self.rng.below(3_000)) * MS;
+                self.ends_at(now + took);
             }
             return self.at(now + took, Event::Computed { to: party, incarnation, computed });
         }
@@ -237,4 +252,15 @@ impl Cluster {
 
 fn inbox(party: Party, incarnation: u32) -> String {
     format!("_INBOX.{party}-{incarnation}.")
+}
+
+/// A message of an instance.
+fn from_instance(
+    from: Party,
+    lane: usize,
+    subject: String,
+    reply: Option<String>,
+    payload: impl Into<Bytes>,
+) -> Message {
+    Message { from, lane, subject, reply, token: None, payload: payload.into() }
 }

@@ -4,7 +4,7 @@ use engine_system::runner::InstanceCore;
 
 use super::{COORDINATOR, Cluster, Event, MS};
 use crate::faults::Fault;
-use crate::network::Party;
+use crate::network::{Partition, Party};
 
 impl Cluster {
     pub(super) fn mischief(&mut self) {
@@ -12,20 +12,45 @@ impl Cluster {
             return;
         }
         self.at(self.now + MS, Event::Mischief);
-        if !self.rng.chance(self.climate.party) {
-            return;
+        if self.rng.chance(self.climate.party) {
+            self.trouble_somebody();
         }
-        let party = 1 + self.rng.below(self.instances.len() as u32) as Party;
-        match self.rng.below(10) {
-            0..3 => self.kill_one(party),
-            3..5 => self.pause(party),
-            5..7 => self.cut(party),
-            7..9 => self.leave(party),
-            _ => self.cut_coordinator(),
+        if self.rng.chance(self.climate.coordinator) {
+            self.trouble_coordinator();
+        }
+        if self.rng.chance(self.climate.partition) {
+            self.divide();
         }
     }
 
-    fn some_ms(&mut self, most: u32) -> u64 {
+    fn trouble_somebody(&mut self) {
+        if !self.clients.is_empty() && self.rng.chance(0.1) {
+            let client = 1 + self.instances.len() + self.rng.below(self.clients.len() as u32) as Party;
+            return self.cut(client);
+        }
+        let party = 1 + self.rng.below(self.instances.len() as u32) as Party;
+        match self.rng.below(9) {
+            0..3 => self.kill_one(party),
+            3..5 => self.pause(party),
+            5..7 => self.cut(party),
+            _ => self.leave(party),
+        }
+    }
+
+    fn trouble_coordinator(&mut self) {
+        match self.rng.below(4) {
+            0 => self.cut_coordinator(),
+            1 => self.pause_coordinator(),
+            // One that has just taken over is killed as well, but not so often that nothing else happens.
+            2 if self.reign.is_young() => {}
+            _ => {
+                let fault = if self.reign.is_young() { Fault::RestartAgain } else { Fault::RestartCoordinator };
+                self.restart_coordinator(fault);
+            }
+        }
+    }
+
+    pub(super) fn some_ms(&mut self, most: u32) -> u64 {
         u64::from(self.rng.below(most)) * MS
     }
 
@@ -33,10 +58,17 @@ impl Cluster {
         if self.instances[party - 1].core.is_none() {
             return;
         }
-        let young = self.instances[party - 1].incarnation > 0;
-        self.counts.count(if young { Fault::KillAgain } else { Fault::Kill });
+        let is_young =
+            self.now < self.instances[party - 1].started + 20 * MS && self.instances[party - 1].incarnation > 0;
+        self.kill_and_restart(party, if is_young { Fault::KillAgain } else { Fault::Kill });
+    }
+
+    /// Kills an instance; another process of its name comes. Some die again while they join.
+    pub(super) fn kill_and_restart(&mut self, party: Party, fault: Fault) {
+        self.counts.count(fault);
         self.kill(party);
         let at = self.now + self.some_ms(60);
+        self.ends_at(at);
         let name = self.instances[party - 1].name.clone();
         self.at(at, Event::Start { party, name });
     }
@@ -47,32 +79,52 @@ impl Cluster {
         let most = if self.rng.chance(0.2) { 15_000 } else { 500 };
         let until = self.now + self.some_ms(most);
         self.instances[party - 1].paused_until = until;
-        self.trace.note(self.now, || format!("{party} stands still until {} ms", until / MS));
+        self.ends_at(until);
+        self.tell(party, || format!("stands still until {} ms", until / MS));
     }
 
     fn cut(&mut self, party: Party) {
-        if self.instances[party - 1].core.is_none() || self.network.is_cut(party) {
+        let is_there = self.is_client(party) || self.instances[party - 1].core.is_some();
+        if !is_there || self.network.is_cut(party) {
             return;
         }
         self.counts.count(Fault::Cut);
         self.network.forget(party);
         self.network.cut(party);
-        self.trace.note(self.now, || format!("{party} is cut off"));
-        self.with_core(party, InstanceCore::forget_everything);
         let at = self.now + self.some_ms(400);
+        self.ends_at(at);
+        self.tell(party, || format!("is cut off until {} ms", at / MS));
+        if !self.is_client(party) {
+            self.with_core(party, InstanceCore::forget_everything);
+        }
         self.at(at, Event::Heal { party });
     }
 
     fn cut_coordinator(&mut self) {
-        if self.network.is_cut(COORDINATOR) {
+        if self.network.is_cut(COORDINATOR) || self.reign.coordinator.is_none() {
             return;
         }
         self.counts.count(Fault::CutCoordinator);
         self.network.forget(COORDINATOR);
         self.network.cut(COORDINATOR);
-        self.trace.note(self.now, || "the coordinator is cut off".into());
         let at = self.now + self.some_ms(300);
+        self.ends_at(at);
+        self.tell(COORDINATOR, || format!("is cut off until {} ms", at / MS));
         self.at(at, Event::Heal { party: COORDINATOR });
+    }
+
+    /// Some parties, the coordinator perhaps among them, and the others don't hear one another.
+    fn divide(&mut self) {
+        let parties = 1 + self.instances.len() + self.clients.len();
+        let side = (0..parties).filter(|_| self.rng.chance(0.4)).collect();
+        let (out, into) = [(true, true), (true, false), (false, true)][self.rng.below(3) as usize];
+        let most = if self.rng.chance(0.1) { 12_000 } else { 500 };
+        let until = self.now + self.some_ms(most);
+        self.counts.count(if out && into { Fault::Partition } else { Fault::PartitionOneWay });
+        self.ends_at(until);
+        let partition = Partition { side, out, into, until };
+        self.trace.note(self.now, || format!("       ** {partition:?}"));
+        self.network.divide(partition);
     }
 
     fn leave(&mut self, party: Party) {
@@ -80,7 +132,7 @@ impl Cluster {
             return;
         }
         self.counts.count(Fault::Leave);
-        self.trace.note(self.now, || format!("{party} wants to leave"));
+        self.tell(party, || "wants to leave".into());
         self.with_core(party, InstanceCore::leave);
     }
 }

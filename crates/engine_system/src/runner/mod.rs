@@ -45,7 +45,7 @@ use engine_net::subject::{Subject, Subjects};
 
 use crate::System;
 pub use compute::{Computed, Work};
-pub use core::{Answer, Host, InstanceCore};
+pub use core::{Answer, Host, InstanceCore, Load};
 
 use compute::Jobs;
 

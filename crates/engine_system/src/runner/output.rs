@@ -12,6 +12,7 @@ use engine_net::{ChunkKind, ChunkPrefix};
 use super::compute::{Failure, Work};
 use super::input::OwnedPart;
 use crate::JobOutput;
+use crate::planted::{self, Bug};
 
 /// Rows, and the documents that they have now.
 pub(super) type NewDocuments = Vec<(usize, Vec<u8>)>;
@@ -86,6 +87,9 @@ fn changed_rows(parcel: &Parcel, parts: &[OwnedPart]) -> Result<ChangedRows, Fai
         if before != now {
             let rows = changed.entry((number, slot)).or_insert_with(|| BitRows::new(part.rows()));
             rows.add_at(first, &BitRows::differing(before, now, stride));
+            if planted::is(Bug::DropDirtyBit) && part.rows() > 63 {
+                rows.unset(63);
+            }
         }
     }
     Ok(changed)

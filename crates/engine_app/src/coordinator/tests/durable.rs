@@ -108,12 +108,18 @@ fn what_is_applied_while_the_world_stands_still_has_a_record() {
 }
 
 #[test]
-fn what_is_refused_makes_no_record() {
+fn what_is_refused_is_recorded_for_whoever_leads_next() {
     let mut script = logged(2);
     let nobody = Action::Despawn { entities: vec![engine_component::Entity::from_bits(1 << 40)] };
-    let answers = script.act("nobody", nobody);
-    assert!(matches!(&answers[..], [Reply::Error(problem)] if problem.code == "unknown_entity"), "{answers:?}");
-    assert!(script.records.is_empty());
+    assert!(script.act("nobody", nobody).is_empty(), "not before that is durable");
+    let records = records(&script);
+    assert!(matches!(&records[0].inputs[..], [Input::Refused { id, problem }] if id == "nobody" && problem.code == "unknown_entity"));
+    let answers = script.durable(1);
+    assert!(matches!(strict::decode(&answers[0], 1 << 20).unwrap(), CommandReply::Error(problem) if problem.code == "unknown_entity"));
+    let mut next = super::replay::replayer();
+    next.begin_recovery();
+    next.replay(&records[0]).unwrap();
+    assert_eq!(next.load().remembered, 1);
 }
 
 #[test]
@@ -130,6 +136,7 @@ fn control_is_answered_when_its_record_is_durable() {
         let ids = record.inputs.iter().map(|input| match input {
             Input::Command { id, .. } => id.clone(),
             Input::Arrived { .. } => "arrived".into(),
+            Input::Refused { id, .. } => format!("refused {id}"),
         });
         (record.tick, ids.collect::<Vec<_>>())
     };

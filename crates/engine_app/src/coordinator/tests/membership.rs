@@ -5,7 +5,9 @@ use std::sync::Arc;
 use engine_component::Component;
 use engine_component::query::Query;
 use engine_net::ChunkPrefix;
+use engine_net::messages::register::Leave;
 use engine_net::messages::rejected::RejectReason;
+use engine_net::strict;
 use engine_system::{IntoSystem, System};
 
 use super::script::{Position, Script, Velocity, app, drift, settings, turn};
@@ -235,4 +237,19 @@ fn a_world_has_so_many_types_and_no_more() {
     assert_eq!(script.counter("refused.too_many"), 4);
     script.tick();
     script.check(1);
+}
+
+/// Slots are the same again in each epoch, so the slot alone does not tell a late farewell from a new one.
+#[test]
+fn a_farewell_to_an_earlier_coordinator_does_not_count() {
+    let mut script = world(&["a"]);
+    let leave = |epoch| strict::encode(&Leave { instance: "a".into(), slot: 0, epoch });
+    let (subject, epoch) = (script.coordinator.subjects().leave(), script.coordinator.epoch());
+    script.request(&subject, leave(epoch - 1));
+    assert_eq!(script.coordinator.instances(), 1, "it stays");
+    script.begin();
+    assert!(!script.held("a").is_empty(), "it gets jobs");
+    script.deliver_all();
+    script.request(&subject, leave(epoch));
+    assert_eq!(script.coordinator.instances(), 0);
 }

@@ -2,7 +2,8 @@
 
 use engine_component::{Component, Data, Entity};
 use engine_net::descriptor::DeadlinePolicy;
-use engine_net::messages::command::Action;
+use engine_net::messages::Message as _;
+use engine_net::messages::command::{Action, Command, CommandReply};
 use engine_net::messages::register::Register;
 use engine_net::messages::value::Components;
 use engine_net::strict;
@@ -140,4 +141,28 @@ fn records_are_replayed_between_ticks() {
     let mut script = Script::with(late(), settings(), &["a"]);
     script.begin();
     assert_eq!(script.coordinator.replay(&records[0]), Err(ReplayError::Running));
+}
+
+#[test]
+fn who_repeats_a_command_to_the_next_coordinator_gets_the_answer_of_the_last() {
+    let mut world = replayer();
+    for record in &recorded() {
+        world.replay(record).unwrap();
+        run(&mut world);
+    }
+    let entities = world.world().len();
+    let action = Action::Spawn { entities: vec![position(3.0); 3] };
+    let subject = world.subjects().command("world", "entity", "spawn");
+    let command = Command { id: "spawn-3".into(), action };
+    world.message(2, &subject, Some("_INBOX.1"), strict::encode(&command).into());
+    let answer = std::iter::from_fn(|| world.next_output()).find_map(|output| match output {
+        Output::Send { subject, payload, .. } if subject == "_INBOX.1" => Some(payload),
+        _ => None,
+    });
+    let answer = CommandReply::decode(&answer.expect("an answer, at once")).unwrap();
+    let done = answer.into_result().unwrap();
+    // Commands that came in the middle of tick 3 are of tick 4.
+    assert_eq!((done.tick, done.entities.len()), (4, 3));
+    assert!(done.entities.iter().all(|entity| world.world().contains(*entity)));
+    assert_eq!(world.world().len(), entities, "it is not applied again");
 }

@@ -11,6 +11,7 @@ use engine_net::strict;
 
 use super::super::adapt::Adapters;
 use super::{Answer, InstanceCore, JobKey};
+use crate::planted::{self, Bug};
 
 /// Between two registrations that were not answered.
 pub(super) const BACK_OFF: [u64; 5] = [50_000_000, 100_000_000, 250_000_000, 500_000_000, 1_000_000_000];
@@ -66,7 +67,11 @@ impl InstanceCore {
         }
         tracing::info!(epoch = hello.epoch, "a coordinator says hello");
         self.said_epoch = hello.epoch;
+        let was_ready = self.state == State::Ready;
         self.forget_everything();
+        if planted::is(Bug::ForgetToRegister) && was_ready {
+            self.state = State::Ready;
+        }
     }
 
     /// The coordinator refused something of ours. When that shows that it does not know us, we register

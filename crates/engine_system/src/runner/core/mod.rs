@@ -10,10 +10,12 @@
 //! | `collect.rs` | from chunks to parcels; asks for what does not come |
 //! | `jobs.rs` | from parcels to jobs; keeps results |
 //! | `heartbeat.rs` | says how it is |
+//! | `load.rs` | what it holds |
 
 mod collect;
 mod heartbeat;
 mod jobs;
+mod load;
 mod membership;
 #[cfg(test)]
 mod tests;
@@ -32,11 +34,14 @@ use engine_net::{ChunkKind, ChunkPrefix};
 use super::adapt::Adapters;
 use super::compute::Work;
 use crate::System;
+use crate::planted::{self, Bug};
 
 use collect::{Asking, Incoming};
 use heartbeat::Figures;
 use jobs::{JobKey, Running, WaitingJob};
 use membership::State;
+
+pub use load::Load;
 
 /// What the instance wants done.
 pub enum Answer {
@@ -214,6 +219,16 @@ impl InstanceCore {
     }
 
     fn answer(&mut self, epoch: u64, payload: Bytes) {
+        if planted::is(Bug::LoseLastChunk) && is_last_of_result(&payload) {
+            return;
+        }
         self.answers.push_back(Answer::Result { epoch, payload });
     }
+}
+
+/// Whether it is the last of several chunks of a result.
+fn is_last_of_result(payload: &Bytes) -> bool {
+    ChunkPrefix::decode(payload).is_ok_and(|(prefix, _)| {
+        prefix.kind == ChunkKind::Result && prefix.chunk > 0 && prefix.chunk + 1 == prefix.chunks
+    })
 }

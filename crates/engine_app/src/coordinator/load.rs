@@ -1,0 +1,45 @@
+//! What a coordinator holds in memory besides the world, for whoever checks that it is bounded.
+
+use super::Coordinator;
+
+/// How much there is of everything that could grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Jobs of the open tick that are assigned to instances.
+    pub open_jobs: usize,
+    /// Entries of the lines in which jobs wait to be sent.
+    pub queued: usize,
+    /// Jobs of the open tick.
+    pub jobs: usize,
+    /// Commands and queries that wait for a tick.
+    pub waiting: usize,
+    /// Commands whose answers are remembered.
+    pub remembered: usize,
+    /// Registrations that wait for the end of the tick.
+    pub joins: usize,
+    /// Instances.
+    pub members: usize,
+    /// The most bytes that are on their way to one instance.
+    pub in_flight: u64,
+    /// Messages and jobs that nobody has fetched.
+    pub outputs: usize,
+}
+
+impl Coordinator {
+    /// What it holds.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let running = self.running.as_ref();
+        Load {
+            open_jobs: running.map_or(0, |running| running.open.len()),
+            queued: running.map_or(0, |running| running.queue.len()),
+            jobs: running.map_or(0, |running| running.run.plan().jobs.len()),
+            waiting: self.waiting.len(),
+            remembered: self.remembered.len(),
+            joins: self.joins.len(),
+            members: self.members.len(),
+            in_flight: self.members.iter().map(|member| member.in_flight).max().unwrap_or(0),
+            outputs: self.out.len(),
+        }
+    }
+}

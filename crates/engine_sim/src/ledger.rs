@@ -1,0 +1,206 @@
+//! What clients asked for and were told, and whether the world and its records agree with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine_app::record::{Input, TickRecord};
+use engine_component::{Data, Entity, World};
+use engine_net::messages::Reply;
+use engine_net::messages::command::{Action, CommandReply};
+
+use crate::scenario::{Mark, Stamp, stamped};
+
+/// A command of a client.
+#[derive(Debug)]
+struct Asked {
+    action: Action,
+    /// The number of what it spawns or stamps.
+    number: u32,
+    /// Which coordinator reigned when it was given for the first time.
+    incarnation: u32,
+    answer: Option<CommandReply>,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    commands: BTreeMap<String, Asked>,
+}
+
+/// What a marked entity has to be.
+#[derive(Debug)]
+struct Expected {
+    number: u32,
+    count: u32,
+    digest: u32,
+    /// The stamp that is on it, and the tick that counts it.
+    stamp: Option<(u64, u32)>,
+}
+
+impl Expected {
+    /// A stamp is put on it. One that was there before the tick counted it is lost: that is what the command says.
+    fn stamp(&mut self, tick: u64, number: u32) {
+        self.count_before(tick);
+        self.stamp = Some((tick, number));
+    }
+
+    fn count_before(&mut self, tick: u64) {
+        if let Some((_, number)) = self.stamp.take_if(|(counted, _)| *counted < tick) {
+            self.count += 1;
+            self.digest = stamped(self.digest, number);
+        }
+    }
+}
+
+impl Ledger {
+    /// How many commands were asked for.
+    pub(crate) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// How many of them were refused: those are not remembered, and may wait once more when they are repeated.
+    pub(crate) fn refused(&self) -> usize {
+        self.commands.values().filter(|asked| matches!(asked.answer, Some(Reply::Error(_)))).count()
+    }
+
+    /// A client asks for something, for the first time.
+    pub(crate) fn ask(&mut self, id: &str, number: u32, action: Action, incarnation: u32) {
+        self.commands.insert(id.to_owned(), Asked { action, number, incarnation, answer: None });
+    }
+
+    /// A client was answered; whoever asks again gets the same answer.
+    /// Refusals are not recorded: another coordinator decides anew.
+    pub(crate) fn answered(&mut self, id: &str, answer: CommandReply, incarnation: u32) -> Result<(), String> {
+        let Some(asked) = self.commands.get_mut(id) else {
+            return Err(format!("exactly once: an answer to command {id}, which nobody gave"));
+        };
+        match &asked.answer {
+            Some(Reply::Error(_)) if asked.incarnation != incarnation => Ok(()),
+            Some(before) if !is_same(before, &answer) => {
+                Err(format!("exactly once: command {id} is answered with {before:?} first, then with {answer:?}"))
+            }
+            Some(_) => Ok(()),
+            None => {
+                asked.answer = Some(answer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether records agree with what clients were told, and whether the world is what follows.
+    pub(crate) fn check(
+        &self,
+        records: &[TickRecord],
+        incarnation: u32,
+        world: &World,
+    ) -> Result<(), String> {
+        let applied = self.applied(records)?;
+        self.check_answers(&applied, incarnation)?;
+        let last = records.last().map_or(0, |record| record.tick);
+        check_world(&self.expected(&applied, last)?, world)
+    }
+
+    /// Ids of commands with the ticks that they were applied in, in order; each is there once.
+    fn applied<'a>(&self, records: &'a [TickRecord]) -> Result<Vec<(u64, &'a str)>, String> {
+        let recorded = records.iter().flat_map(|record| record.inputs.iter().map(|input| (record.tick, input)));
+        let mut seen = BTreeSet::new();
+        let mut applied = Vec::new();
+        for (tick, input) in recorded {
+            let Input::Command { id, action } = input else { continue };
+            if !seen.insert(id) {
+                return Err(format!("exactly once: command {id} is applied again in tick {tick}"));
+            }
+            if self.commands.get(id).is_none_or(|asked| asked.action != *action) {
+                return Err(format!("exactly once: command {id} is not what its client gave: {action:?}"));
+            }
+            applied.push((tick, id.as_str()));
+        }
+        Ok(applied)
+    }
+
+    fn check_answers(&self, applied: &[(u64, &str)], incarnation: u32) -> Result<(), String> {
+        let ticks: BTreeMap<&str, u64> = applied.iter().map(|(tick, id)| (*id, *tick)).collect();
+        let was_restarted = |asked: &Asked| asked.incarnation != incarnation;
+        let mut spawned = BTreeSet::new();
+        for (id, asked) in &self.commands {
+            match (&asked.answer, ticks.get(id.as_str())) {
+                (Some(Reply::Ok(done)), Some(tick)) => {
+                    if done.tick != *tick {
+                        return Err(format!("command {id} is said to be of tick {}, and is of {tick}", done.tick));
+                    }
+                    if let Some(entity) = done.entities.iter().find(|entity| !spawned.insert(**entity)) {
+                        return Err(format!("entity {entity} is spawned twice"));
+                    }
+                }
+                (Some(Reply::Ok(done)), None) => {
+                    return Err(format!("lost: command {id} was acknowledged, in tick {}, and is gone", done.tick));
+                }
+                (Some(Reply::Error(problem)), Some(tick)) if !was_restarted(asked) => {
+                    return Err(format!("command {id} was refused ({problem}), and applied in tick {tick}"));
+                }
+                (Some(Reply::Error(_)), _) => {}
+                (None, _) => return Err(format!("command {id} was never answered")),
+            }
+        }
+        Ok(())
+    }
+
+    /// What follows from the commands for each marked entity.
+    fn expected(&self, applied: &[(u64, &str)], last: u64) -> Result<BTreeMap<Entity, Expected>, String> {
+        let mut expected = BTreeMap::<Entity, Expected>::new();
+        for (tick, id) in applied {
+            let asked = &self.commands[*id];
+            match &asked.action {
+                Action::Spawn { .. } => {
+                    let Some(Reply::Ok(done)) = &asked.answer else { continue };
+                    let [entity] = done.entities[..] else {
+                        return Err(format!("command {id} spawns one entity, and its answer has {:?}", done.entities));
+                    };
+                    expected.insert(entity, Expected { number: asked.number, count: 0, digest: 0, stamp: None });
+                }
+                Action::Insert { entity, components } if components.contains_key("sim.Stamp") => {
+                    if let Some(marked) = expected.get_mut(entity) {
+                        marked.stamp(*tick, asked.number);
+                    }
+                }
+                Action::Despawn { entities } => expected.retain(|entity, _| !entities.contains(entity)),
+                _ => {}
+            }
+        }
+        expected.values_mut().for_each(|marked| marked.count_before(last + 1));
+        Ok(expected)
+    }
+}
+
+/// Entities, and whether it was refused and why. The tick of a world that stood still is not recorded.
+fn is_same(before: &CommandReply, again: &CommandReply) -> bool {
+    match (before, again) {
+        (Reply::Ok(before), Reply::Ok(again)) => {
+            before.entities == again.entities && before.tick.abs_diff(again.tick) <= 1
+        }
+        (Reply::Error(before), Reply::Error(again)) => before.code == again.code,
+        _ => false,
+    }
+}
+
+fn check_world(expected: &BTreeMap<Entity, Expected>, world: &World) -> Result<(), String> {
+    for (entity, expected) in expected {
+        let Some(mark) = world.get::<Mark>(*entity) else {
+            return Err(format!("lost: entity {entity}, number {}, was acknowledged and is gone", expected.number));
+        };
+        let Mark { number, count, digest } = *mark;
+        let stamp = world.get::<Stamp>(*entity).map(|stamp| stamp.number);
+        let (is, due) = ((number, count, digest, stamp), expected.stamp.map(|(_, number)| number));
+        if is != (expected.number, expected.count, expected.digest, due) {
+            return Err(format!(
+                "exactly once: entity {entity} is {is:?} where {expected:?} follows from its commands"
+            ));
+        }
+    }
+    let marks = world.tables().iter().filter(|table| table.column_index(Mark::ID).is_some());
+    let marks: usize = marks.map(engine_component::Table::len).sum();
+    if marks == expected.len() {
+        Ok(())
+    } else {
+        Err(format!("{marks} marked entities, and {} spawned", expected.len()))
+    }
+}
