@@ -157,7 +157,7 @@ fn check(cluster: &Cluster) -> Result<(), String> {
     let Some(world) = cluster.reign.world() else { return Err("nobody reigns".into()) };
     world.check_invariants();
     let reign = &cluster.reign;
-    cluster.ledger.check(&reign.records, reign.incarnation, world)
+    cluster.ledger.check(&reign.records, world)
 }
 
 /// Which systems each instance runs; every system has somebody.

@@ -15,8 +15,6 @@ struct Asked {
     action: Action,
     /// The number of what it spawns or stamps.
     number: u32,
-    /// Which coordinator reigned when it was given for the first time.
-    incarnation: u32,
     answer: Option<CommandReply>,
 }
 
@@ -63,18 +61,16 @@ impl Ledger {
     }
 
     /// A client asks for something, for the first time.
-    pub(crate) fn ask(&mut self, id: &str, number: u32, action: Action, incarnation: u32) {
-        self.commands.insert(id.to_owned(), Asked { action, number, incarnation, answer: None });
+    pub(crate) fn ask(&mut self, id: &str, number: u32, action: Action) {
+        self.commands.insert(id.to_owned(), Asked { action, number, answer: None });
     }
 
-    /// A client was answered; whoever asks again gets the same answer.
-    /// Refusals are not recorded: another coordinator decides anew.
-    pub(crate) fn answered(&mut self, id: &str, answer: CommandReply, incarnation: u32) -> Result<(), String> {
+    /// A client was answered; whoever asks again gets the same answer, also of another coordinator.
+    pub(crate) fn answered(&mut self, id: &str, answer: CommandReply) -> Result<(), String> {
         let Some(asked) = self.commands.get_mut(id) else {
             return Err(format!("exactly once: an answer to command {id}, which nobody gave"));
         };
         match &asked.answer {
-            Some(Reply::Error(_)) if asked.incarnation != incarnation => Ok(()),
             Some(before) if !is_same(before, &answer) => {
                 Err(format!("exactly once: command {id} is answered with {before:?} first, then with {answer:?}"))
             }
@@ -87,21 +83,21 @@ impl Ledger {
     }
 
     /// Whether records agree with what clients were told, and whether the world is what follows.
-    pub(crate) fn check(
-        &self,
-        records: &[TickRecord],
-        incarnation: u32,
-        world: &World,
-    ) -> Result<(), String> {
+    pub(crate) fn check(&self, records: &[TickRecord], world: &World) -> Result<(), String> {
         let applied = self.applied(records)?;
-        self.check_answers(&applied, incarnation)?;
+        self.check_answers(&applied)?;
         let last = records.last().map_or(0, |record| record.tick);
         check_world(&self.expected(&applied, last)?, world)
     }
 
     /// Ids of commands with the ticks that they were applied in, in order; each is there once.
     fn applied<'a>(&self, records: &'a [TickRecord]) -> Result<Vec<(u64, &'a str)>, String> {
-        let recorded = records.iter().flat_map(|record| record.inputs.iter().map(|input| (record.tick, input)));
+        // What was applied while the world stood still behind a tick takes effect in the next one.
+        let before = std::iter::once(0).chain(records.iter().map(|record| record.tick));
+        let recorded = records.iter().zip(before).flat_map(|(record, before)| {
+            let tick = if record.tick == before { before + 1 } else { record.tick };
+            record.inputs.iter().map(move |input| (tick, input))
+        });
         let mut seen = BTreeSet::new();
         let mut applied = Vec::new();
         for (tick, input) in recorded {
@@ -117,14 +113,14 @@ impl Ledger {
         Ok(applied)
     }
 
-    fn check_answers(&self, applied: &[(u64, &str)], incarnation: u32) -> Result<(), String> {
+    fn check_answers(&self, applied: &[(u64, &str)]) -> Result<(), String> {
         let ticks: BTreeMap<&str, u64> = applied.iter().map(|(tick, id)| (*id, *tick)).collect();
-        let was_restarted = |asked: &Asked| asked.incarnation != incarnation;
         let mut spawned = BTreeSet::new();
         for (id, asked) in &self.commands {
             match (&asked.answer, ticks.get(id.as_str())) {
                 (Some(Reply::Ok(done)), Some(tick)) => {
-                    if done.tick != *tick {
+                    // A world that stands still names the tick before the one that it takes effect in.
+                    if done.tick != *tick && done.tick + 1 != *tick {
                         return Err(format!("command {id} is said to be of tick {}, and is of {tick}", done.tick));
                     }
                     if let Some(entity) = done.entities.iter().find(|entity| !spawned.insert(**entity)) {
@@ -134,7 +130,7 @@ impl Ledger {
                 (Some(Reply::Ok(done)), None) => {
                     return Err(format!("lost: command {id} was acknowledged, in tick {}, and is gone", done.tick));
                 }
-                (Some(Reply::Error(problem)), Some(tick)) if !was_restarted(asked) => {
+                (Some(Reply::Error(problem)), Some(tick)) => {
                     return Err(format!("command {id} was refused ({problem}), and applied in tick {tick}"));
                 }
                 (Some(Reply::Error(_)), _) => {}

@@ -46,7 +46,7 @@ fn run(coordinator: &mut Coordinator) -> Result<engine_component::WorldHash, Str
         }
     }
     if let Some(failure) = coordinator.take_failure() {
-        return Err(failure.to_string());
+        return Err(format!("divergence: {failure}"));
     }
     coordinator.next_commit().map(|commit| commit.hash).ok_or_else(|| "a replayed tick does not end".to_owned())
 }

@@ -164,7 +164,7 @@ impl Cluster {
         let subject = self.subjects.command(DOMAIN, aggregate, verb);
         let open = Open { id: id.clone(), subject, payload, wish, tries: 0, repeats };
         self.client(party).processes[process].open = Some(open);
-        self.ledger.ask(&id, number, action, self.reign.incarnation);
+        self.ledger.ask(&id, number, action);
         true
     }
 
@@ -192,7 +192,7 @@ impl Cluster {
         let answer: CommandReply =
             CommandReply::decode(&message.payload).map_err(|error| format!("an answer can't be read: {error}"))?;
         let id = format!("{party}-{process}-{serial}");
-        self.ledger.answered(&id, answer.clone(), self.reign.incarnation)?;
+        self.ledger.answered(&id, answer.clone())?;
         let state = &mut self.client(party).processes[process as usize];
         let Some(open) = state.open.as_mut().filter(|_| state.serial == serial) else { return Ok(()) };
         if open.repeats > 0 {

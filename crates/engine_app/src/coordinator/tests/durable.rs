@@ -113,9 +113,13 @@ fn what_is_refused_is_recorded_for_whoever_leads_next() {
     let nobody = Action::Despawn { entities: vec![engine_component::Entity::from_bits(1 << 40)] };
     assert!(script.act("nobody", nobody).is_empty(), "not before that is durable");
     let records = records(&script);
-    assert!(matches!(&records[0].inputs[..], [Input::Refused { id, problem }] if id == "nobody" && problem.code == "unknown_entity"));
+    assert!(
+        matches!(&records[0].inputs[..], [Input::Refused { id, problem }] if id == "nobody" && problem.code == "unknown_entity")
+    );
     let answers = script.durable(1);
-    assert!(matches!(strict::decode(&answers[0], 1 << 20).unwrap(), CommandReply::Error(problem) if problem.code == "unknown_entity"));
+    assert!(
+        matches!(strict::decode(&answers[0], 1 << 20).unwrap(), CommandReply::Error(problem) if problem.code == "unknown_entity")
+    );
     let mut next = super::replay::replayer();
     next.begin_recovery();
     next.replay(&records[0]).unwrap();
