@@ -50,7 +50,7 @@ pub use error::JetError;
 pub use event::{JetEvent, LeaseAnswer, LeaseState, Lost, Record, Refusal, Token};
 pub use keyframe::{KeyframeId, KeyframeParts, KeyframeReader};
 pub use mark::Mark;
-pub use names::{Kind, Names};
+pub use names::{Kind, Names, is_of_a_log};
 pub use range::Records;
 pub use settings::{JetSettings, Mode};
 
@@ -252,6 +252,13 @@ impl Streams {
     #[must_use]
     pub fn read_range(&self, from: u64, to: u64, parallel: usize) -> Records {
         let range = Range { stream: self.names.log(), from, to, parallel, strict: true };
+        Records::new(self.names.clone(), range::start(&self.bulk, range))
+    }
+
+    /// As [`Self::read_range`], but what is missing is passed over.
+    #[must_use]
+    pub fn read_present(&self, from: u64, to: u64, parallel: usize) -> Records {
+        let range = Range { stream: self.names.log(), from, to, parallel, strict: false };
         Records::new(self.names.clone(), range::start(&self.bulk, range))
     }
 
