@@ -30,6 +30,8 @@ pub(super) struct Durability {
     ticks: VecDeque<u64>,
     held: VecDeque<Held>,
     held_bytes: usize,
+    /// No tick begins, whatever is durable.
+    holds: bool,
     /// Why it does not go on.
     trouble: Option<String>,
 }
@@ -77,6 +79,16 @@ impl Coordinator {
         }
     }
 
+    /// No tick begins, or they do again: the log has to be made shorter first.
+    pub fn hold_ticks(&mut self, now: u64, holds: bool) {
+        let Some(log) = &mut self.durability else { return };
+        let goes_on = log.holds && !holds;
+        log.holds = holds;
+        if goes_on {
+            self.advance(now);
+        }
+    }
+
     /// Whether everything that was committed is durable.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -91,7 +103,7 @@ impl Coordinator {
 
     /// Whether too much is on its way for another record.
     pub(super) fn log_lags(&self) -> bool {
-        self.durability.as_ref().is_some_and(|log| self.records - log.durable >= log.lag)
+        self.durability.as_ref().is_some_and(|log| log.holds || self.records - log.durable >= log.lag)
     }
 
     /// Shows something of the world: what is sent for it waits until the world as it is now is durable.

@@ -392,6 +392,11 @@ impl Coordinator {
         self.first = Some(first);
     }
 
+    /// What was to be done when the first tick begins, if that did not happen.
+    pub fn take_before_first_tick(&mut self) -> Option<BeforeFirstTick> {
+        self.first.take()
+    }
+
     /// The world, between ticks or in one.
     #[must_use]
     pub fn world(&self) -> &World {

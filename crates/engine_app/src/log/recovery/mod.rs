@@ -4,16 +4,21 @@
 //! what was once acknowledged: each ends the recovery, and says what it is and what can be done. Only an operator
 //! can give up what is damaged, by naming a tick ([`Wanted::At`]).
 
-use bytes::Bytes;
+mod error;
+mod scan;
+
 use engine_component::World;
 use engine_component::image::{Limits, Restore};
-use thiserror::Error;
 
-use super::chain::{ChainError, Position, Verifier};
-use super::jet::{JetError, KeyframeId, Mark, Streams};
+use super::chain::{Position, Verifier};
+use super::jet::{self, JetError, KeyframeId, Mark, Streams, Tail};
 use super::keyframe::{Head, KeyframeError};
-use super::record::{Body, Message, Record, chain_hash};
+use super::record::{Body, Message, chain_hash};
 use crate::record::TickRecord;
+
+pub use error::RecoveryError;
+
+use scan::{Scan, Scanned};
 
 /// Questions that are under way at once when much is read.
 const PARALLEL: usize = 8;
@@ -58,6 +63,13 @@ pub struct Recovered {
     pub world: World,
     /// The records behind it, in order.
     pub records: Vec<TickRecord>,
+    /// What was damaged is given up, now or by an earlier reign: until a keyframe is stored behind it, the log can't
+    /// be read but from here.
+    pub cut: bool,
+    /// The keyframe's place, when it is the newest one and what is before it is not needed any more.
+    pub base: Option<Position>,
+    /// Damaged keyframes that were passed over.
+    pub damaged: Vec<KeyframeId>,
 }
 
 /// How far a recovery is.
@@ -77,81 +89,6 @@ pub enum Progress {
     },
 }
 
-/// Why a world can't be recovered.
-#[derive(Debug, Error)]
-pub enum RecoveryError {
-    /// The server doesn't give it.
-    #[error(transparent)]
-    Jet(#[from] JetError),
-    /// The chain of records breaks.
-    #[error("{0}; what is before it is good: `--recover-at {tick}` gives up what is behind", tick = .0.tick.saturating_sub(1))]
-    Chain(#[from] ChainError),
-    /// A record can't be read although its bytes are those that were written.
-    #[error("the record of tick {tick} can't be read: {why}")]
-    Record {
-        /// Its tick.
-        tick: u64,
-        /// Why.
-        why: String,
-    },
-    /// The newest keyframe is damaged.
-    #[error(
-        "the keyframe of tick {tick} (epoch {epoch}) can't be used: {error}; `--recover-at TICK` goes back to one \
-         before it"
-    )]
-    Keyframe {
-        /// Its tick.
-        tick: u64,
-        /// The epoch that wrote it.
-        epoch: u64,
-        /// What is wrong.
-        error: KeyframeError,
-    },
-    /// The keyframe is of another log than the one that is there.
-    #[error(
-        "the keyframe of tick {tick} belongs behind record {index}, and another one stands there: the log was \
-         replaced by an older copy. Bring the stream back, or give up what is lost with `--recover-at {tick}`"
-    )]
-    OtherLog {
-        /// Its tick.
-        tick: u64,
-        /// Its record.
-        index: u64,
-    },
-    /// There are records, and no keyframe to begin with.
-    #[error("the log has records, but no keyframe that can be read{}", at(.0))]
-    NoKeyframe(Option<u64>),
-    /// The log is shorter than it was.
-    #[error(
-        "the log ends at record {last}, and was acknowledged up to record {mark}: acknowledged ticks are gone, \
-         perhaps since a file was damaged or an old copy was put back. Bring the stream back; or accept the loss \
-         with `--recover-at {tick}`"
-    )]
-    Short {
-        /// The last record that is there.
-        last: u64,
-        /// The last one that was acknowledged.
-        mark: u64,
-        /// The last tick that is there.
-        tick: u64,
-    },
-    /// The record that was acknowledged is another one.
-    #[error(
-        "record {index} was acknowledged with other contents: the log was replaced. Bring the stream back; or \
-         accept the loss with `--recover-at {tick}`"
-    )]
-    Replaced {
-        /// Its number.
-        index: u64,
-        /// The last tick that is there.
-        tick: u64,
-    },
-}
-
-fn at(tick: &Option<u64>) -> String {
-    tick.map_or_else(String::new, |tick| format!(" and is not behind tick {tick}"))
-}
-
 /// Reads a world.
 ///
 /// # Errors
@@ -160,141 +97,133 @@ pub fn recover(streams: &Streams, wanted: Wanted, mut progress: impl FnMut(Progr
     let tail = streams.tail()?;
     let mark = streams.read_mark()?;
     let keyframes = streams.list_keyframes()?;
-    let Some(epoch) = tail.epoch else {
-        return match mark {
-            Some(mark) if wanted == Wanted::Newest => Err(RecoveryError::Short { last: 0, mark: mark.index, tick: 0 }),
-            _ if keyframes.is_empty() && tail.last == 0 => {
-                Ok(Found::Nothing { position: Position::GENESIS, last_seq: 0 })
-            }
-            _ => Err(RecoveryError::NoKeyframe(None)),
-        };
-    };
     if keyframes.is_empty() {
-        return unborn(streams, tail.last);
+        return unborn(streams, &tail, mark.filter(|_| wanted == Wanted::Newest));
     }
-    let mut chosen = None;
-    for id in keyframes {
+    let reign = tail.epoch.as_ref().and_then(|epoch| Message::decode(&epoch.payload).ok()).map(|epoch| epoch.head());
+    let mut damaged = Vec::new();
+    for (age, id) in keyframes.into_iter().enumerate() {
         if matches!(wanted, Wanted::At(tick) if id.tick > tick) {
             continue;
         }
+        if reign.is_some_and(|reign| id.epoch < reign.epoch && id.tick > reign.tick) {
+            tracing::info!(tick = id.tick, "a keyframe is passed over: an operator gave up its tick");
+            continue;
+        }
         progress(Progress::Keyframe { tick: id.tick });
-        match read_keyframe(streams, id) {
-            Ok(read) => {
-                chosen = Some((id, read));
-                break;
-            }
+        let (head, state, world) = match read_keyframe(streams, id) {
+            Ok(read) => read,
             Err(ReadError::Jet(error)) => return Err(error.into()),
             Err(ReadError::Damaged(error)) if wanted == Wanted::Newest => {
                 return Err(RecoveryError::Keyframe { tick: id.tick, epoch: id.epoch, error });
             }
             Err(ReadError::Damaged(error)) => {
-                tracing::warn!(tick = id.tick, %error, "a keyframe is passed over, since an older tick is asked for");
+                tracing::warn!(tick = id.tick, %error, "a keyframe is passed over, since it is damaged");
+                damaged.push(id);
+                continue;
             }
+        };
+        let in_place = is_in_place(streams, head.position, &tail)?;
+        let scan = scan(streams, head.position, in_place, &tail, &mut progress)?;
+        if scan.is_given_up() {
+            tracing::info!(tick = id.tick, "a keyframe is passed over: an operator gave it up");
+            continue;
         }
+        let Scanned { mut position, records, cut } = match wanted {
+            Wanted::Newest => scan.newest(mark.as_ref())?,
+            Wanted::At(tick) => scan.up_to(tick)?,
+        };
+        // A reign begins behind everything that is there, whatever of it counts.
+        position.epoch = position.epoch.max(reign.map_or(0, |reign| reign.epoch));
+        position.epoch_seq = tail.epoch.as_ref().map_or(0, |epoch| epoch.sequence);
+        let base = (age == 0 && !cut).then_some(head.position);
+        let (last_seq, keyframe) = (tail.last, id);
+        let recovered = Recovered { position, last_seq, keyframe, head, state, world, records, cut, base, damaged };
+        return Ok(Found::World(Box::new(recovered)));
     }
-    let only = match wanted {
+    Err(RecoveryError::NoKeyframe(match wanted {
         Wanted::Newest => None,
         Wanted::At(tick) => Some(tick),
+    }))
+}
+
+/// Reads what is behind a keyframe; when it is not of this log, all that is there: a reign may follow it.
+fn scan(
+    streams: &Streams,
+    keyframe: Position,
+    in_place: bool,
+    tail: &Tail,
+    progress: &mut impl FnMut(Progress),
+) -> Result<Scan, RecoveryError> {
+    let mut scan = Scan::new(keyframe, in_place);
+    let mut next = if in_place { keyframe.seq + 1 } else { tail.first };
+    let (first, of) = (next, (tail.last + 1).saturating_sub(next));
+    let mut take = |message: &jet::Record| {
+        scan.feed(message.sequence, &message.payload);
+        if message.sequence.is_multiple_of(4096) {
+            progress(Progress::Records { read: message.sequence - first, of });
+        }
     };
-    let Some((keyframe, (head, state, world))) = chosen else { return Err(RecoveryError::NoKeyframe(only)) };
-    check_place(streams, &head, tail.last)?;
-    let mut read = Reading { verifier: Verifier::from(head.position), records: Vec::new(), mark, marked: None };
-    let behind = head.position.seq + 1;
-    let of = (tail.last + 1).saturating_sub(behind);
-    let mut position = head.position;
-    for (number, message) in streams.read_range(behind, tail.last, PARALLEL).enumerate() {
-        let message = message?;
-        let is_wanted = read.take(message.sequence, &message.payload, only)?;
-        if !is_wanted {
-            break;
-        }
-        position = read.verifier.position();
-        if number % 4096 == 0 {
-            progress(Progress::Records { read: number as u64, of });
+    let mut gap = None;
+    for message in streams.read_range(next, tail.last, PARALLEL) {
+        match message {
+            Ok(message) => {
+                take(&message);
+                next = message.sequence + 1;
+            }
+            Err(JetError::Gap { sequence, .. }) => {
+                gap = Some(sequence);
+                break;
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    if wanted == Wanted::Newest {
-        read.check_mark(head.position)?;
+    if let Some(gap) = gap {
+        for message in streams.read_range(next, gap.saturating_sub(1), PARALLEL) {
+            take(&message?);
+        }
+        for message in streams.read_present(gap + 1, tail.last, PARALLEL) {
+            take(&message?);
+        }
     }
-    // A reign begins behind everything that is there, whatever of it counts.
-    if let Some(record) = newest_epoch(&epoch.payload) {
-        position.epoch = position.epoch.max(record);
-        position.epoch_seq = epoch.sequence;
-    }
-    let records = read.records;
-    Ok(Found::World(Box::new(Recovered { position, last_seq: tail.last, keyframe, head, state, world, records })))
+    scan.end(tail.last);
+    Ok(scan)
 }
 
 /// A log without a keyframe, since its coordinators died before the first one was complete. Then nothing was
 /// acknowledged: no tick begins before.
-fn unborn(streams: &Streams, last_seq: u64) -> Result<Found, RecoveryError> {
+fn unborn(streams: &Streams, tail: &Tail, mark: Option<Mark>) -> Result<Found, RecoveryError> {
     let mut verifier = Verifier::new();
-    for message in streams.read_range(1, last_seq, PARALLEL) {
+    if tail.first > 1 && tail.last > 0 {
+        return Err(RecoveryError::NoKeyframe(None));
+    }
+    for message in streams.read_range(1, tail.last, PARALLEL) {
         let message = message?;
-        let record = verifier.feed(message.sequence, &message.payload)?;
+        let record = verifier.feed(message.sequence, &message.payload).map_err(|error| {
+            let Position { index, tick, .. } = verifier.position();
+            RecoveryError::Chain { error, index, tick }
+        })?;
         if record.is_some_and(|record| matches!(record.body, Body::Tick(_))) {
             return Err(RecoveryError::NoKeyframe(None));
         }
     }
-    Ok(Found::Nothing { position: verifier.position(), last_seq })
-}
-
-fn newest_epoch(payload: &Bytes) -> Option<u64> {
-    Message::decode(payload).ok().map(|message| message.head().epoch)
-}
-
-struct Reading {
-    verifier: Verifier,
-    records: Vec<TickRecord>,
-    mark: Option<Mark>,
-    /// The chain hash of the record that the mark names.
-    marked: Option<u128>,
-}
-
-impl Reading {
-    /// Verifies a message; false when its record is behind what is wanted.
-    fn take(&mut self, seq: u64, payload: &Bytes, only: Option<u64>) -> Result<bool, RecoveryError> {
-        let Some(Record { tick, index, body, .. }) = self.verifier.feed(seq, payload)? else { return Ok(true) };
-        if only.is_some_and(|only| tick > only) {
-            return Ok(false);
-        }
-        if self.mark.as_ref().is_some_and(|mark| mark.index == index) {
-            self.marked = Some(self.verifier.position().chain);
-        }
-        if let Body::Tick(bytes) = body {
-            let record = TickRecord::from_bytes(&bytes)
-                .map_err(|error| RecoveryError::Record { tick, why: error.to_string() })?;
-            self.records.push(record);
-        }
-        Ok(true)
-    }
-
-    fn check_mark(&self, from: Position) -> Result<(), RecoveryError> {
-        let Some(mark) = &self.mark else { return Ok(()) };
-        let last = self.verifier.position();
-        if mark.index > last.index {
-            return Err(RecoveryError::Short { last: last.index, mark: mark.index, tick: last.tick });
-        }
-        let found = if mark.index == from.index { Some(from.chain) } else { self.marked };
-        match found {
-            Some(chain) if chain.to_le_bytes() != mark.chain.as_ref() => {
-                Err(RecoveryError::Replaced { index: mark.index, tick: last.tick })
-            }
-            // Before the keyframe: its own place in the log is checked.
-            _ => Ok(()),
-        }
+    let position = verifier.position();
+    match mark {
+        Some(mark) => Err(RecoveryError::Short { last: position.index, mark: mark.index, tick: position.tick }),
+        None => Ok(Found::Nothing { position, last_seq: tail.last }),
     }
 }
 
-/// The record behind which the keyframe was made is the one that stands there.
-fn check_place(streams: &Streams, head: &Head, last: u64) -> Result<(), RecoveryError> {
-    let place = head.position;
-    let other = || RecoveryError::OtherLog { tick: place.tick, index: place.index };
-    if place.seq > last {
-        return Err(RecoveryError::Short { last: last.min(place.index), mark: place.index, tick: place.tick });
+/// Whether the record behind which a keyframe was made is the one that stands there.
+fn is_in_place(streams: &Streams, place: Position, tail: &Tail) -> Result<bool, RecoveryError> {
+    if place.seq > tail.last || place.seq < tail.first {
+        return Ok(false);
     }
-    let message = streams.read_range(place.seq, place.seq, 1).next().ok_or_else(other)??;
-    if chain_hash(&message.payload) == place.chain { Ok(()) } else { Err(other()) }
+    match streams.read_range(place.seq, place.seq, 1).next() {
+        Some(Ok(message)) => Ok(chain_hash(&message.payload) == place.chain),
+        None | Some(Err(JetError::Gap { .. })) => Ok(false),
+        Some(Err(error)) => Err(error.into()),
+    }
 }
 
 enum ReadError {
