@@ -32,6 +32,9 @@ fn goes_on(place: &Place, at: &str) {
     let (_, hash) = leader.wait_for_tick(300);
     assert_eq!(hash, honest("300"));
     leader.finish();
+    // Whatever starts it again and again must not give up more each time.
+    let error = place.refuses(&["--ticks", "400", "--recover-at", at]);
+    assert!(error.contains("whole up to tick 300. Start without `--recover-at`"), "{error}");
     let mut later = place.lead(&["--ticks", "400"]);
     assert_eq!(later.wait_for_tick(400).1, honest("400"));
     later.finish();

@@ -63,6 +63,17 @@ pub enum RecoveryError {
         /// Its record.
         index: u64,
     },
+    /// What was asked for was done before: to do it again would give up what came since.
+    #[error(
+        "what was behind tick {tick} is given up already: the present reign began there, and the log is whole up to \
+         tick {last}. Start without `--recover-at`"
+    )]
+    Done {
+        /// The tick that was asked for.
+        tick: u64,
+        /// The last tick that is there.
+        last: u64,
+    },
     /// There are records, and no keyframe to begin with.
     #[error(
         "the log has records, but no keyframe that can be read{}: put a copy of the stream of keyframes back; a new \

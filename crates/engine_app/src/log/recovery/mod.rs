@@ -6,6 +6,8 @@
 
 mod error;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use engine_component::World;
 use engine_component::image::{Limits, Restore};
@@ -131,7 +133,7 @@ pub fn recover(streams: &Streams, wanted: Wanted, mut progress: impl FnMut(Progr
         }
         let Scanned { mut position, records, cut } = match wanted {
             Wanted::Newest => scan.newest(mark.as_ref())?,
-            Wanted::At(tick) => scan.up_to(tick)?,
+            Wanted::At(tick) => scan.up_to(tick, reign.map(|reign| reign.tick))?,
         };
         // A reign begins behind everything that is there, whatever of it counts.
         position.epoch = position.epoch.max(reign.map_or(0, |reign| reign.epoch));

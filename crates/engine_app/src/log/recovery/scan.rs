@@ -145,10 +145,13 @@ impl Scan {
     }
 
     /// What is of a tick or earlier, when it is whole up to there. With a keyframe that is of another log there is
-    /// only its own tick.
-    pub(super) fn up_to(mut self, tick: u64) -> Result<Scanned, RecoveryError> {
+    /// only its own tick. The present reign began at tick `reign`.
+    pub(super) fn up_to(mut self, tick: u64, reign: Option<u64>) -> Result<Scanned, RecoveryError> {
         let last = self.last();
         match self.broken {
+            None if reign == Some(tick) && last.tick > tick => {
+                return Err(RecoveryError::Done { tick, last: last.tick });
+            }
             None => {}
             Some(broken) if last.tick < tick => return Err(broken.error(last)),
             Some(_) => {}
