@@ -118,6 +118,15 @@ pub enum RecoveryError {
         /// Its record.
         index: u64,
     },
+    /// The world was to begin with a keyframe of another one, which was not written to its end.
+    #[error(
+        "the world was to go on from tick {tick} of another one, and the keyframe is missing: give the command again \
+         that began it (`branch`, or `engine snapshot import`), or remove its streams and begin anew"
+    )]
+    Unfinished {
+        /// The tick.
+        tick: u64,
+    },
     /// There are records, and no keyframe to begin with.
     #[error("the log has records, but no keyframe that can be read{}", at(.0))]
     NoKeyframe(Option<u64>),
@@ -231,6 +240,12 @@ fn unborn(streams: &Streams, last_seq: u64) -> Result<Found, RecoveryError> {
     let mut verifier = Verifier::new();
     for message in streams.read_range(1, last_seq, PARALLEL) {
         let message = message?;
+        if let Ok(Message::Whole(Record { index: 2.., tick, body: Body::Epoch(_), .. })) =
+            Message::decode(&message.payload)
+            && message.sequence == 1
+        {
+            return Err(RecoveryError::Unfinished { tick });
+        }
         let record = verifier.feed(message.sequence, &message.payload)?;
         if record.is_some_and(|record| matches!(record.body, Body::Tick(_))) {
             return Err(RecoveryError::NoKeyframe(None));
@@ -287,7 +302,7 @@ impl Reading {
 }
 
 /// The record behind which the keyframe was made is the one that stands there.
-fn check_place(streams: &Streams, head: &Head, last: u64) -> Result<(), RecoveryError> {
+pub(crate) fn check_place(streams: &Streams, head: &Head, last: u64) -> Result<(), RecoveryError> {
     let place = head.position;
     let other = || RecoveryError::OtherLog { tick: place.tick, index: place.index };
     if place.seq > last {
@@ -297,7 +312,7 @@ fn check_place(streams: &Streams, head: &Head, last: u64) -> Result<(), Recovery
     if chain_hash(&message.payload) == place.chain { Ok(()) } else { Err(other()) }
 }
 
-enum ReadError {
+pub(crate) enum ReadError {
     Jet(JetError),
     Damaged(KeyframeError),
 }
@@ -317,7 +332,8 @@ impl<E: Into<KeyframeError>> From<E> for ReadError {
     }
 }
 
-fn read_keyframe(streams: &Streams, id: KeyframeId) -> Result<(Head, Vec<u8>, World), ReadError> {
+/// Reads a keyframe; every byte of it is checked.
+pub(crate) fn read_keyframe(streams: &Streams, id: KeyframeId) -> Result<(Head, Vec<u8>, World), ReadError> {
     let reader = streams.read_keyframe(id, PARALLEL).map_err(ReadError::from)?;
     let head = Head::decode(&reader.manifest)?;
     let mut restore = Restore::new(head.image(), Limits::default())?;
