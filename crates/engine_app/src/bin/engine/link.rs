@@ -237,13 +237,20 @@ impl Link {
         let request = SnapshotRequest {};
         let answer = self.request(subject.clone(), Some(&request), None);
         tokio::pin!(answer);
+        let mut epoch = None;
         loop {
             tokio::select! {
                 answer = &mut answer => return match answer {
                     Ok(payload) => read(&payload),
                     Err(silence) => Err(self.explain(&subject, silence).await),
                 },
-                () = tokio::time::sleep(SOON) => meanwhile(&self.status().await?),
+                () = tokio::time::sleep(SOON) => {
+                    let status = self.status().await?;
+                    if *epoch.get_or_insert(status.epoch) != status.epoch {
+                        bail!("another coordinator leads the world now, and was not asked: give the command again");
+                    }
+                    meanwhile(&status);
+                }
             }
         }
     }
