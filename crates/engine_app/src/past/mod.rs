@@ -58,8 +58,6 @@ pub struct Range {
     pub first: u64,
     /// The tick of the last one.
     pub last: u64,
-    /// Messages of records.
-    pub messages: u64,
 }
 
 impl Past {
@@ -129,8 +127,7 @@ impl Past {
         let oldest = self.keyframes.last().map_or(0, |id| id.tick);
         let first = tick(self.tail.first).unwrap_or_default().unwrap_or(oldest);
         let last = tick(self.tail.last)?.or(tick(epoch.sequence)?).unwrap_or(oldest);
-        let messages = (self.tail.last + 1).saturating_sub(self.tail.first);
-        Ok(Some(Range { first, last, messages }))
+        Ok(Some(Range { first, last }))
     }
 
     /// The keyframe from which a tick is reached soonest.

@@ -10,7 +10,7 @@ use super::{PARALLEL, Past};
 use crate::app::{Blueprint, Result};
 use crate::coordinator::{Coordinator, CoordinatorError, Output, RestoreError};
 use crate::log::chain::{Position, Verifier};
-use crate::log::jet::{KeyframeId, Records};
+use crate::log::jet::{JetError, KeyframeId, Records};
 use crate::log::keyframe::{Head, Keyframe};
 use crate::log::record::Body;
 use crate::pool::Pool;
@@ -45,6 +45,7 @@ pub struct Done {
 /// A world on its way from a keyframe to a later tick.
 pub struct Repeat<'a> {
     past: &'a Past,
+    keyframe: KeyframeId,
     program: &'a Program<'a>,
     // Declared before the coordinator: its threads end before the world that they work on goes.
     pool: Pool,
@@ -73,6 +74,7 @@ impl<'a> Repeat<'a> {
         let records = past.streams().read_range(head.position.seq + 1, past.tail().last, PARALLEL);
         Ok(Self {
             past,
+            keyframe: id,
             program,
             pool: Pool::new(program.threads),
             coordinator,
@@ -158,7 +160,14 @@ impl<'a> Repeat<'a> {
     fn read(&mut self) -> Result<Option<(Position, Body)>> {
         let before = self.verifier.position();
         for message in self.records.by_ref() {
-            let message = message?;
+            let message = match message {
+                Ok(message) => message,
+                Err(error @ JetError::Gap { .. }) => {
+                    let is_there = self.past.streams().list_keyframes()?.contains(&self.keyframe);
+                    return Err(if is_there { error.into() } else { removed(self.keyframe.tick) });
+                }
+                Err(error) => return Err(error.into()),
+            };
             if let Some(record) = self.verifier.feed(message.sequence, &message.payload)? {
                 return Ok(Some((before, record.body)));
             }
@@ -245,6 +254,13 @@ pub(super) fn restored(
     }
     coordinator.begin_recovery();
     Ok(coordinator)
+}
+
+fn removed(tick: u64) -> anyhow::Error {
+    anyhow!(
+        "the records behind the keyframe of tick {tick} were removed meanwhile, as a running world does with old ones: \
+         begin with a later tick, or keep more of them (`coordinator --keyframes`)"
+    )
 }
 
 fn no_functions(world: &str, program: &str, tick: u64, missing: &[&str]) -> String {

@@ -179,7 +179,7 @@ impl ListCommand {
         let range = past.range()?;
         if self.json {
             let keyframes: Vec<_> = listed.iter().map(json_of).collect();
-            let log = range.map(|range| json!({"first": range.first, "last": range.last, "messages": range.messages}));
+            let log = range.map(|range| json!({"first": range.first, "last": range.last}));
             return print_json(&json!({
                 "world": past.world(), "keyframes": keyframes, "log": log, "oldest": past.oldest(),
             }));
