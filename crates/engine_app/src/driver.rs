@@ -94,6 +94,7 @@ impl Link {
         let queued = [
             subjects.query(),
             subjects.schemas(),
+            subjects.snapshot(),
             subjects.commands_of(engine_net::messages::command::DOMAIN),
             subjects.watch(),
             subjects.watch_acks(),

@@ -36,7 +36,7 @@ pub(crate) struct Run<'a> {
 }
 
 /// The format of the records of ticks.
-const RECORDS: u32 = 1;
+pub(crate) const RECORDS: u32 = 1;
 /// How long one waits for an event before one looks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -126,7 +126,7 @@ fn own_name() -> String {
     format!("{}/{}/{:016x}", host(), std::process::id(), RandomState::new().hash_one(0))
 }
 
-fn host() -> String {
+pub(crate) fn host() -> String {
     let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     if name.trim().is_empty() { "localhost".into() } else { name.trim().to_owned() }
 }

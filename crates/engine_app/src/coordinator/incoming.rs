@@ -7,6 +7,7 @@ use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::query::QueryRequest;
 use engine_net::messages::register::{Leave, Register};
 use engine_net::messages::schemas::SchemasRequest;
+use engine_net::messages::snapshot::SnapshotRequest;
 use engine_net::messages::watch::{WatchAck, WatchRequest};
 use engine_net::messages::{Problem, Reply};
 use engine_net::strict;
@@ -43,6 +44,7 @@ impl Coordinator {
             Some(Subject::Leave) => self.leave(now, reply, &payload),
             Some(Subject::Query) => self.query(reply, &payload),
             Some(Subject::Schemas) => self.schemas_request(reply, &payload),
+            Some(Subject::Snapshot) => self.snapshot_request(reply, &payload),
             Some(Subject::WatchRequest) => self.watch_request(now, reply, &payload),
             Some(Subject::WatchAck { id }) => self.watch_ack(now, id, &payload),
             Some(Subject::Command { domain, aggregate, action }) => {
@@ -77,6 +79,7 @@ fn is_readable(subject: &Subject<'_>, headers: &Headers) -> bool {
         Subject::Leave => headers.is::<Leave>(),
         Subject::Query => headers.is::<QueryRequest>(),
         Subject::Schemas => headers.is::<SchemasRequest>(),
+        Subject::Snapshot => headers.is::<SnapshotRequest>(),
         Subject::WatchRequest => headers.is::<WatchRequest>(),
         Subject::WatchAck { .. } => headers.is::<WatchAck>(),
         Subject::Command { .. } => headers.is::<Command>(),

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use engine_component::WorldHash;
 use engine_component::image::Snapshot;
 use engine_net::io::IoHandle;
+use engine_net::messages::snapshot::Snapshot as Stored;
 
 use super::args::WhenStuck;
 use super::keeper::{Keeper, LogEvent};
@@ -93,6 +95,22 @@ impl Default for Since {
     }
 }
 
+/// A keyframe that is being stored.
+#[derive(Debug)]
+struct Storing {
+    begun: Instant,
+    tick: u64,
+    hash: WorldHash,
+    entities: u64,
+}
+
+impl Storing {
+    fn done(self, bytes: u64) -> Stored {
+        let Self { begun, tick, hash, entities } = self;
+        Stored { tick, hash, entities, bytes, took_ms: begun.elapsed().as_millis() as u64 }
+    }
+}
+
 /// The log, for the coordinator's driver.
 #[derive(Debug)]
 pub struct LogLink<'a> {
@@ -106,7 +124,7 @@ pub struct LogLink<'a> {
     since: Since,
     /// The bytes of the last keyframe.
     key_bytes: u64,
-    storing: bool,
+    storing: Option<Storing>,
     snapshot: Option<Box<Snapshot>>,
     told_at: Instant,
     when_stuck: WhenStuck,
@@ -149,7 +167,7 @@ impl<'a> LogLink<'a> {
             needs_keyframe,
             since: Since::default(),
             key_bytes: 0,
-            storing: false,
+            storing: None,
             snapshot: None,
             told_at: Instant::now(),
             when_stuck: WhenStuck::Wait,
@@ -204,8 +222,13 @@ impl<'a> LogLink<'a> {
                 self.tell_trouble(coordinator);
             }
             LogEvent::Stored { tick, result, snapshot } => {
-                self.storing = false;
+                let storing = self.storing.take();
                 self.snapshot = snapshot.or_else(|| self.snapshot.take());
+                coordinator.snapshot_ends(match (&result, storing) {
+                    (Ok(bytes), Some(storing)) => Ok(storing.done(*bytes)),
+                    (Err(why), _) => Err(why.clone()),
+                    (Ok(_), None) => Err("it is of an earlier reign".into()),
+                });
                 match result {
                     Ok(bytes) => {
                         tracing::info!(tick, bytes, "a keyframe is stored");
@@ -279,14 +302,17 @@ impl<'a> LogLink<'a> {
         let due = match self.phase {
             Phase::Replays => false,
             Phase::Begins => true,
-            Phase::Runs => self.is_due(),
+            Phase::Runs => coordinator.wants_snapshot() || self.is_due(),
         };
-        if self.storing || !due || coordinator.outputs() > 0 {
+        if self.storing.is_some() || !due || coordinator.outputs() > 0 {
             return;
         }
         let Some(state) = coordinator.state() else { return };
-        let hash = coordinator.committed().1;
+        let (tick, hash) = coordinator.committed();
+        coordinator.snapshot_begins();
+        let begun = Instant::now();
         let Some(world) = coordinator.world_mut() else { return };
+        self.storing = Some(Storing { begun, tick, hash, entities: world.len() as u64 });
         let snapshot = match self.snapshot.take() {
             Some(mut snapshot) => {
                 snapshot.refresh(world);
@@ -295,7 +321,6 @@ impl<'a> LogLink<'a> {
             None => Snapshot::capture(world),
         };
         self.keeper.store(Keyframe { state, snapshot, hash });
-        self.storing = true;
         self.before = self.unkeyed();
         self.since = Since::default();
     }

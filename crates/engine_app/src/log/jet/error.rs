@@ -28,6 +28,15 @@ pub enum JetError {
         /// What to do.
         advice: &'static str,
     },
+    /// The world has none.
+    #[error(
+        "world `{world}` has no log on this server: name another world with --world, or start its coordinator with \
+         --durability server"
+    )]
+    NoLog {
+        /// Its name.
+        world: String,
+    },
     /// The server said no.
     #[error("can't {what}: the server says `{description}` (error {code}){}", advice(*.code))]
     Server {

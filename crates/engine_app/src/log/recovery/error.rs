@@ -74,6 +74,15 @@ pub enum RecoveryError {
         /// The last tick that is there.
         last: u64,
     },
+    /// The world was to begin with a keyframe of another one, which was not written to its end.
+    #[error(
+        "the world was to go on from tick {tick} of another one, and the keyframe is missing: give the command again \
+         that began it (`branch`, or `engine snapshot import`), or remove its streams and begin anew"
+    )]
+    Unfinished {
+        /// The tick.
+        tick: u64,
+    },
     /// There are records, and no keyframe to begin with.
     #[error(
         "the log has records, but no keyframe that can be read{}: put a copy of the stream of keyframes back; a new \

@@ -15,7 +15,7 @@ use engine_component::image::{Limits, Restore};
 use super::chain::{Position, Verifier};
 use super::jet::{self, JetError, KeyframeId, Mark, Streams, Tail};
 use super::keyframe::{Head, KeyframeError};
-use super::record::{Body, Message, chain_hash};
+use super::record::{Body, Message, Record, chain_hash};
 use crate::record::TickRecord;
 
 pub use error::RecoveryError;
@@ -201,6 +201,12 @@ fn unborn(streams: &Streams, tail: &Tail, mark: Option<Mark>) -> Result<Found, R
     }
     for message in streams.read_range(1, tail.last, PARALLEL) {
         let message = message?;
+        if let Ok(Message::Whole(Record { index: 2.., tick, body: Body::Epoch(_), .. })) =
+            Message::decode(&message.payload)
+            && message.sequence == 1
+        {
+            return Err(RecoveryError::Unfinished { tick });
+        }
         let record = verifier.feed(message.sequence, &message.payload).map_err(|error| {
             let Position { index, tick, .. } = verifier.position();
             RecoveryError::Chain { error, index, tick }
@@ -217,7 +223,7 @@ fn unborn(streams: &Streams, tail: &Tail, mark: Option<Mark>) -> Result<Found, R
 }
 
 /// Whether the record behind which a keyframe was made is the one that stands there.
-fn is_in_place(streams: &Streams, place: Position, tail: &Tail) -> Result<bool, RecoveryError> {
+pub(crate) fn is_in_place(streams: &Streams, place: Position, tail: &Tail) -> Result<bool, RecoveryError> {
     if place.seq > tail.last || place.seq < tail.first {
         return Ok(false);
     }
@@ -228,7 +234,7 @@ fn is_in_place(streams: &Streams, place: Position, tail: &Tail) -> Result<bool, 
     }
 }
 
-enum ReadError {
+pub(crate) enum ReadError {
     Jet(JetError),
     Damaged(KeyframeError),
 }
@@ -248,7 +254,8 @@ impl<E: Into<KeyframeError>> From<E> for ReadError {
     }
 }
 
-fn read_keyframe(streams: &Streams, id: KeyframeId) -> Result<(Head, Vec<u8>, World), ReadError> {
+/// Reads a keyframe; every byte of it is checked.
+pub(crate) fn read_keyframe(streams: &Streams, id: KeyframeId) -> Result<(Head, Vec<u8>, World), ReadError> {
     let reader = streams.read_keyframe(id, PARALLEL).map_err(ReadError::from)?;
     let head = Head::decode(&reader.manifest)?;
     let mut restore = Restore::new(head.image(), Limits::default())?;

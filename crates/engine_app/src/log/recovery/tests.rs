@@ -47,7 +47,7 @@ impl Pen {
                 tick,
                 inputs: Vec::new(),
                 kept: Vec::new(),
-                hash: WorldHash(self.at.epoch),
+                hash: WorldHash(self.at.epoch.into()),
             };
             self = self.write(tick, Body::Tick(strict::encode(&record).into()));
         }
@@ -80,7 +80,7 @@ impl Pen {
 /// The reign that computed each tick.
 fn reigns(scan: Scan) -> Vec<(u64, u64)> {
     let scanned = scan.newest(None).unwrap();
-    scanned.records.iter().map(|record| (record.tick, record.hash.0)).collect()
+    scanned.records.iter().map(|record| (record.tick, record.hash.0 as u64)).collect()
 }
 
 fn breaks(scan: Scan) -> (u64, u64) {
@@ -141,7 +141,7 @@ fn a_tick_is_looked_for_where_the_log_counts() {
     let at = log.behind(2);
     let mended = log.reign(at).ticks(5);
     let scanned = mended.scan().up_to(4, None).unwrap();
-    let found: Vec<_> = scanned.records.iter().map(|record| (record.tick, record.hash.0)).collect();
+    let found: Vec<_> = scanned.records.iter().map(|record| (record.tick, record.hash.0 as u64)).collect();
     assert_eq!(found, [(1, 1), (2, 1), (3, 2), (4, 2)]);
     assert_eq!(scanned.position, mended.behind(4));
     let damaged = mended.garbage();
