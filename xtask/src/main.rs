@@ -6,6 +6,7 @@
 mod bench;
 mod command;
 mod demo;
+mod faults;
 mod miri;
 mod report;
 mod simulate;
@@ -51,6 +52,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// The arena on processes that are killed, paused and cut off.
+    #[command(disable_help_flag = true)]
+    Faults {
+        /// Given on to the harness: `--minutes M`, `--seed S`, `--only KIND…`, `--takeovers N`, `--json`; try `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Measures Engine against its floors and its peers.
     #[command(disable_help_flag = true)]
     Bench {
@@ -69,6 +77,7 @@ fn main() -> ExitCode {
         Task::Test { only, .. } => steps::run(&only),
         Task::Demo { arguments } => demo::run(&arguments),
         Task::Simulate { arguments } => simulate::run(&arguments),
+        Task::Faults { arguments } => faults::run(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
     };
     match result {

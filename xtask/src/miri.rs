@@ -22,7 +22,8 @@ const RUNS: &[(&str, &str)] = &[
 const FOREIGN: &[&str] = &["crates/engine_net/src/server/signal.rs", "crates/engine_app/src/dev/child.rs"];
 
 /// Files whose unsafe code Miri does not get to: an allocator that only counts, and signals to processes.
-const OUTSIDE: &[&str] = &["benches/src/allocator.rs", "examples/arena/tests/processes/cluster.rs"];
+const OUTSIDE: &[&str] =
+    &["benches/src/allocator.rs", "examples/arena/tests/processes/cluster.rs", "faults/src/child.rs"];
 
 /// Whether Miri runs the unsafe code of a file, or can't.
 pub(crate) fn sees(file: &str) -> bool {
