@@ -73,7 +73,8 @@ impl Child {
     /// The last thing that it complained of.
     pub(crate) fn complaint(&self) -> String {
         let text = std::fs::read_to_string(&self.errors).unwrap_or_default();
-        text.lines().last().unwrap_or_default().to_owned()
+        let is_error = |line: &&str| line.starts_with("error: ");
+        text.lines().rfind(is_error).or(text.lines().next_back()).unwrap_or_default().to_owned()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The parties: two coordinators and the instances of all systems, each a process behind a proxy of its own.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -116,7 +118,7 @@ impl Cluster {
             return Ok(());
         }
         let mut command = Command::new(std::env::current_exe().context("where this program is")?);
-        command.env(PARTY, "1");
+        command.env(PARTY, "1").env("NO_COLOR", "1");
         let config = self.servers.config(one.proxy.url());
         command.envs(config.to_environment()).env("NATS_WAIT", "true");
         match &one.role {
@@ -128,7 +130,13 @@ impl Cluster {
             }
         }
         let errors: PathBuf = self.folder.path().join(&one.name);
-        one.child = Some(Child::start(command, &errors, move |line| said.hear(number, line))?);
+        let mut lines = OpenOptions::new().create(true).append(true).open(&errors)?;
+        let hear = move |line: &str| {
+            // In one file with what it complains of, for people.
+            let _ = writeln!(lines, "{line}");
+            said.hear(number, line);
+        };
+        one.child = Some(Child::start(command, &errors, hear)?);
         (one.process, one.again, self.started) = (number, None, number);
         Ok(())
     }
@@ -198,7 +206,8 @@ impl Cluster {
         let coordinators = self.parties.iter().filter(|party| party.role == Role::Coordinator);
         let tail = |party: &Party| {
             let text = std::fs::read_to_string(self.folder.path().join(&party.name)).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
+            let noise = |line: &&str| !line.contains("async_nats") && !line.contains("waiting for NATS");
+            let lines: Vec<&str> = text.lines().filter(noise).collect();
             format!("{}:\n{}\n", party.name, lines[lines.len().saturating_sub(8)..].join("\n"))
         };
         coordinators.map(tail).collect::<String>() + &self.servers.complaints()
