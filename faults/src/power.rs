@@ -145,8 +145,7 @@ fn look_at(
         })
         .collect();
     let is_there = |id: &str, tick: u64| commands.get(id) == Some(&tick);
-    found.lost +=
-        answers.iter().flatten().filter(|answer| !is_there(&answer.id, answer.done.tick)).count() as u64;
+    found.lost += answers.iter().flatten().filter(|answer| !is_there(&answer.id, answer.done.tick)).count() as u64;
     found.ticks_lost += announced.iter().filter(|(tick, hash)| known.get(tick) != Some(hash)).count() as u64;
     Ok(())
 }

@@ -64,11 +64,6 @@ impl World {
 
     /// What the log's streams are like: whoever opens them has to say the same.
     pub(crate) fn jet(&self) -> JetSettings {
-        JetSettings {
-            replicas: self.replicas,
-            log_bytes: ROOM << 20,
-            key_bytes: ROOM << 20,
-            ..JetSettings::default()
-        }
+        JetSettings { replicas: self.replicas, log_bytes: ROOM << 20, key_bytes: ROOM << 20, ..JetSettings::default() }
     }
 }
