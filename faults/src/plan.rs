@@ -101,7 +101,7 @@ mod tests {
         let plan = |seed| faults(seed, &kinds, Duration::from_secs(600), Duration::from_secs(1));
         assert_eq!(plan(1), plan(1));
         assert_ne!(plan(1), plan(2));
-        for kind in kinds {
+        for kind in kinds.iter().copied() {
             assert!(plan(1).iter().any(|fault| fault.kind == kind), "{}", kind.name());
             assert_eq!(Kind::of(kind.name()), Some(kind));
         }
