@@ -40,11 +40,22 @@ pub(crate) fn judge(
     end: Option<(u64, String)>,
 ) -> Result<Verdict> {
     let (records, epochs) = log::ticks(messages)?;
-    let mut verdict = Verdict { epochs, ..Verdict::default() };
+    let verdict = judge_records(world, &records, answers, said, end)?;
+    Ok(Verdict { epochs, ..verdict })
+}
+
+fn judge_records(
+    world: &World,
+    records: &[TickRecord],
+    answers: &Answers,
+    said: &Said,
+    end: Option<(u64, String)>,
+) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
     verdict.wrong.extend(said.contradictions.iter().cloned());
-    verdict.commands(&records, answers);
-    verdict.announcements(&records, said);
-    let again = again(world, &records)?;
+    verdict.commands(records, answers);
+    verdict.announcements(records, said);
+    let again = again(world, records)?;
     verdict.wrong.extend(again.wrong);
     let mut coordinator = again.coordinator;
     let (tick, hash) = coordinator.committed();
@@ -52,7 +63,7 @@ pub(crate) fn judge(
     if let Some(end) = end.filter(|end| (end.0, &end.1) != (tick, &verdict.hash)) {
         verdict.wrong.push(format!("the world ended as {end:?}, its log as {:?}", (tick, &verdict.hash)));
     }
-    if let Some(hash) = undisturbed(world, &records, tick)?
+    if let Some(hash) = undisturbed(world, records, tick)?
         && hash != verdict.hash
     {
         verdict.wrong.push(format!("tick {tick} has hash {}, and {hash} where nothing happens", verdict.hash));
@@ -198,4 +209,95 @@ fn expected(answers: &Answers) -> BTreeMap<Entity, String> {
         }
     }
     entities
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::component::WorldHash;
+    use engine::net::messages::command::{Action, Done};
+    use engine::net::messages::value::Components;
+
+    use super::*;
+
+    fn world() -> World {
+        World { entities: 40, ..World::default() }
+    }
+
+    fn spawn(name: &str) -> Action {
+        let chronicle = ("arena.Chronicle".to_owned(), serde_json::json!({"name": name, "hits": []}));
+        Action::Spawn { entities: vec![Components::from([chronicle])] }
+    }
+
+    /// Ten ticks and a command, what was answered to it, and what was announced.
+    fn story() -> (Vec<TickRecord>, Answers, Said) {
+        let name = format!("{MARK}0-0");
+        let mut plain = arena::app().into_coordinator(world().settings(), &world().options(), |_| true, 0).unwrap().0;
+        let mut records = Vec::new();
+        for tick in 1..=10 {
+            let mut record = TickRecord { epoch: 1, tick, inputs: vec![], kept: vec![], hash: WorldHash(0) };
+            if tick == 4 {
+                record.inputs.push(Input::Command { id: "0-0".into(), action: spawn(&name) });
+            }
+            plain.begin_recovery();
+            plain.replay(&record).unwrap();
+            plain.clock(1);
+            run_here(&mut plain);
+            // The hash was a guess.
+            plain.take_failure();
+            record.hash = plain.committed().1;
+            records.push(record);
+        }
+        let mut entity = None;
+        plain
+            .world_mut()
+            .unwrap()
+            .with_query(|all: Query<(Entity, &Chronicle)>| {
+                entity = all.iter().find(|(_, chronicle)| chronicle.name == name).map(|(entity, _)| entity);
+            })
+            .unwrap();
+        let done = Done { tick: 4, entities: vec![entity.unwrap()] };
+        let answered = Answered { id: "0-0".into(), action: spawn(&name), deed: Deed::Spawned { name }, done };
+        let ticks = records.iter().map(|record| (record.tick, record.hash.to_string())).collect();
+        (records, vec![vec![answered]], Said { ticks, ..Said::default() })
+    }
+
+    fn wrong(records: &[TickRecord], answers: &Answers, said: &Said) -> Verdict {
+        judge_records(&world(), records, answers, said, None).unwrap()
+    }
+
+    #[test]
+    fn a_good_story_is_believed() {
+        let (records, answers, said) = story();
+        let verdict = wrong(&records, &answers, &said);
+        assert!(verdict.wrong.is_empty(), "{:?}", verdict.wrong);
+        assert_eq!((verdict.ticks, verdict.answered, verdict.lost, verdict.doubled), (10, 1, 0, 0));
+    }
+
+    #[test]
+    fn a_command_that_is_lost_or_doubled_is_missed() {
+        let (mut records, answers, said) = story();
+        let input = records[3].inputs.pop().unwrap();
+        let verdict = wrong(&records, &answers, &said);
+        assert_eq!((verdict.lost, verdict.doubled), (1, 0));
+        assert!(!verdict.wrong.is_empty());
+        records[3].inputs.push(input.clone());
+        records[5].inputs.push(input);
+        assert_eq!(wrong(&records, &answers, &said).doubled, 1);
+    }
+
+    #[test]
+    fn another_hash_another_announcement_another_answer_are_noticed() {
+        let (records, answers, said) = story();
+        let mut other = records.clone();
+        other[7].hash.0 ^= 1;
+        assert!(!wrong(&other, &answers, &Said::default()).wrong.is_empty());
+        let mut heard = Said { ticks: said.ticks.clone(), ..Said::default() };
+        heard.ticks.insert(11, "aa".into());
+        assert_eq!(wrong(&records, &answers, &heard).wrong.len(), 1);
+        let mut told = answers.clone();
+        told[0][0].done.entities = vec![Entity::from_bits(1)];
+        assert_eq!(wrong(&records, &told, &said).wrong.len(), 2, "one is missing, one is too many");
+        let end = Some((10, "bb".to_owned()));
+        assert_eq!(judge_records(&world(), &records, &answers, &said, end).unwrap().wrong.len(), 1);
+    }
 }
