@@ -61,7 +61,7 @@ impl Cluster {
     /// Starts servers, proxies, two coordinators and `instances` of each system.
     pub(crate) fn start(world: &World, wish: &Wish<'_>, instances: usize) -> Result<Self> {
         let network = Network::start().context("the network's thread")?;
-        let folder = tempfile::Builder::new().prefix("engine-faults-").tempdir().context("a temporary folder")?;
+        let folder = crate::folder::new()?;
         let servers = Servers::start(wish)?;
         let said = Record::default();
         let eyes = Proxy::start(&network, servers.ports(), 0)?;

@@ -14,6 +14,7 @@
 mod child;
 mod client;
 mod cluster;
+mod folder;
 mod log;
 mod plan;
 mod power;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<bool> {
+    folder::remove_abandoned();
     let world = World {
         entities: arguments.entities,
         lease: arguments.lease,

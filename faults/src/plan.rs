@@ -61,6 +61,9 @@ pub(crate) struct Fault {
 /// recovered from, and hits the same kind again.
 pub(crate) fn faults(seed: u64, kinds: &[Kind], length: Duration, lease: Duration) -> VecDeque<Fault> {
     let mut random = Random::new(seed);
+    // Leaders have the most to lose: what hits them comes twice as often.
+    let leaders = kinds.iter().filter(|kind| matches!(kind, Kind::KillLeader | Kind::PauseLeader));
+    let kinds: Vec<Kind> = kinds.iter().chain(leaders).copied().collect();
     let (mut at, mut faults) = (0, VecDeque::new());
     let mut last = None::<Fault>;
     while !kinds.is_empty() {

@@ -8,6 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::folder;
+
 /// A mounted image; dropping it unmounts and removes it.
 #[derive(Debug)]
 pub(crate) struct Volume {
@@ -17,7 +19,6 @@ pub(crate) struct Volume {
     _folder: tempfile::TempDir,
 }
 
-const PREFIX: &str = "engine-faults-disk-";
 const BALLAST: &str = "ballast";
 
 impl Volume {
@@ -26,7 +27,7 @@ impl Volume {
     /// # Errors
     /// Where images can't be mounted: that takes root and loop devices.
     pub(crate) fn create(mebibytes: u64) -> Result<Self> {
-        let folder = folder()?;
+        let folder = folder::new()?;
         let image = folder.path().join("image");
         File::create(&image)?.set_len(mebibytes << 20)?;
         // Tables that are written later would be writes that nobody asked for.
@@ -38,7 +39,7 @@ impl Volume {
     /// What a disk is when the power fails now: exactly the blocks that were written. Whoever writes has to stand
     /// still meanwhile; what the kernel writes by itself is noticed, and the copy made again.
     pub(crate) fn cut(&self) -> Result<Self> {
-        let folder = folder()?;
+        let folder = folder::new()?;
         let image = folder.path().join("image");
         for _ in 0..50 {
             let before = self.written()?;
@@ -51,7 +52,7 @@ impl Volume {
     }
 
     fn mount(folder: tempfile::TempDir, image: PathBuf) -> Result<Self> {
-        let mounted = folder.path().join("disk");
+        let mounted = folder.path().join(folder::MOUNT);
         fs::create_dir(&mounted)?;
         tool(Command::new("mount").args(["-o", "loop,noatime"]).arg(&image).arg(&mounted))?;
         Ok(Self { image, mounted, _folder: folder })
@@ -102,22 +103,6 @@ impl Drop for Volume {
             let _ = tool(Command::new("umount").arg("--lazy").arg(&self.mounted));
         }
     }
-}
-
-/// A folder for a disk. What is left of a harness that was killed goes first.
-fn folder() -> Result<tempfile::TempDir> {
-    let parent = std::env::temp_dir();
-    for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
-        let owner = rest.split('-').next().unwrap_or_default();
-        if !owner.is_empty() && !Path::new("/proc").join(owner).exists() {
-            let _ = tool(Command::new("umount").arg("--lazy").arg(entry.path().join("disk")));
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-    let prefix = format!("{PREFIX}{}-", std::process::id());
-    tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).context("a folder for a disk")
 }
 
 fn tool(command: &mut Command) -> Result<()> {

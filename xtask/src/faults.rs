@@ -8,7 +8,7 @@ use crate::command::Cmd;
 use crate::report::Outcome;
 
 /// A run of all steps: half a minute of everything that needs no rights of its own.
-const SHORT: &str = "--minutes 0.5 --seed 7 --only kill-instance pause-instance kill-leader pause-leader kill-standby \
+const SHORT: &str = "--minutes 0.6 --seed 11 --only kill-instance pause-instance kill-leader pause-leader kill-standby \
                      pause-standby kill-server pause-server cut stall delay";
 
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
