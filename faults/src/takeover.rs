@@ -38,7 +38,7 @@ impl Takeovers {
     pub(crate) fn median(&self) -> Option<Duration> {
         let mut times = self.took.clone();
         times.sort();
-        times.get(times.len() / 2).copied()
+        times.get(times.len().saturating_sub(1) / 2).copied()
     }
 
     pub(crate) fn worst(&self) -> Option<Duration> {
