@@ -46,6 +46,8 @@ pub(crate) struct Outcome {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two looks at everything.
 const LOOK: Duration = Duration::from_millis(5);
+/// A server that did not start is started again after this time.
+const AGAIN: Duration = Duration::from_secs(1);
 /// A full disk's room: the log's streams fit, and there is some left.
 const DISK_MIB: u64 = 320;
 
@@ -229,7 +231,7 @@ impl Running<'_> {
                 Relief::Continue(party) => self.cluster.signal(party, Signal::Continue),
                 Relief::Fair(party) => self.cluster.weather(party, Weather::Fair),
                 Relief::Client(client) => self.clients.proxies[client].set(Weather::Fair),
-                Relief::Server(node) => self.cluster.servers.restart(node)?,
+                Relief::Server(node) => self.restart(node),
                 Relief::Resume(node) => self.cluster.servers.resume(node),
                 Relief::Room => {
                     if let Some(volume) = &self.volume {
@@ -237,11 +239,22 @@ impl Running<'_> {
                     }
                     // A server that met a full disk gives up its streams until it is started again.
                     self.cluster.servers.kill(0);
-                    self.cluster.servers.restart(0)?;
+                    self.restart(0);
                 }
             }
         }
         Ok(())
+    }
+
+    /// On a full disk a server may fail to start: that is noted, and tried again. Once all is mended it has to.
+    fn restart(&mut self, node: usize) {
+        if let Err(error) = self.cluster.servers.restart(node) {
+            let text = format!("{error:#}");
+            let why = text.lines().find(|line| line.starts_with("panic") || line.contains("[FTL]"));
+            let first = text.lines().next().unwrap_or_default();
+            self.cluster.said.look().last_words.push(format!("{first} {}", why.unwrap_or_default()));
+            self.relief.push((Instant::now() + AGAIN, Relief::Server(node)));
+        }
     }
 
     /// Everything is mended: clients see their last commands through, and the world goes on to a last tick.
