@@ -61,7 +61,7 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
             return Ok(None);
         }
         has_led = true;
-        let found = match recover(&streams, wanted, tell()) {
+        let found = match recover(&*streams, wanted, tell()) {
             Ok(found) => found,
             Err(error) => {
                 give_back(&keeper);
