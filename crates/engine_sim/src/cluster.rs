@@ -281,9 +281,13 @@ impl Cluster {
         if self.network.is_cut(LOG) {
             return;
         }
+        let epochs = self.log.truth.epochs.len();
         match self.log.ask(self.now, jet) {
             Err(problem) => self.blame(problem),
             Ok((answer, told)) => {
+                if self.log.truth.epochs.len() > epochs {
+                    self.release_records(self.log.stream.last_seq());
+                }
                 if let Some(told) = told {
                     self.tell(LOG, || format!("{told} (by {})", from));
                 }
@@ -312,6 +316,7 @@ impl Cluster {
     fn send(&mut self, message: Message) -> bool {
         if self.network.is_cut(message.from) {
             // A client that is not connected takes messages all the same: they are lost, or come late.
+            self.remember_record(&message);
             if self.late.len() < KEPT && self.rng.chance(0.5) {
                 self.late.push(message);
             }
@@ -355,6 +360,9 @@ impl Cluster {
                     }
                     if message.token.is_some() {
                         self.release_ghosts(route.to, &message);
+                    }
+                    if route.at.is_none() {
+                        self.remember_record(&message);
                     }
                     if let Some(at) = route.at {
                         if route.fault.is_some() {

@@ -19,6 +19,8 @@ pub enum Fault {
     Hold,
     /// A message, or a copy of it, comes much later: when its sender has just been given another job.
     Ghost,
+    /// A record of a leader that could not reach the log comes when another one's reign has just begun.
+    GhostRecord,
     /// Some parties hear nothing of the others, and the others nothing of them, and nobody is told.
     Partition,
     /// As a partition, in one direction alone.
@@ -70,13 +72,14 @@ pub enum Fault {
 }
 
 /// All kinds, in the order of the counts.
-pub(crate) const KINDS: [Fault; 30] = [
+pub(crate) const KINDS: [Fault; 31] = [
     Fault::Drop,
     Fault::Double,
     Fault::Delay,
     Fault::Reorder,
     Fault::Hold,
     Fault::Ghost,
+    Fault::GhostRecord,
     Fault::Partition,
     Fault::PartitionOneWay,
     Fault::Kill,

@@ -195,11 +195,6 @@ impl Log {
         self.damages_next &= !image.damaged;
         image
     }
-
-    /// Keyframes that are stored.
-    pub(crate) fn keyframes(&self) -> usize {
-        self.keyframes.len()
-    }
 }
 
 impl Image {
