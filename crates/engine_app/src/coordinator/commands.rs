@@ -206,6 +206,10 @@ impl Coordinator {
     /// Between two ticks: a world that stands still has no next tick soon, so what waits for it is applied at
     /// once. The next tick sees the same as if it had begun with it.
     pub(super) fn apply_while_standing(&mut self) {
+        if self.recovering || self.replayed.is_some() {
+            // What a record gave to the tick that waits for its systems is in the log already.
+            return;
+        }
         let queued = |waiting: &Waiting| matches!(waiting.state, WaitState::Queued(_));
         let unrecorded = self.keeps_log() && !self.inputs.is_empty();
         if !(unrecorded || self.waiting.iter().any(queued)) || !self.stands_still() || self.log_lags() {
