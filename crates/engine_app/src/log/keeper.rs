@@ -256,7 +256,11 @@ impl Life {
             Order::Append { tick, record } => self.waiting.push_back((tick, record)),
             Order::Store(keyframe) => {
                 self.feed_writer(now);
-                self.store.wait(*keyframe);
+                // The record that it is of may still wait for the writer, and others may come before the next look.
+                if let Some(end) = self.appender.as_ref().map(Appender::end) {
+                    self.store.wait(*keyframe, end.index + self.waiting.len() as u64);
+                    self.store.appended(end);
+                }
             }
             Order::Release => {
                 self.appender = None;
@@ -308,6 +312,7 @@ impl Life {
                 self.appender = None;
                 return self.told.tell(LogEvent::Damaged(what));
             }
+            self.store.appended(appender.end());
         }
     }
 
@@ -344,7 +349,7 @@ impl Life {
             }
         }
         let Some(appender) = &self.appender else { return };
-        let stored = self.store.pump(appender.position(), appender.end(), appender.epoch(), &self.streams);
+        let stored = self.store.pump(appender.position(), appender.epoch(), &self.streams);
         if let Some(told) = stored {
             self.told.tell(told);
         }

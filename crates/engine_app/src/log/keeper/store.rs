@@ -22,10 +22,18 @@ struct Writing {
     snapshot: Arc<Mutex<Option<Box<Snapshot>>>>,
 }
 
+/// The world behind a record that isn't durable yet, or not even appended.
+struct Waiting {
+    keyframe: Keyframe,
+    /// The record's index.
+    index: u64,
+    /// Behind the record, once it is appended.
+    place: Option<Position>,
+}
+
 pub(super) struct Store {
     keep: usize,
-    /// The world behind the last record, which is not durable yet.
-    waiting: Option<(Keyframe, Option<Position>)>,
+    waiting: Option<Waiting>,
     writing: Option<Writing>,
     /// Where the complete ones of this reign are, the oldest first.
     complete: VecDeque<Position>,
@@ -41,20 +49,32 @@ impl Store {
         *self = Self::new(self.keep);
     }
 
-    /// Takes a keyframe of the world behind the record that was appended last.
-    pub(super) fn wait(&mut self, keyframe: Keyframe) {
-        self.waiting = Some((keyframe, None));
+    /// Takes a keyframe of the world behind the record with this index, whatever was or will be appended besides.
+    pub(super) fn wait(&mut self, keyframe: Keyframe, index: u64) {
+        self.waiting = Some(Waiting { keyframe, index, place: None });
+    }
+
+    /// A record was appended, up to there.
+    pub(super) fn appended(&mut self, end: Position) {
+        if let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.index == end.index) {
+            waiting.place = Some(end);
+        }
+    }
+
+    /// The keyframe whose record is durable, and where that is.
+    fn take_durable(&mut self, durable: Position) -> Option<(Keyframe, Position)> {
+        let is_durable = |waiting: &mut Waiting| waiting.place.is_some() && durable.index >= waiting.index;
+        let Waiting { keyframe, place, .. } = self.waiting.take_if(is_durable)?;
+        place.map(|place| (keyframe, place))
     }
 
     /// Begins to write what may be written.
-    pub(super) fn pump(&mut self, durable: Position, end: Position, epoch: u64, streams: &Streams) -> Option<LogEvent> {
+    pub(super) fn pump(&mut self, durable: Position, epoch: u64, streams: &Streams) -> Option<LogEvent> {
         self.epoch = epoch;
-        let (_, place) = self.waiting.as_mut()?;
-        let place = *place.get_or_insert(end);
-        if self.writing.is_some() || durable.index < place.index {
+        if self.writing.is_some() {
             return None;
         }
-        let (keyframe, _) = self.waiting.take()?;
+        let (keyframe, place) = self.take_durable(durable)?;
         match self.write(keyframe, place, epoch, streams) {
             Ok(()) => None,
             Err(reason) => {
@@ -111,4 +131,43 @@ impl Store {
 
 fn take_snapshot(writing: Writing) -> Option<Box<Snapshot>> {
     writing.snapshot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+#[cfg(test)]
+mod tests {
+    use engine_component::{World, WorldHash};
+
+    use super::*;
+
+    fn at(index: u64) -> Position {
+        Position { index, tick: index, ..Position::GENESIS }
+    }
+
+    fn keyframe() -> Keyframe {
+        let snapshot = Snapshot::capture(&mut World::new());
+        Keyframe { state: Vec::new(), snapshot, hash: WorldHash(0) }
+    }
+
+    /// What is appended between the order and the next look is not in the world that was copied.
+    #[test]
+    fn a_keyframe_belongs_behind_its_own_record_however_many_follow() {
+        let mut store = Store::new(1);
+        store.wait(keyframe(), 5);
+        store.appended(at(5));
+        store.appended(at(6));
+        assert!(store.take_durable(at(4)).is_none(), "its record is not durable");
+        assert_eq!(store.take_durable(at(6)).map(|(_, place)| place), Some(at(5)));
+        assert!(store.take_durable(at(6)).is_none(), "it is written once");
+    }
+
+    /// The writer has no room, and the records before it wait.
+    #[test]
+    fn a_keyframe_of_a_record_that_is_not_appended_waits_for_it() {
+        let mut store = Store::new(1);
+        store.wait(keyframe(), 5);
+        store.appended(at(3));
+        assert!(store.take_durable(at(3)).is_none(), "it is not the world of record 3");
+        (4..=7).for_each(|index| store.appended(at(index)));
+        assert_eq!(store.take_durable(at(7)).map(|(_, place)| place), Some(at(5)));
+    }
 }
