@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use engine_app::{Settings, TimeMode};
 use engine_app::log::virtual_store::VirtualStore;
 use engine_app::log::virtual_stream::VirtualStream;
 use engine_app::log::writer::Limits;
+use engine_app::{Settings, TimeMode};
 use engine_component::{Entity, WorldHash};
 use engine_net::subject::Subjects;
 use engine_system::planted::Bug;
@@ -17,8 +17,8 @@ use crate::cluster::{Cluster, Contest, Parts, plant};
 use crate::faults::{Climate, FaultCounts};
 use crate::log::Log;
 use crate::scenario::{self, Scenario};
-use crate::truth::Truth;
 use crate::trace::Trace;
+use crate::truth::Truth;
 
 const MS: u64 = 1_000_000;
 

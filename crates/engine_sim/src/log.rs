@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use engine_app::log::chain::Position;
-use engine_app::log::jet::{self, JetError, Kind, KeyframeId, Mark, Tail};
+use engine_app::log::jet::{self, JetError, KeyframeId, Kind, Mark, Tail};
 use engine_app::log::lease::{Created, Entry, LeaseToken, Renewed};
 use engine_app::log::recovery::Source;
 use engine_app::log::virtual_store::VirtualStore;
@@ -49,7 +49,11 @@ impl std::fmt::Display for Jet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Publish(publish) => {
-                write!(f, "publish {:?} behind {}, guard {}", publish.subject, publish.expected_last_seq, publish.guard_seq)
+                write!(
+                    f,
+                    "publish {:?} behind {}, guard {}",
+                    publish.subject, publish.expected_last_seq, publish.guard_seq
+                )
             }
             Self::Acked(_, seq) => write!(f, "acknowledged at {seq}"),
             Self::Refused(_, refusal) => write!(f, "refused: {refusal:?}"),
@@ -187,8 +191,12 @@ impl Log {
     }
 
     fn image(&mut self) -> Image {
-        let mut image =
-            Image { stream: self.stream.clone(), keyframes: self.keyframes.clone(), mark: self.mark.clone(), damaged: false };
+        let mut image = Image {
+            stream: self.stream.clone(),
+            keyframes: self.keyframes.clone(),
+            mark: self.mark.clone(),
+            damaged: false,
+        };
         if self.damages_next {
             image.damage();
         }
@@ -212,7 +220,8 @@ impl Image {
 
 impl Source for Image {
     fn tail(&self) -> Result<Tail, JetError> {
-        let epoch = self.stream.read_epoch().map(|stored| record(self.stream.epoch_seq(), stored.subject, &stored.bytes));
+        let epoch =
+            self.stream.read_epoch().map(|stored| record(self.stream.epoch_seq(), stored.subject, &stored.bytes));
         let first = self.stream.from(1).map(|(seq, _)| seq).next().unwrap_or(self.stream.last_seq() + 1);
         Ok(Tail { first, last: self.stream.last_seq(), epoch })
     }

@@ -184,8 +184,15 @@ mod tests {
     use super::*;
 
     fn send(network: &mut Network, subject: &str) -> Fate {
-        let message =
-            Message { from: 0, lane: 0, subject: subject.into(), reply: None, token: None, payload: Bytes::new(), jet: None };
+        let message = Message {
+            from: 0,
+            lane: 0,
+            subject: subject.into(),
+            reply: None,
+            token: None,
+            payload: Bytes::new(),
+            jet: None,
+        };
         let mut rng = engine_system::Rng::new(1, 0, "network").of(engine_component::Entity::NONE);
         network.send(5, &message, false, (&Climate::default(), &mut rng, &mut FaultCounts::default()))
     }

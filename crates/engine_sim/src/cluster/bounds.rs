@@ -3,9 +3,9 @@
 
 use engine_app::coordinator::Load;
 
+use super::Cluster;
 use super::client::Client;
 use super::contender::{LAG, Process};
-use super::Cluster;
 use crate::network::Party;
 
 /// Systems of the world at the most, in each of whose nodes there is one shared input.

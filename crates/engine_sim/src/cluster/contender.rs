@@ -183,7 +183,9 @@ impl Cluster {
         let mut end = None;
         match event {
             Event::Arrive { to, .. } if self.network.is_cut(to) => {}
-            Event::Arrive { message: Message { jet: Some(jet), .. }, .. } => end = self.log_says(number, &mut process, jet),
+            Event::Arrive { message: Message { jet: Some(jet), .. }, .. } => {
+                end = self.log_says(number, &mut process, jet)
+            }
             Event::Arrive { message: Message { subject, reply, payload, .. }, .. } => {
                 if let Some(reign) = process.reign_mut() {
                     reign.coordinator.message(now, &subject, reply.as_deref(), payload);
@@ -252,7 +254,8 @@ impl Cluster {
         let contender = &mut self.contenders[number];
         contender.process = Some(process);
         (contender.paused_until, contender.wakes) = (0, u64::MAX);
-        let (data, incarnation, inbox) = (self.data(number), self.contenders[number].incarnation, self.log_inbox(number));
+        let (data, incarnation, inbox) =
+            (self.data(number), self.contenders[number].incarnation, self.log_inbox(number));
         self.network.heal(data);
         if !self.network.is_cut(LOG) {
             self.network.heal(data + 1);
@@ -369,7 +372,14 @@ impl Cluster {
     }
 
     /// Leads the world, as far as its log goes.
-    pub(super) fn began(&mut self, number: usize, process: &mut Process, position: Position, coordinator: Coordinator, found: Found) {
+    pub(super) fn began(
+        &mut self,
+        number: usize,
+        process: &mut Process,
+        position: Position,
+        coordinator: Coordinator,
+        found: Found,
+    ) {
         let (replay, needs_keyframe) = match found {
             Found::Nothing { .. } => (VecDeque::new(), true),
             Found::World(world) => (VecDeque::from(world.records), false),
@@ -385,7 +395,9 @@ impl Cluster {
         process.stage = Stage::Reigns(Box::new(Reign { coordinator, replay, phase, needs_keyframe, since: 0 }));
         self.listen(number);
         let Position { tick, epoch, .. } = position;
-        self.tell(self.data(number), || format!("takes over after tick {tick}, in epoch {epoch}, with {records} records"));
+        self.tell(self.data(number), || {
+            format!("takes over after tick {tick}, in epoch {epoch}, with {records} records")
+        });
     }
 
     pub(super) fn durable(&mut self, process: &mut Process, position: Position) -> Option<engine_app::log::jet::Mark> {
@@ -431,7 +443,9 @@ impl Cluster {
     pub(super) fn check_lease(&self, process: &Process) -> Result<(), String> {
         match self.log.store.read(self.now) {
             Some(entry) if entry.holder == process.name => Ok(()),
-            Some(entry) => Err(format!("lease: {} acts as the leader, and {} has the lease", process.name, entry.holder)),
+            Some(entry) => {
+                Err(format!("lease: {} acts as the leader, and {} has the lease", process.name, entry.holder))
+            }
             None => Err(format!("lease: {} acts as the leader, and nobody has the lease", process.name)),
         }
     }

@@ -57,9 +57,8 @@ impl Cluster {
     /// A reign begins, with the record at this place: one that another leader wanted behind it comes now. Nothing
     /// but the guard on the epoch record tells it from one of the new reign.
     pub(super) fn release_records(&mut self, seq: u64) {
-        let belongs = |message: &Message| {
-            matches!(&message.jet, Some(Jet::Publish(publish)) if publish.expected_last_seq == seq)
-        };
+        let belongs =
+            |message: &Message| matches!(&message.jet, Some(Jet::Publish(publish)) if publish.expected_last_seq == seq);
         let kept = std::mem::take(&mut self.ghosts.records);
         let Some(message) = kept.into_iter().find(belongs) else { return };
         self.counts.count(Fault::GhostRecord);

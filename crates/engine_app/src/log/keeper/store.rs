@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn keyframe() -> Keyframe {
-        let snapshot = Snapshot::capture(&mut World::new());
+        let snapshot = Snapshot::capture(&mut World::default());
         Keyframe { state: Vec::new(), snapshot, hash: WorldHash(0) }
     }
 
