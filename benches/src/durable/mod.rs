@@ -105,7 +105,7 @@ impl Log {
         let settings = KeeperSettings { name: format!("bench-{:p}", &*streams), lease, keep: 2 };
         let keeper = Keeper::start(streams.clone(), settings, move || wake.wake())?;
         wait_for(&keeper, |event| matches!(event, LogEvent::Leading).then_some(()))?;
-        let found = recover(&streams, Wanted::Newest, |_| {})?;
+        let found = recover(&*streams, Wanted::Newest, |_| {})?;
         let (position, last_seq) = match &found {
             Found::Nothing { position, last_seq } => (*position, *last_seq),
             Found::World(world) => (world.position, world.last_seq),

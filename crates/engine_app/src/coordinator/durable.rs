@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use engine_net::messages::Problem;
 use engine_net::strict;
+use engine_system::planted::{self, Bug};
 
 use super::{Coordinator, Output};
 use crate::record::TickRecord;
@@ -101,6 +102,11 @@ impl Coordinator {
         self.durability.as_ref().map(|log| (log.tick, log.trouble.as_deref()))
     }
 
+    /// Records that are not durable, and messages that wait for them.
+    pub(super) fn held(&self) -> (usize, usize) {
+        self.durability.as_ref().map_or((0, 0), |log| ((self.records - log.durable) as usize, log.held.len()))
+    }
+
     /// Whether too much is on its way for another record.
     pub(super) fn log_lags(&self) -> bool {
         self.durability.as_ref().is_some_and(|log| log.holds || self.records - log.durable >= log.lag)
@@ -112,6 +118,9 @@ impl Coordinator {
         show(self);
         let records = self.records;
         let Some(log) = self.durability.as_mut().filter(|log| log.durable < records) else { return };
+        if planted::is(Bug::ShowBeforeDurable) {
+            return;
+        }
         for output in self.out.drain(from..) {
             let bytes = match &output {
                 Output::Send { subject, payload, .. } => subject.len() + payload.len(),

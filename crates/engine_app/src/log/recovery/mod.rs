@@ -6,6 +6,7 @@
 
 mod error;
 mod scan;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +14,13 @@ use engine_component::World;
 use engine_component::image::{Limits, Restore};
 
 use super::chain::{Position, Verifier};
-use super::jet::{self, JetError, KeyframeId, Mark, Streams, Tail};
+use super::jet::{self, JetError, KeyframeId, Mark, Tail};
 use super::keyframe::{Head, KeyframeError};
 use super::record::{Body, Message, Record, chain_hash};
 use crate::record::TickRecord;
 
 pub use error::RecoveryError;
+pub use source::Source;
 
 use scan::{Scan, Scanned};
 
@@ -95,10 +97,14 @@ pub enum Progress {
 ///
 /// # Errors
 /// See [`RecoveryError`]. Nothing is changed.
-pub fn recover(streams: &Streams, wanted: Wanted, mut progress: impl FnMut(Progress)) -> Result<Found, RecoveryError> {
+pub fn recover(
+    streams: &impl Source,
+    wanted: Wanted,
+    mut progress: impl FnMut(Progress),
+) -> Result<Found, RecoveryError> {
     let tail = streams.tail()?;
-    let mark = streams.read_mark()?;
-    let keyframes = streams.list_keyframes()?;
+    let mark = streams.mark()?;
+    let keyframes = streams.keyframes()?;
     if keyframes.is_empty() {
         return unborn(streams, &tail, mark.filter(|_| wanted == Wanted::Newest));
     }
@@ -151,7 +157,7 @@ pub fn recover(streams: &Streams, wanted: Wanted, mut progress: impl FnMut(Progr
 
 /// Reads what is behind a keyframe; when it is not of this log, all that is there: a reign may follow it.
 fn scan(
-    streams: &Streams,
+    streams: &impl Source,
     keyframe: Position,
     in_place: bool,
     tail: &Tail,
@@ -167,7 +173,7 @@ fn scan(
         }
     };
     let mut gap = None;
-    for message in streams.read_range(next, tail.last, PARALLEL) {
+    for message in streams.records(next, tail.last) {
         match message {
             Ok(message) => {
                 take(&message);
@@ -181,10 +187,10 @@ fn scan(
         }
     }
     if let Some(gap) = gap {
-        for message in streams.read_range(next, gap.saturating_sub(1), PARALLEL) {
+        for message in streams.records(next, gap.saturating_sub(1)) {
             take(&message?);
         }
-        for message in streams.read_present(gap + 1, tail.last, PARALLEL) {
+        for message in streams.present(gap + 1, tail.last) {
             take(&message?);
         }
     }
@@ -194,12 +200,12 @@ fn scan(
 
 /// A log without a keyframe, since its coordinators died before the first one was complete. Then nothing was
 /// acknowledged: no tick begins before.
-fn unborn(streams: &Streams, tail: &Tail, mark: Option<Mark>) -> Result<Found, RecoveryError> {
+fn unborn(streams: &impl Source, tail: &Tail, mark: Option<Mark>) -> Result<Found, RecoveryError> {
     let mut verifier = Verifier::new();
     if tail.first > 1 && tail.last > 0 {
         return Err(RecoveryError::NoKeyframe(None));
     }
-    for message in streams.read_range(1, tail.last, PARALLEL) {
+    for message in streams.records(1, tail.last) {
         let message = message?;
         if let Ok(Message::Whole(Record { index: 2.., tick, body: Body::Epoch(_), .. })) =
             Message::decode(&message.payload)
@@ -223,11 +229,11 @@ fn unborn(streams: &Streams, tail: &Tail, mark: Option<Mark>) -> Result<Found, R
 }
 
 /// Whether the record behind which a keyframe was made is the one that stands there.
-pub(crate) fn is_in_place(streams: &Streams, place: Position, tail: &Tail) -> Result<bool, RecoveryError> {
+pub(crate) fn is_in_place(streams: &impl Source, place: Position, tail: &Tail) -> Result<bool, RecoveryError> {
     if place.seq > tail.last || place.seq < tail.first {
         return Ok(false);
     }
-    match streams.read_range(place.seq, place.seq, 1).next() {
+    match streams.records(place.seq, place.seq).next() {
         Some(Ok(message)) => Ok(chain_hash(&message.payload) == place.chain),
         None | Some(Err(JetError::Gap { .. })) => Ok(false),
         Some(Err(error)) => Err(error.into()),
@@ -255,12 +261,12 @@ impl<E: Into<KeyframeError>> From<E> for ReadError {
 }
 
 /// Reads a keyframe; every byte of it is checked.
-pub(crate) fn read_keyframe(streams: &Streams, id: KeyframeId) -> Result<(Head, Vec<u8>, World), ReadError> {
-    let reader = streams.read_keyframe(id, PARALLEL).map_err(ReadError::from)?;
-    let head = Head::decode(&reader.manifest)?;
+pub(crate) fn read_keyframe(streams: &impl Source, id: KeyframeId) -> Result<(Head, Vec<u8>, World), ReadError> {
+    let (manifest, parts) = streams.keyframe(id).map_err(ReadError::from)?;
+    let head = Head::decode(&manifest)?;
     let mut restore = Restore::new(head.image(), Limits::default())?;
     let mut pieces = Vec::new();
-    for part in reader.parts {
+    for part in parts {
         let part = part?;
         if pieces.len() < head.state_pieces() {
             pieces.push(part);
