@@ -83,7 +83,7 @@ fn a_keyframe_is_of_the_world_behind_all_records_before_it() {
         (stored.is_some() && durable == before + 10).then_some(())
     });
     assert_eq!(stored, Some((before, true)));
-    let Found::World(world) = recover(&streams, Wanted::Newest, |_| {}).unwrap() else { panic!("a world") };
+    let Found::World(world) = recover(&*streams, Wanted::Newest, |_| {}).unwrap() else { panic!("a world") };
     assert_eq!(world.head.position.tick, before);
     assert_eq!(world.records.first().map(|record| record.tick), Some(before + 1));
     assert_eq!(world.records.len(), 10);
