@@ -12,8 +12,8 @@ use engine_app::log::record::EpochBody;
 use engine_app::log::recovery::{Found, Wanted, recover};
 use engine_app::log::writer::{Begin, Limits};
 use engine_app::{App, Blueprint};
-use engine_component::query::Query;
 use engine_component::Component;
+use engine_component::query::Query;
 use engine_math::Vec3;
 use engine_net::server::{PrivateServer, ServerOptions};
 use engine_system::Time;
@@ -73,9 +73,7 @@ fn integrate(time: Time, mut bodies: Query<(&mut Position, &Velocity)>) {
 
 fn blueprint(entities: usize) -> Result<Blueprint> {
     let app = App::new("bench").add_system("integrate", integrate).on_start(move |start| {
-        let row = |row: usize| {
-            (Position { value: Vec3::X }, Velocity { value: Vec3::X }, Armour { value: row as f32 })
-        };
+        let row = |row: usize| (Position { value: Vec3::X }, Velocity { value: Vec3::X }, Armour { value: row as f32 });
         start.world.spawn_batch((0..entities).map(row));
         Ok(())
     });
@@ -111,7 +109,7 @@ impl Log {
             Found::World(world) => (world.position, world.last_seq),
         };
         let body = EpochBody { host: "bench".into(), pid: std::process::id(), format: 1, wall_ms: 0 };
-        keeper.begin(Begin { position, last_seq, epoch: 1, nonce: 1, body }, Limits::default());
+        keeper.begin(Begin { position, last_seq, epoch: 1, nonce: 1, body }, Limits::default(), None);
         let epoch = wait_for(&keeper, |event| match event {
             LogEvent::Began { position } => Some(position.epoch),
             _ => None,

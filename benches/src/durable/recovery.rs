@@ -48,8 +48,7 @@ fn settings() -> JetSettings {
 /// A world of one keyframe and some ticks behind it.
 fn write(server: &PrivateServer) -> Result<()> {
     let log = Log::begin(server)?;
-    let settings =
-        Settings { world: "bench".into(), time: TimeMode::Fast, ticks: Some(TICKS), ..Settings::default() };
+    let settings = Settings { world: "bench".into(), time: TimeMode::Fast, ticks: Some(TICKS), ..Settings::default() };
     let mut coordinator = blueprint(MANY)?.coordinator(settings, log.epoch)?;
     coordinator.keep_log(8);
     coordinator.begin_recovery();

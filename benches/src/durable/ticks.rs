@@ -23,10 +23,7 @@ pub(super) fn with_and_without(entities: usize) -> Result<Vec<Contender>> {
             Ok(ticks.run(times)?.iter().sum::<f64>() / f64::from(times))
         })
     };
-    Ok(vec![
-        Contender { name: OURS, sample: mean(with) },
-        Contender { name: "without a log", sample: mean(without) },
-    ])
+    Ok(vec![Contender { name: OURS, sample: mean(with) }, Contender { name: "without a log", sample: mean(without) }])
 }
 
 /// Ticks of one sample: several keyframes are written meanwhile.
@@ -99,8 +96,7 @@ impl Ticks {
         let (tell, done) = channel();
         let server = server()?;
         let stop = Stop::default();
-        let mut count =
-            Count { open: 1, last: Instant::now(), gaps: Vec::new(), asked, tell, stop: stop.clone() };
+        let mut count = Count { open: 1, last: Instant::now(), gaps: Vec::new(), asked, tell, stop: stop.clone() };
         let work = move || {
             let ended = run(entities, log, &server, &stop, &mut |_, coordinator| count.committed(coordinator));
             if let Err(error) = ended {
