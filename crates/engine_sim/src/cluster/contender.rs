@@ -184,7 +184,7 @@ impl Cluster {
         match event {
             Event::Arrive { to, .. } if self.network.is_cut(to) => {}
             Event::Arrive { message: Message { jet: Some(jet), .. }, .. } => {
-                end = self.log_says(number, &mut process, jet)
+                end = self.log_says(number, &mut process, jet);
             }
             Event::Arrive { message: Message { subject, reply, payload, .. }, .. } => {
                 if let Some(reign) = process.reign_mut() {
@@ -280,7 +280,7 @@ impl Cluster {
     }
 
     /// Says something to the log's server.
-    pub(super) fn to_log(&mut self, number: usize, jet: Jet) {
+    pub(super) fn tell_log(&mut self, number: usize, jet: Jet) {
         let (from, reply) = (self.data(number) + 1, Some(self.log_inbox(number)));
         let payload = Bytes::new();
         self.send(Message { from, lane: 0, subject: "$JS".into(), reply, token: None, payload, jet: Some(jet) });
@@ -323,7 +323,7 @@ impl Cluster {
                 LeaseOutput::Release { revision } => Jet::Release(revision),
                 LeaseOutput::Read { token } => Jet::ReadLease(token),
             };
-            self.to_log(number, jet);
+            self.tell_log(number, jet);
         }
     }
 
@@ -331,14 +331,14 @@ impl Cluster {
     fn watch_log(&mut self, number: usize, process: &mut Process) {
         if matches!(process.lease.role(), Role::Resting { .. }) && self.now >= process.look_at {
             process.look_at = self.now + self.contest.ttl / 4;
-            self.to_log(number, Jet::AskEnd);
+            self.tell_log(number, Jet::AskEnd);
         }
     }
 
     fn read_all(&mut self, number: usize, process: &mut Process) {
         process.reads += 1;
         process.stage = Stage::Reads { number: process.reads, asked: self.now };
-        self.to_log(number, Jet::Recover(process.reads));
+        self.tell_log(number, Jet::Recover(process.reads));
     }
 
     /// The reign is over, or could not begin.
@@ -511,6 +511,6 @@ impl Cluster {
     }
 
     pub(super) fn hand_out_keyframe(&mut self, number: usize, keyframe: Rc<crate::log::Keyframe>) {
-        self.to_log(number, Jet::Keyframe(keyframe));
+        self.tell_log(number, Jet::Keyframe(keyframe));
     }
 }

@@ -125,7 +125,7 @@ impl Cluster {
         }
         let keep = self.contest.keep;
         process.store.complete.push_back(keyframe.position);
-        self.to_log(number, Jet::Retain(keep));
+        self.tell_log(number, Jet::Retain(keep));
         while process.store.complete.len() > keep {
             process.store.complete.pop_front();
         }
@@ -133,7 +133,7 @@ impl Cluster {
             && let Some(oldest) = process.store.complete.front()
         {
             // The record itself stays, to prove that the keyframe belongs to this log.
-            self.to_log(number, Jet::Truncate(oldest.seq));
+            self.tell_log(number, Jet::Truncate(oldest.seq));
         }
     }
 }

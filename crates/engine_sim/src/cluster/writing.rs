@@ -110,7 +110,7 @@ impl Cluster {
             });
         }
         let (position, state, epoch, began) = (writer.position(), writer.state(), writer.epoch(), writer.began());
-        asked.into_iter().for_each(|jet| self.to_log(number, jet));
+        asked.into_iter().for_each(|jet| self.tell_log(number, jet));
         if began && matches!(process.stage, Stage::Begins(_)) {
             let Stage::Begins(mut found) = std::mem::replace(&mut process.stage, Stage::StandsBy) else { return None };
             match self.made(&mut found, epoch) {
@@ -119,7 +119,7 @@ impl Cluster {
             }
         }
         if let Some(mark) = self.durable(process, position) {
-            self.to_log(number, Jet::Mark(mark));
+            self.tell_log(number, Jet::Mark(mark));
         }
         match state {
             State::Deposed { by } => self.fenced(number, process, by.is_some_and(|by| by < epoch)),
