@@ -67,8 +67,8 @@ impl fmt::Debug for DocumentRows<'_> {
 const COMPACT_BYTES: usize = 4096;
 
 impl Documents {
-    fn row(&self, row: usize) -> &[u8] {
-        &self.heap[self.spans[row].range()]
+    fn rows(&self) -> DocumentRows<'_> {
+        DocumentRows { heap: &self.heap, spans: &self.spans }
     }
 
     fn append(&mut self, bytes: &[u8]) -> Span {
@@ -225,7 +225,7 @@ impl Column {
     pub fn row(&self, row: usize) -> &[u8] {
         match self.kind {
             StorageKind::Plain => &self.bytes()[row * self.stride..(row + 1) * self.stride],
-            StorageKind::Document => self.documents.row(row),
+            StorageKind::Document => self.documents.rows().row(row),
             StorageKind::Tag => &[],
         }
     }
@@ -234,7 +234,7 @@ impl Column {
     #[inline]
     #[must_use]
     pub fn documents(&self) -> DocumentRows<'_> {
-        DocumentRows { heap: &self.documents.heap, spans: &self.documents.spans }
+        self.documents.rows()
     }
 
     /// Replaces the value of a row.
