@@ -1,6 +1,7 @@
 //! The roles of an app's program: everything inside, `coordinator`, `system NAME…`, `dev`.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -234,7 +235,9 @@ fn given_options(app: &App, matches: &ArgMatches) -> Vec<(String, String)> {
 pub fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     // A program that has a subscriber already keeps it.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Files and pipes get no colours.
+    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
 }
 
 /// Ctrl-C and SIGTERM end a run after its open tick; a second one ends it at once.
