@@ -22,6 +22,9 @@ pub struct DevArgs {
     /// Ticks a second
     #[arg(long, value_name = "HZ", value_parser = rate)]
     pub rate: Option<f64>,
+    /// Keep a world log, with a second coordinator that stands by and takes over when the first one dies
+    #[arg(long)]
+    pub standby: bool,
     /// An option of the app; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
@@ -85,6 +88,9 @@ pub(super) fn coordinator(args: &DevArgs, plan: &DevPlan) -> Vec<String> {
     let mut line = vec!["coordinator".to_owned(), format!("--seed={}", args.seed)];
     line.extend(args.ticks.map(|ticks| format!("--ticks={ticks}")));
     line.extend(args.rate.map(|rate| format!("--rate={rate}")));
+    if args.standby {
+        line.extend(["--durability=server", "--standby", "--lease=1"].map(str::to_owned));
+    }
     line.extend(options(args, plan));
     line
 }
@@ -219,6 +225,14 @@ mod tests {
         let args = parse("--ticks 9 --seed 7 --rate 30 --set entities=50 --set motto=a=b").unwrap();
         let line = ["coordinator", "--seed=7", "--ticks=9", "--rate=30", "--entities=50", "--motto=a=b"];
         assert_eq!(coordinator(&args, &plan()), line);
+        let args = parse("--standby").unwrap();
+        let line = ["coordinator", "--seed=1", "--durability=server", "--standby", "--lease=1", "--entities=20000"];
+        assert_eq!(coordinator(&args, &plan()), line);
+    }
+
+    #[test]
+    fn options_reach_instances() {
+        let args = parse("--seed 7 --rate 30 --set entities=50 --set motto=a=b").unwrap();
         let line = ["system", "steer", "--instance=steer-1", "--entities=50", "--motto=a=b"];
         assert_eq!(instance(&args, &plan(), "steer", "steer-1"), line);
     }

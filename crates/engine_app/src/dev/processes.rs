@@ -15,7 +15,6 @@ use super::child::Child;
 
 /// How long those who were asked to end may take.
 const GRACE: Duration = Duration::from_secs(2);
-const COORDINATOR: &str = "coordinator";
 
 /// Variables and their values.
 pub(super) type Environment = Vec<(&'static str, String)>;
@@ -29,11 +28,17 @@ pub(super) struct Processes<'a> {
     program: PathBuf,
     /// A folder for their output, removed with the server that it belongs to.
     logs: PathBuf,
-    coordinator: Option<Child>,
+    /// The one that leads comes first: those that stand by are started later.
+    coordinators: Vec<Coordinator>,
     instances: Vec<Instance>,
-    /// The last number of an instance of each system: names are not used twice, so that whoever talks
-    /// about `steer-1` means one process.
+    /// The last number of an instance of each system, and of a coordinator: names are not used twice, so that
+    /// whoever talks about `steer-1` means one process.
     numbers: BTreeMap<String, u32>,
+}
+
+struct Coordinator {
+    name: String,
+    child: Child,
 }
 
 struct Instance {
@@ -45,9 +50,9 @@ struct Instance {
 /// Somebody who ended without being asked to.
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
-    /// `coordinator`, or the name of an instance.
+    /// The name of a coordinator or of an instance.
     pub(super) name: String,
-    /// The system; `None` for the coordinator.
+    /// The system; `None` for a coordinator.
     pub(super) system: Option<String>,
     /// How, in words.
     pub(super) how: String,
@@ -79,24 +84,51 @@ impl<'a> Processes<'a> {
         std::fs::create_dir(&logs).with_context(|| format!("making the folder {} for log files", logs.display()))?;
         let program = args::program()?;
         let numbers = BTreeMap::new();
-        Ok(Self { args, plan, access, program, logs, coordinator: None, instances: Vec::new(), numbers })
+        Ok(Self { args, plan, access, program, logs, coordinators: Vec::new(), instances: Vec::new(), numbers })
     }
 
-    pub(super) fn start_coordinator(&mut self) -> anyhow::Result<()> {
-        let line = args::coordinator(self.args, self.plan);
-        self.coordinator = Some(self.start(COORDINATOR, &line)?);
-        Ok(())
+    /// Starts a coordinator, or one more that stands by; gives its name.
+    pub(super) fn start_coordinator(&mut self) -> anyhow::Result<String> {
+        let name = self.name("coordinator");
+        let child = self.start(&name, &args::coordinator(self.args, self.plan))?;
+        self.coordinators.push(Coordinator { name: name.clone(), child });
+        Ok(name)
+    }
+
+    /// Kills the coordinator that leads, if another one stands by; gives its name and process.
+    pub(super) fn kill_leader(&mut self) -> Option<(String, u32)> {
+        if self.coordinators.len() < 2 {
+            return None;
+        }
+        let Coordinator { name, mut child } = self.coordinators.remove(0);
+        let pid = child.pid();
+        child.kill();
+        Some((name, pid))
+    }
+
+    /// The name and the process of the coordinator that leads.
+    pub(super) fn leader(&self) -> Option<(&str, u32)> {
+        self.coordinators.first().map(|leader| (leader.name.as_str(), leader.child.pid()))
+    }
+
+    /// Running coordinators, with those that stand by.
+    pub(super) fn coordinators(&self) -> usize {
+        self.coordinators.len()
     }
 
     /// Starts one more instance of a system; gives its name.
     pub(super) fn start_instance(&mut self, system: &str) -> anyhow::Result<String> {
-        let number = self.numbers.entry(system.to_owned()).or_default();
-        *number += 1;
-        let name = format!("{system}-{number}");
+        let name = self.name(system);
         let line = args::instance(self.args, self.plan, system, &name);
         let child = self.start(&name, &line)?;
         self.instances.push(Instance { name: name.clone(), system: system.to_owned(), child });
         Ok(name)
+    }
+
+    fn name(&mut self, of: &str) -> String {
+        let number = self.numbers.entry(of.to_owned()).or_default();
+        *number += 1;
+        format!("{of}-{number}")
     }
 
     /// Kills the instance of a system that was started last; gives its name and process.
@@ -111,11 +143,11 @@ impl<'a> Processes<'a> {
     /// Those who ended by themselves since the last call.
     pub(super) fn ended(&mut self) -> Vec<Ended> {
         let mut ended = Vec::new();
-        let coordinator = self.coordinator.as_mut().and_then(|child| child.ended().map(|how| (child.tail(), how)));
-        if let Some((tail, how)) = coordinator {
-            self.coordinator = None;
-            ended.push(Ended { name: COORDINATOR.to_owned(), system: None, how: how.to_string(), tail });
-        }
+        self.coordinators.retain_mut(|Coordinator { name, child }| {
+            let Some(how) = child.ended() else { return true };
+            ended.push(Ended { name: name.clone(), system: None, how: how.to_string(), tail: child.tail() });
+            false
+        });
         self.instances.retain_mut(|Instance { name, system, child }| {
             let Some(how) = child.ended() else { return true };
             let (name, system) = (name.clone(), Some(system.clone()));
@@ -130,9 +162,9 @@ impl<'a> Processes<'a> {
         self.instances.iter().filter(|instance| instance.system == system).count()
     }
 
-    /// Processes that the world runs on: the coordinator and the instances.
+    /// Processes that the world runs on: coordinators and instances.
     pub(super) fn count(&self) -> usize {
-        usize::from(self.coordinator.is_some()) + self.instances.len()
+        self.coordinators.len() + self.instances.len()
     }
 
     /// Where their log files are, as long as the run lasts.
@@ -143,18 +175,21 @@ impl<'a> Processes<'a> {
     /// What everybody wrote last, for the report of a failure.
     pub(super) fn tails(&self) -> String {
         let named = self.instances.iter().map(|instance| (instance.name.as_str(), &instance.child));
-        let all = self.coordinator.iter().map(|child| (COORDINATOR, child)).chain(named);
+        let coordinators = self.coordinators.iter().map(|coordinator| (coordinator.name.as_str(), &coordinator.child));
+        let all = coordinators.chain(named);
         let tails = all.map(|(name, child)| (name, child.tail())).filter(|(_, tail)| !tail.is_empty());
         tails.map(|(name, tail)| format!("\n{name} wrote:\n{}", indented(&tail))).collect()
     }
 
-    /// Ends all of them: first the instances, so that they can say good-bye, then the coordinator. Who
-    /// doesn't go is killed.
+    /// Ends all of them: first the instances, so that they can say good-bye, then who stands by, so that nobody
+    /// takes over, then the coordinator. Who doesn't go is killed.
     pub(super) async fn stop(&mut self) {
         end(self.instances.iter_mut().map(|instance| &mut instance.child).collect()).await;
         self.instances.clear();
-        end(self.coordinator.iter_mut().collect()).await;
-        self.coordinator = None;
+        for coordinator in self.coordinators.iter_mut().rev() {
+            end(vec![&mut coordinator.child]).await;
+        }
+        self.coordinators.clear();
     }
 
     fn start(&self, name: &str, line: &[String]) -> anyhow::Result<Child> {

@@ -30,7 +30,8 @@ const STUCK: Duration = Duration::from_secs(60);
 pub(super) async fn run(args: &DevArgs, plan: &DevPlan, crew: &Crew) -> anyhow::Result<()> {
     // First of all, so that a Ctrl-C during the start is not lost.
     let signals = Signals::new()?;
-    let server = PrivateServer::start(&ServerOptions::default()).context("starting a private nats-server")?;
+    let options = ServerOptions { jetstream: args.standby, ..ServerOptions::default() };
+    let server = PrivateServer::start(&options).context("starting a private nats-server")?;
     let mut config = server.config();
     config.world = args::world(plan).to_owned();
     let (link, news) = Link::open(&config).await?;
@@ -74,6 +75,8 @@ struct Session<'s, 'a> {
     screen: Option<Screen>,
     /// When the world was last seen to get on.
     progress: Instant,
+    /// The last reign for which somebody was told to stand by.
+    reign: u64,
     over: bool,
 }
 
@@ -82,7 +85,18 @@ impl<'s, 'a> Session<'s, 'a> {
         let selected = if plan.systems.contains(&plan.heaviest) { &plan.heaviest } else { &plan.systems[0] };
         let board = Board { app: plan.app.clone(), seed: args.seed, selected: selected.clone(), ..Board::default() };
         let lines = Lines::new(io::stdout());
-        Self { args, plan, board, link, processes, lines, screen: None, progress: Instant::now(), over: false }
+        Self {
+            args,
+            plan,
+            board,
+            link,
+            processes,
+            lines,
+            screen: None,
+            progress: Instant::now(),
+            reign: 0,
+            over: false,
+        }
     }
 
     fn start(&mut self, crew: &Crew) -> anyhow::Result<()> {
@@ -117,7 +131,7 @@ impl<'s, 'a> Session<'s, 'a> {
         while !self.over {
             tokio::select! {
                 _ = pulse.tick() => self.look()?,
-                Some(news) = news.recv() => self.hear(news),
+                Some(news) = news.recv() => self.hear(news)?,
                 () = signals.asked() => self.over = true,
             }
         }
@@ -144,7 +158,7 @@ impl<'s, 'a> Session<'s, 'a> {
         Ok(())
     }
 
-    fn hear(&mut self, news: News) {
+    fn hear(&mut self, news: News) -> anyhow::Result<()> {
         match news {
             News::Silence => self.board.answering = false,
             News::Notice(text) => self.board.notice = text,
@@ -156,9 +170,17 @@ impl<'s, 'a> Session<'s, 'a> {
                 }
                 self.over |= self.args.ticks.is_some_and(|ticks| status.tick >= ticks);
                 self.board.answering = true;
+                // Not before: who is started beside the first one could become the one that leads.
+                if self.args.standby && status.epoch > self.reign && self.processes.coordinators() < 2 {
+                    self.reign = status.epoch;
+                    let name = self.processes.start_coordinator()?;
+                    let (leader, pid) = self.processes.leader().unwrap_or_default();
+                    self.board.notice = format!("{leader} (process {pid}) leads, {name} stands by");
+                }
                 self.board.status = Some(*status);
             }
         }
+        Ok(())
     }
 
     fn grant(&mut self, wish: Wish) -> anyhow::Result<()> {
@@ -180,6 +202,13 @@ impl<'s, 'a> Session<'s, 'a> {
                     None => format!("no instance of {system} is left; press n to start one"),
                 }
             }
+            Wish::KillLeader => {
+                self.board.notice = match self.processes.kill_leader() {
+                    Some((name, pid)) => format!("{name} (process {pid}) killed; the one that stands by takes over"),
+                    None if self.args.standby => "nobody stands by yet".to_owned(),
+                    None => "nobody would take over; start with --standby".to_owned(),
+                }
+            }
             Wish::Quit => self.over = true,
         }
         Ok(())
@@ -194,15 +223,15 @@ impl<'s, 'a> Session<'s, 'a> {
         self.board.selected = systems[next].clone();
     }
 
-    /// Somebody ended who was not asked to. Without the coordinator there is nothing to see; without the
+    /// Somebody ended who was not asked to. Without a coordinator there is nothing to see; without the
     /// last instance of a system nothing goes on, unless somebody is there who can start one.
     fn lament(&mut self, ended: Ended) -> anyhow::Result<()> {
         match &ended.system {
-            None => bail!("{ended}"),
+            None if self.processes.coordinators() == 0 => bail!("{ended}"),
             Some(system) if self.screen.is_none() && self.processes.instances_of(system) == 0 => {
                 bail!("{ended}\nit was the last instance of {system}, and without one the world can't go on")
             }
-            Some(_) => {
+            _ => {
                 // The view has one line for it, the lines have room for all of it.
                 let last = ended.tail.lines().last().map(|line| format!(": {line}")).unwrap_or_default();
                 self.board.notice = match self.screen {

@@ -30,6 +30,8 @@ pub(super) enum Wish {
     Step,
     /// Kill an instance of the selected system.
     Kill,
+    /// Kill the coordinator that leads.
+    KillLeader,
     /// Start an instance of the selected system.
     Start,
     /// Select the system above (-1) or below (1).
@@ -77,6 +79,7 @@ fn wish(key: KeyEvent) -> Option<Wish> {
         (KeyCode::Char('s'), _) => Some(Wish::Step),
         (KeyCode::Char('k'), _) => Some(Wish::Kill),
         (KeyCode::Char('n'), _) => Some(Wish::Start),
+        (KeyCode::Char('c'), _) => Some(Wish::KillLeader),
         (KeyCode::Char('q') | KeyCode::Esc, _) => Some(Wish::Quit),
         (KeyCode::Up, _) => Some(Wish::Select(-1)),
         (KeyCode::Down, _) => Some(Wish::Select(1)),
@@ -97,7 +100,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board) {
         None => frame.render_widget(Paragraph::new("waiting for the coordinator …").block(block(board)), world),
     }
     frame.render_widget(Line::from(board.notice.lines().next().unwrap_or_default()).yellow(), notice);
-    frame.render_widget(keys_line(&board.selected), keys);
+    frame.render_widget(keys_line(board), keys);
 }
 
 fn block(board: &Board) -> Block<'static> {
@@ -120,7 +123,13 @@ fn draw_world(frame: &mut Frame<'_>, area: Rect, board: &Board, status: &Status)
         board::bytes(status.bytes_per_tick),
     );
     frame.render_widget(Line::from(text), contents);
-    let text = format!("rejected {} · reassigned {}", board::rejected(status), board::reassigned(status));
+    let mut text = format!("rejected {} · reassigned {}", board::rejected(status), board::reassigned(status));
+    if let Some(log) = &status.log {
+        text += &match &log.trouble {
+            None => format!(" · durable up to tick {}", log.tick),
+            Some(trouble) => format!(" · durable up to tick {}: {trouble}", log.tick),
+        };
+    }
     frame.render_widget(Line::from(text), counters);
     frame.render_widget(Line::from(format!("hash {}", status.hash)).dim(), hash);
 }
@@ -208,10 +217,14 @@ fn instance(system: &str, instance: &InstanceStatus) -> Span<'static> {
     }
 }
 
-fn keys_line(selected: &str) -> Line<'static> {
-    let kill = format!("kill a {selected}");
-    let start = format!("new {selected}");
-    let keys = [("space", "pause"), ("s", "step"), ("k", &kill), ("n", &start), ("↑↓", "select"), ("q", "quit")];
+fn keys_line(board: &Board) -> Line<'static> {
+    let kill = format!("kill a {}", board.selected);
+    let start = format!("new {}", board.selected);
+    let mut keys = vec![("space", "pause"), ("s", "step"), ("k", &*kill), ("n", &*start)];
+    if board.status.as_ref().is_some_and(|status| status.log.is_some()) {
+        keys.push(("c", "kill the coordinator"));
+    }
+    keys.extend([("↑↓", "select"), ("q", "quit")]);
     let spans = keys.iter().flat_map(|(key, what)| [format!(" {key} ").reversed(), format!(" {what}  ").into()]);
     Line::from(spans.collect::<Vec<_>>())
 }
@@ -276,6 +289,7 @@ mod tests {
         assert_eq!(key(KeyCode::Char('s')), Some(Wish::Step));
         assert_eq!(key(KeyCode::Char('k')), Some(Wish::Kill));
         assert_eq!(key(KeyCode::Char('n')), Some(Wish::Start));
+        assert_eq!(key(KeyCode::Char('c')), Some(Wish::KillLeader));
         assert_eq!(key(KeyCode::Down), Some(Wish::Select(1)));
         assert_eq!(key(KeyCode::Char('x')), None);
         let control = |char| wish(KeyEvent::new(KeyCode::Char(char), KeyModifiers::CONTROL));
