@@ -234,7 +234,7 @@ mod tests {
         let mut plain = arena::app().into_coordinator(world().settings(), &world().options(), |_| true, 0).unwrap().0;
         let mut records = Vec::new();
         for tick in 1..=10 {
-            let mut record = TickRecord { epoch: 1, tick, inputs: vec![], kept: vec![], hash: WorldHash(0) };
+            let mut record = TickRecord::empty(1, tick, WorldHash(0));
             if tick == 4 {
                 record.inputs.push(Input::Command { id: "0-0".into(), action: spawn(&name) });
             }

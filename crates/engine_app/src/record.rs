@@ -1,9 +1,10 @@
 //! What a tick was given from outside: all that a replay needs to come to the same world again.
 //!
 //! Systems, plugins and the start of a world are the program's. What comes from elsewhere is recorded: types and
-//! systems that arrive, commands, and which shards kept their values because nobody computed them in time. Who
-//! computed the others has no part in what comes out.
+//! systems that arrive, commands, which shards kept their values because nobody computed them in time, and what
+//! systems did that would do something else the next time. Who computed the others has no part in what comes out.
 
+use bytes::Bytes;
 use engine_component::{Schema, WorldHash};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::messages::Problem;
@@ -11,7 +12,8 @@ use engine_net::messages::command::Action;
 use engine_net::strict;
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a record, at the most: all commands that may wait for a tick, and what else comes.
+/// Bytes of a record, at the most: all commands that may wait for a tick, what systems that are not deterministic
+/// did in it, and what else comes. A tick with more ends the world's run, since nobody could repeat it.
 pub const MAX_BYTES: usize = 64 << 20;
 
 /// The inputs of one tick, and the hash of the world after it.
@@ -27,6 +29,9 @@ pub struct TickRecord {
     pub inputs: Vec<Input>,
     /// Shards that kept their values, by the order of nodes and shards.
     pub kept: Vec<KeptShard>,
+    /// What jobs of systems did that are not deterministic, by the order of nodes and shards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<Outcome>,
     /// The hash of the world after the tick.
     pub hash: WorldHash,
 }
@@ -35,6 +40,12 @@ pub struct TickRecord {
 const DEPTH: usize = strict::MAX_DEPTH + 8;
 
 impl TickRecord {
+    /// The record of a tick that was given nothing.
+    #[must_use]
+    pub fn empty(epoch: u64, tick: u64, hash: WorldHash) -> Self {
+        Self { epoch, tick, inputs: Vec::new(), kept: Vec::new(), outcomes: Vec::new(), hash }
+    }
+
     /// A record of MessagePack.
     ///
     /// # Errors
@@ -78,6 +89,18 @@ pub struct KeptShard {
     pub system: String,
     /// The number of the shard among those of the system in that tick.
     pub shard: u32,
+}
+
+/// What a job of a system did that [may do something else](engine_system::SystemConfig::nondeterministic) when it
+/// is run again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The system.
+    pub system: String,
+    /// The number of the shard among those of the system in that tick.
+    pub shard: u32,
+    /// Its result, as the chunks in which instances send it: rows that differ, commands, events.
+    pub chunks: Vec<Bytes>,
 }
 
 /// Why a record can't be replayed.

@@ -55,6 +55,10 @@ pub struct SystemOptions {
     pub deadline: DeadlinePolicy,
     /// What "in time" is, in milliseconds; without it, the coordinator's setting.
     pub deadline_ms: Option<u32>,
+    /// What it does depends on more than what it is given: a world that keeps a log records what it did, since
+    /// to run it again would come to something else.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub nondeterministic: bool,
 }
 
 impl Default for SystemOptions {
@@ -66,8 +70,14 @@ impl Default for SystemOptions {
             whole: false,
             deadline: DeadlinePolicy::Wait,
             deadline_ms: None,
+            nondeterministic: false,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What happens when the result of a job doesn't come in time.

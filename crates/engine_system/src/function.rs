@@ -142,6 +142,11 @@ pub trait IntoSystem<M>: Sized {
         self.configure().deadline_ms(milliseconds)
     }
 
+    /// See [`SystemConfig::nondeterministic`].
+    fn nondeterministic(self) -> SystemConfig {
+        self.configure().nondeterministic()
+    }
+
     /// See [`SystemConfig::spawns`].
     fn spawns<B: Bundle>(self) -> SystemConfig {
         self.configure().spawns::<B>()
@@ -217,6 +222,35 @@ impl SystemConfig {
     /// What "in time" is; without it, the coordinator's setting.
     pub fn deadline_ms(mut self, milliseconds: u32) -> Self {
         self.options.deadline_ms = Some(milliseconds);
+        self
+    }
+
+    /// What the function does depends on more than its parameters: on a sensor, a clock, a library that uses
+    /// threads, the machine's floating point unit. A world that keeps a log records what such a system did in
+    /// every tick, rows that it changed, commands and events, and takes that when the tick is computed again.
+    /// All other systems are run again then, and have to come to the same.
+    ///
+    /// ```
+    /// use engine_component::{Component, query::Query};
+    /// use engine_system::IntoSystem;
+    ///
+    /// #[derive(Component, Clone, Copy)]
+    /// #[repr(C)]
+    /// struct Load {
+    ///     of_host: f32,
+    /// }
+    ///
+    /// fn measure(mut loads: Query<&mut Load>) {
+    ///     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    ///     loads.iter_mut().for_each(|load| load.of_host = 1.0 / cores as f32);
+    /// }
+    ///
+    /// let system = measure.nondeterministic().into_system("measure")?;
+    /// assert!(system.descriptor().options.nondeterministic);
+    /// # Ok::<(), engine_system::SystemError>(())
+    /// ```
+    pub fn nondeterministic(mut self) -> Self {
+        self.options.nondeterministic = true;
         self
     }
 

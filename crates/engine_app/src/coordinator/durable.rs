@@ -12,8 +12,8 @@ use engine_net::messages::Problem;
 use engine_net::strict;
 use engine_system::planted::{self, Bug};
 
-use super::{Coordinator, Output};
-use crate::record::TickRecord;
+use super::{Coordinator, CoordinatorError, Output};
+use crate::record::{MAX_BYTES, TickRecord};
 
 /// Messages that are held back, and their bytes, before queries and commands are refused.
 const MAX_HELD: usize = 8192;
@@ -146,8 +146,14 @@ impl Coordinator {
     pub(super) fn hand_out(&mut self, record: &TickRecord) {
         self.records += 1;
         if let Some(log) = &mut self.durability {
+            let bytes = strict::encode(record);
+            if bytes.len() > MAX_BYTES {
+                let error = CoordinatorError::TooMuchToRecord { tick: record.tick, bytes: bytes.len() };
+                self.failure.get_or_insert(error);
+                return;
+            }
             log.ticks.push_back(record.tick);
-            self.out.push_back(Output::Record { tick: record.tick, record: Bytes::from(strict::encode(record)) });
+            self.out.push_back(Output::Record { tick: record.tick, record: Bytes::from(bytes) });
         }
     }
 
@@ -155,7 +161,7 @@ impl Coordinator {
     pub(super) fn record_standing(&mut self) {
         if self.keeps_log() && !self.inputs.is_empty() {
             let inputs = std::mem::take(&mut self.inputs);
-            let record = TickRecord { epoch: self.epoch, tick: self.tick, inputs, kept: Vec::new(), hash: self.hash };
+            let record = TickRecord { inputs, ..TickRecord::empty(self.epoch, self.tick, self.hash) };
             self.hand_out(&record);
         }
     }

@@ -24,6 +24,7 @@
 //! | `queries.rs`, `status.rs` | what may be asked |
 //! | `durable.rs` | what is held back until it is durable |
 //! | `replay.rs` | the records of ticks, and ticks of records |
+//! | `outcomes.rs` | what systems did that are not deterministic |
 //! | `state.rs` | a coordinator as it can be stored, and made of what was stored |
 //! | `snapshots.rs` | keyframes that somebody asked for |
 //! | `watch.rs` | live queries |
@@ -39,6 +40,7 @@ mod jobs;
 mod late;
 mod load;
 mod membership;
+mod outcomes;
 mod queries;
 mod registration;
 mod remembered;
@@ -148,10 +150,37 @@ pub enum CoordinatorError {
     /// What was to be done before the first tick failed.
     #[error("before the first tick: {0}")]
     FirstTick(String),
+    /// A record would be larger than one may be.
+    #[error(
+        "tick {tick} has {bytes} bytes to record, where {} are possible: what systems that are declared \
+         `nondeterministic` change is part of it; let them change fewer rows, or make them deterministic",
+        crate::record::MAX_BYTES
+    )]
+    TooMuchToRecord {
+        /// The tick.
+        tick: u64,
+        /// What its record would have.
+        bytes: usize,
+    },
+    /// A recorded outcome does not fit its job.
+    #[error(
+        "tick {tick}: what its record says of shard {shard} of system `{system}` does not fit: {reason}; start the \
+         build that recorded it"
+    )]
+    Outcome {
+        /// The tick.
+        tick: u64,
+        /// The system.
+        system: String,
+        /// The shard.
+        shard: u32,
+        /// Why.
+        reason: String,
+    },
     /// A tick that was replayed came to another world.
     #[error(
-        "tick {tick} comes to the hash {found} now, and came to {recorded} when it was recorded: a system is not \
-         deterministic, or is not the one that ran then"
+        "tick {tick} comes to the hash {found} now, and came to {recorded} when it was recorded: a system is not the \
+         one that ran then, or is not deterministic and not declared so (`nondeterministic`)"
     )]
     Diverged {
         /// The tick.
@@ -194,6 +223,8 @@ struct Running {
     kept: std::collections::BTreeSet<u32>,
     /// What it was given.
     inputs: Vec<Input>,
+    /// What jobs did that have to be recorded, as chunks.
+    outcomes: BTreeMap<u32, Vec<Bytes>>,
 }
 
 /// Figures since the start.

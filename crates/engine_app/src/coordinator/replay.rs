@@ -4,25 +4,34 @@ use engine_component::WorldHash;
 
 use super::registration::News;
 use super::{Coordinator, CoordinatorError, Running};
-use crate::record::{Input, KeptShard, ReplayError, TickRecord};
+use crate::record::{Input, KeptShard, Outcome, ReplayError, TickRecord};
 
 /// A tick that is repeated: what the record says of it.
 pub(super) struct Replayed {
     hash: WorldHash,
     kept: Vec<KeptShard>,
+    pub(super) outcomes: Vec<Outcome>,
 }
 
 impl Coordinator {
     /// The record of the tick that is being committed.
     pub(super) fn record(&mut self, running: &mut Running) -> TickRecord {
         let plan = running.run.plan();
-        let shard = |job: &u32| {
-            let node = &plan.nodes[plan.jobs[*job as usize].node];
-            KeptShard { system: self.systems[node.system].name().to_owned(), shard: job - node.jobs.start }
+        let shard = |job: u32| {
+            let node = &plan.nodes[plan.jobs[job as usize].node];
+            (self.systems[node.system].name().to_owned(), job - node.jobs.start)
         };
-        let kept = running.kept.iter().map(shard).collect();
+        let kept = running.kept.iter().map(|job| {
+            let (system, shard) = shard(*job);
+            KeptShard { system, shard }
+        });
+        let outcomes = std::mem::take(&mut running.outcomes).into_iter().map(|(job, chunks)| {
+            let (system, shard) = shard(job);
+            Outcome { system, shard, chunks }
+        });
+        let (kept, outcomes) = (kept.collect(), outcomes.collect());
         let inputs = std::mem::take(&mut running.inputs);
-        let record = TickRecord { epoch: self.epoch, tick: self.tick, inputs, kept, hash: self.hash };
+        let record = TickRecord { inputs, kept, outcomes, ..TickRecord::empty(self.epoch, self.tick, self.hash) };
         match self.replayed.take() {
             Some(replayed) => self.compare(replayed.hash),
             None => self.hand_out(&record),
@@ -102,7 +111,8 @@ impl Coordinator {
             self.announce_entities();
             self.compare(record.hash);
         } else {
-            self.replayed = Some(Replayed { hash: record.hash, kept: record.kept.clone() });
+            let TickRecord { hash, kept, outcomes, .. } = record.clone();
+            self.replayed = Some(Replayed { hash, kept, outcomes });
         }
         Ok(())
     }

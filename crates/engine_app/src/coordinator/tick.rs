@@ -140,6 +140,7 @@ impl Coordinator {
             bytes: 0,
             kept: BTreeSet::new(),
             inputs: std::mem::take(&mut self.inputs),
+            outcomes: BTreeMap::new(),
         });
         if !self.members.is_empty() {
             let time = self.time(tick);
@@ -184,6 +185,7 @@ impl Coordinator {
         entry.run = RunFigures { jobs: plan.jobs.len() as u32, started: now, ..RunFigures::default() };
         let name = entry.name().to_owned();
         self.keep_replayed(node);
+        self.take_recorded(node);
         let Some(running) = &mut self.running else { return };
         let open: Vec<u32> = plan.jobs.clone().filter(|job| running.run.is_open(*job)).collect();
         let entry = &mut self.systems[plan.system];
@@ -221,6 +223,7 @@ impl Coordinator {
     }
 
     fn merge_node(&mut self, now: u64, node: usize) {
+        self.record_outcomes(node);
         let Some(running) = &self.running else { return };
         let plan = running.run.plan().nodes[node].clone();
         let may_spawn = self.systems[plan.system].descriptor().commands;

@@ -43,7 +43,7 @@ fn begin(position: Position) -> Begin {
 }
 
 fn record(tick: u64) -> Bytes {
-    let record = TickRecord { epoch: 1, tick, inputs: Vec::new(), kept: Vec::new(), hash: WorldHash(0) };
+    let record = TickRecord::empty(1, tick, WorldHash(0));
     strict::encode(&record).into()
 }
 

@@ -5,6 +5,7 @@ mod deadlines;
 mod durable;
 mod jobs;
 mod membership;
+mod outcomes;
 mod recovery;
 mod replay;
 mod requests;

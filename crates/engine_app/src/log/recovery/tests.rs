@@ -45,13 +45,7 @@ impl Pen {
     fn ticks(mut self, count: u64) -> Self {
         for _ in 0..count {
             let tick = self.at.tick + 1;
-            let record = TickRecord {
-                epoch: self.at.epoch,
-                tick,
-                inputs: Vec::new(),
-                kept: Vec::new(),
-                hash: WorldHash(self.at.epoch.into()),
-            };
+            let record = TickRecord::empty(self.at.epoch, tick, WorldHash(self.at.epoch.into()));
             self = self.write(tick, Body::Tick(strict::encode(&record).into()));
         }
         self
