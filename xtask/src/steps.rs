@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::Cmd;
 use crate::report::{self, Line, Outcome};
 use crate::tools::{CARGO_DENY, CARGO_NEXTEST};
-use crate::{miri, simulate, tidy};
+use crate::{fuzz, miri, simulate, tidy};
 
 /// Something that has to pass.
 struct Step {
@@ -44,6 +44,7 @@ const STEPS: &[Step] = &[
     Step { name: "simulate", about: "5,000 schedules of the seeded simulator", run: |_| simulate::check() },
     Step { name: "planted", about: "the simulator finds mistakes on purpose", run: |_| simulate::check_planted() },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
+    Step { name: "fuzz", about: "made-up bytes for whatever reads bytes, a little", run: |_| fuzz::check() },
     Step { name: "miri", about: "unsafe code under Miri", run: |_| miri::check() },
 ];
 
@@ -94,7 +95,8 @@ fn passes(command: &Cmd) -> Result<Outcome> {
 }
 
 fn format(_: &Notes) -> Result<Outcome> {
-    passes(&Cmd::cargo("fmt --all --check"))
+    Cmd::cargo("fmt --all --check").run()?;
+    passes(&Cmd::cargo("fmt --manifest-path fuzz/Cargo.toml --check"))
 }
 
 fn clippy(_: &Notes) -> Result<Outcome> {
