@@ -7,6 +7,7 @@
 mod allocator;
 mod case;
 mod dist;
+mod durable;
 mod ecs;
 mod hash;
 mod image;
@@ -79,7 +80,10 @@ fn main() -> Result<()> {
 
 fn chosen(names: &[String]) -> Result<Vec<Case>> {
     let all: Vec<Case> =
-        [ecs::cases(), hash::cases(), image::cases(), memory::cases(), dist::cases()].into_iter().flatten().collect();
+        [ecs::cases(), hash::cases(), image::cases(), memory::cases(), dist::cases(), durable::cases()]
+            .into_iter()
+            .flatten()
+            .collect();
     let belongs = |case: &Case, name: &str| {
         case.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };

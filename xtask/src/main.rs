@@ -6,6 +6,7 @@
 mod bench;
 mod command;
 mod demo;
+mod faults;
 mod fuzz;
 mod miri;
 mod report;
@@ -52,6 +53,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// The arena on processes that are killed, paused and cut off.
+    #[command(disable_help_flag = true)]
+    Faults {
+        /// Given on to the harness: `--minutes M`, `--seed S`, `--only KIND…`, `--takeovers N`, `--json`; try `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Feeds made-up bytes to everything that reads bytes from outside.
     Fuzz(fuzz::Arguments),
     /// Measures Engine against its floors and its peers.
@@ -72,6 +80,7 @@ fn main() -> ExitCode {
         Task::Test { only, .. } => steps::run(&only),
         Task::Demo { arguments } => demo::run(&arguments),
         Task::Simulate { arguments } => simulate::run(&arguments),
+        Task::Faults { arguments } => faults::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
     };

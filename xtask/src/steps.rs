@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::Cmd;
 use crate::report::{self, Line, Outcome};
 use crate::tools::{CARGO_DENY, CARGO_NEXTEST};
-use crate::{fuzz, miri, simulate, tidy};
+use crate::{faults, fuzz, miri, simulate, tidy};
 
 /// Something that has to pass.
 struct Step {
@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", about: "all tests", run: tests },
     Step { name: "simulate", about: "5,000 schedules of the seeded simulator", run: |_| simulate::check() },
     Step { name: "planted", about: "the simulator finds mistakes on purpose", run: |_| simulate::check_planted() },
+    Step { name: "faults", about: "half a minute of faults on real processes", run: |_| faults::check() },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
     Step { name: "fuzz", about: "made-up bytes for whatever reads bytes, a little", run: |_| fuzz::check() },
     Step { name: "miri", about: "unsafe code under Miri", run: |_| miri::check() },

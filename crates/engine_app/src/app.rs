@@ -156,6 +156,24 @@ impl Blueprint {
         Ok(self.with_updates(coordinator))
     }
 
+    /// Whether the app has no systems.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.systems.is_empty()
+    }
+
+    /// A coordinator of a world that was stored, to repeat what was with the functions of this program.
+    ///
+    /// # Errors
+    /// When the start-up code fails, or the world does not fit to this program.
+    pub fn past(&self, settings: Settings, mut world: World, state: &[u8]) -> Result<Coordinator> {
+        let mut set_up = self.new_world(&settings)?;
+        world.take_hooks(&mut set_up)?;
+        let functions = self.systems.iter().map(|(system, _)| system.clone()).collect();
+        let coordinator = Coordinator::restore_past(settings, world, functions, state)?;
+        Ok(self.with_updates(coordinator))
+    }
+
     fn new_world(&self, settings: &Settings) -> Result<World> {
         let mut world = World::new(WorldSettings { rows_per_shard: settings.rows_per_shard })?;
         for schema in self.systems.iter().flat_map(|(system, _)| system.schemas()) {

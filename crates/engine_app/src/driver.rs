@@ -94,6 +94,7 @@ impl Link {
         let queued = [
             subjects.query(),
             subjects.schemas(),
+            subjects.snapshot(),
             subjects.commands_of(engine_net::messages::command::DOMAIN),
             subjects.watch(),
             subjects.watch_acks(),
@@ -235,7 +236,7 @@ fn run_with(
             on_commit(&commit, coordinator);
         }
         if let Some(log) = &mut log {
-            log.store_when_due(coordinator);
+            log.store_when_due(coordinator, clock());
         }
         if let Some(failure) = coordinator.take_failure() {
             return Err(failure.into());
@@ -290,6 +291,9 @@ fn run_with(
             default(wait) => coordinator.clock(clock()),
         }
     }
+    let kept = coordinator.durability().map_or(coordinator.committed().0, |(tick, _)| tick);
+    let is_settled = coordinator.is_settled();
+    let trouble = coordinator.durability().and_then(|(_, trouble)| trouble).unwrap_or("the log is slow").to_owned();
     if let Some(log) = &mut log {
         log.hand_over(PATIENCE);
     }
@@ -297,6 +301,11 @@ fn run_with(
         // What was committed last is with the server before we go.
         let _ = link.io.handle().fence_blocking(Lane(0), PATIENCE);
         let _ = link.io.close(PATIENCE);
+    }
+    if !is_settled {
+        let text =
+            format!("stopped before it had acknowledged what is behind tick {kept}: that may be lost ({trouble})");
+        return Err(RunError::Log(text));
     }
     Ok(())
 }

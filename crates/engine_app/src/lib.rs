@@ -13,6 +13,7 @@ pub mod local;
 pub mod log;
 pub mod members;
 pub mod merge;
+pub mod past;
 pub mod plan;
 pub mod pool;
 pub mod receive;

@@ -6,16 +6,18 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
+use crossbeam_channel::RecvTimeoutError;
 use engine_net::config::ConnectionConfig;
 
 use crate::app::{Blueprint, Result};
 use crate::coordinator::{BeforeFirstTick, Coordinator};
 use crate::driver::{self, RunError, Stop};
+use crate::log::args::WhenStuck;
 use crate::log::chain::Position;
 use crate::log::jet::{Mode, Streams};
 use crate::log::keeper::{Keeper, LogEvent};
-use crate::log::link::{KeyframePolicy, LogLink, Waker};
+use crate::log::link::{KeyframePolicy, LogLink, STUCK, Waker};
 use crate::log::record::EpochBody;
 use crate::log::recovery::{Found, Progress, Recovered, Wanted, recover};
 use crate::log::writer::{Begin, Limits};
@@ -34,7 +36,7 @@ pub(crate) struct Run<'a> {
 }
 
 /// The format of the records of ticks.
-const RECORDS: u32 = 1;
+pub(crate) const RECORDS: u32 = 1;
 /// How long one waits for an event before one looks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -57,48 +59,41 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
     let mut wanted = log.recover_at.map_or(Wanted::Newest, Wanted::At);
     loop {
         // Who has led and was deposed stands by for as long as it takes.
-        if !wait_for_lease(run, &keeper, log.standby || has_led)? {
+        let patience = if has_led { Patience::AfterReign } else { Patience::Start };
+        if !wait_for_lease(run, &keeper, patience)? {
             return Ok(None);
         }
         has_led = true;
-        let found = match recover(&streams, wanted, tell()) {
-            Ok(found) => found,
-            Err(error) => {
+        let ready = reign_over(run, &keeper, &streams, wanted).inspect_err(|_| give_back(&keeper))?;
+        let Some(mut ready) = ready else {
+            if run.stop.is_asked() {
                 give_back(&keeper);
-                return Err(error.into());
+                return Ok(None);
             }
+            continue;
         };
-        let Some(position) = begin(&keeper, &found)? else { continue };
-        let mut ready = match make(run, found, position.epoch, wanted) {
-            Ok(ready) => ready,
-            Err(error) => {
-                give_back(&keeper);
-                return Err(error);
-            }
-        };
-        if let Wanted::At(_) = wanted {
-            // The mark is of what was given up.
-            streams.forget_mark()?;
-            wanted = Wanted::Newest;
-        }
+        wanted = Wanted::Newest;
         let coordinator = &mut ready.coordinator;
         if let Some(before) = before.take().filter(|_| coordinator.committed().0 == 0) {
             coordinator.before_first_tick(before);
         }
         coordinator.keep_log(log.log_lag);
         coordinator.begin_recovery();
+        let policy = KeyframePolicy::for_log(log.jet().log_bytes, log.keyframes);
         let mut link =
-            LogLink::new(&keeper, waker.clone(), KeyframePolicy::default(), ready.records, ready.needs_keyframe)
-                .when_stuck(log.log_stuck);
+            LogLink::new(&keeper, waker.clone(), policy, ready.records, ready.needs_keyframe).when_stuck(log.log_stuck);
         let ended = driver::run_logged(coordinator, run.config, &mut link, !args.exit, run.stop, |commit, core| {
             if !core.is_recovering() {
                 args.report(commit);
             }
         });
         match ended {
+            // Half of a recovery is no world that anybody should look at.
+            Ok(()) if ready.coordinator.is_recovering() => return Ok(None),
             Ok(()) => return Ok(Some(ready.coordinator)),
             Err(RunError::Deposed(why)) => {
                 println!("standing by: {why}");
+                before = ready.coordinator.take_before_first_tick();
                 if run.stop.is_asked() {
                     return Ok(None);
                 }
@@ -111,23 +106,57 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
     }
 }
 
+/// Recovers the world and begins a reign over it. None: somebody else wrote meanwhile, or the process is asked to
+/// stop.
+fn reign_over(run: &Run<'_>, keeper: &Keeper, streams: &Streams, wanted: Wanted) -> Result<Option<Ready>> {
+    let found = recover(streams, wanted, tell())?;
+    let Some(position) = begin(run, keeper, &found)? else { return Ok(None) };
+    if let (Wanted::At(_), Found::World(world)) = (wanted, &found) {
+        // The mark is of what was given up, and so are they.
+        streams.forget_mark()?;
+        for id in &world.damaged {
+            let _ = streams.delete_keyframe(*id);
+        }
+    }
+    make(run, found, position.epoch).map(Some)
+}
+
 /// A name that no other process ever has.
 fn own_name() -> String {
     format!("{}/{}/{:016x}", host(), std::process::id(), RandomState::new().hash_one(0))
 }
 
-fn host() -> String {
+pub(crate) fn host() -> String {
     let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     if name.trim().is_empty() { "localhost".into() } else { name.trim().to_owned() }
 }
 
+/// For how long one waits for the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// As it is told at the start.
+    Start,
+    /// Who has led stands by, unless nobody leads since there is no server.
+    AfterReign,
+}
+
 /// Waits until this process leads; false when it is asked to stop before.
-fn wait_for_lease(run: &Run<'_>, keeper: &Keeper, patient: bool) -> Result<bool> {
-    let patience = Duration::from_secs(u64::from(run.args.log.lease)) * 3 / 2;
+fn wait_for_lease(run: &Run<'_>, keeper: &Keeper, patience: Patience) -> Result<bool> {
+    let log = &run.args.log;
+    let patient = log.standby || patience == Patience::AfterReign;
+    let gives_up = patience == Patience::AfterReign && log.log_stuck == WhenStuck::Stop;
+    let patience = Duration::from_secs(u64::from(log.lease)) * 3 / 2;
     let mut held = None::<(String, Instant)>;
+    let mut alone = Instant::now();
     while !keeper.leads() {
         if run.stop.is_asked() {
             return Ok(false);
+        }
+        if held.is_some() {
+            alone = Instant::now();
+        }
+        if gives_up && alone.elapsed() > STUCK {
+            bail!("the world log: nobody could lead for {} s: is there no server?", STUCK.as_secs());
         }
         // Who is not told to stand by takes over from one that died, and not beside one that lives.
         if let Some((holder, since)) = held.as_ref().filter(|(_, since)| since.elapsed() > patience)
@@ -178,33 +207,54 @@ fn tell() -> impl FnMut(Progress) {
     }
 }
 
-/// Begins a reign behind what was found. None: somebody else wrote meanwhile.
-fn begin(keeper: &Keeper, found: &Found) -> Result<Option<Position>> {
-    let (position, last_seq) = match found {
-        Found::Nothing { position, last_seq } => (*position, *last_seq),
-        Found::World(world) => (world.position, world.last_seq),
+/// Begins a reign behind what was found. None: somebody else wrote meanwhile, or the process is asked to stop.
+fn begin(run: &Run<'_>, keeper: &Keeper, found: &Found) -> Result<Option<Position>> {
+    let (position, last_seq, base) = match found {
+        Found::Nothing { position, last_seq } => (*position, *last_seq, None),
+        Found::World(world) => (world.position, world.last_seq, world.base),
     };
+    let epoch = position.epoch + 1;
     // Of an earlier reign of this process.
     while keeper.events().try_recv().is_ok() {}
     let nonce = u128::from(RandomState::new().hash_one(2)) << 64 | u128::from(RandomState::new().hash_one(3));
     let body =
         EpochBody { host: host(), pid: std::process::id(), format: RECORDS, wall_ms: crate::roles::epoch_of_now() };
-    keeper.begin(Begin { position, last_seq, epoch: position.epoch + 1, nonce, body }, Limits::default());
+    keeper.begin(Begin { position, last_seq, epoch, nonce, body }, Limits::default(), base);
+    let mut stuck = None;
     loop {
-        match keeper.events().recv().context("the thread of the log has ended")? {
-            LogEvent::Began { position } => return Ok(Some(position)),
+        if run.stop.is_asked() {
+            return Ok(None);
+        }
+        if run.args.log.log_stuck == WhenStuck::Stop
+            && let Some((_, why)) = stuck.as_ref().filter(|(since, _): &&(Instant, String)| since.elapsed() > STUCK)
+        {
+            bail!("the world log: it stood still for {} s: {why}", STUCK.as_secs());
+        }
+        let event = match keeper.events().recv_timeout(LOOK) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => bail!("the thread of the log has ended"),
+        };
+        match event {
+            // One of an earlier reign may have been under way.
+            LogEvent::Began { position } if position.epoch >= epoch => return Ok(Some(position)),
             LogEvent::Deposed(why) => {
                 println!("standing by: {why}");
                 return Ok(None);
             }
             LogEvent::Damaged(what) => bail!("the world log: {what}"),
-            LogEvent::Trouble(Some(why)) => println!("the log: {why}; trying again"),
+            LogEvent::Trouble(Some(why)) => {
+                println!("the log: {why}; trying again");
+                let since = stuck.map_or_else(Instant::now, |(since, _)| since);
+                stuck = Some((since, why));
+            }
+            LogEvent::Trouble(None) => stuck = None,
             _ => {}
         }
     }
 }
 
-fn make(run: &Run<'_>, found: Found, epoch: u64, wanted: Wanted) -> Result<Ready> {
+fn make(run: &Run<'_>, found: Found, epoch: u64) -> Result<Ready> {
     let world = &run.config.world;
     match found {
         Found::Nothing { .. } => {
@@ -214,7 +264,7 @@ fn make(run: &Run<'_>, found: Found, epoch: u64, wanted: Wanted) -> Result<Ready
             Ok(Ready { coordinator, records: VecDeque::new(), needs_keyframe: true })
         }
         Found::World(found) => {
-            let Recovered { head, state, world: image, records, .. } = *found;
+            let Recovered { head, state, world: image, records, cut, .. } = *found;
             let coordinator = run.blueprint.restored(run.settings.clone(), image, &state, epoch)?;
             let (tick, last) = (head.position.tick, records.last().map_or(head.position.tick, |record| record.tick));
             println!(
@@ -225,7 +275,7 @@ fn make(run: &Run<'_>, found: Found, epoch: u64, wanted: Wanted) -> Result<Ready
                 run.waits
             );
             tell_settings(&run.settings, coordinator.settings());
-            Ok(Ready { coordinator, records: records.into(), needs_keyframe: wanted != Wanted::Newest })
+            Ok(Ready { coordinator, records: records.into(), needs_keyframe: cut })
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::coordinator::{BeforeFirstTick, Commit};
 use crate::dev::{DevArgs, DevPlan};
 use crate::driver::{self, Stop};
 use crate::log::args::{Durability, LogArgs};
+use crate::past::args::{self as past, BranchArgs, DiffArgs, ReplayArgs};
 use crate::reign::{self, Run};
 use crate::settings::{Settings, TimeMode};
 
@@ -49,6 +50,12 @@ enum Role {
         #[command(flatten)]
         connection: ConnectionArgs,
     },
+    /// Compute ticks of a world's log again, and compare every hash
+    Replay(ReplayArgs),
+    /// Compare two worlds of the past
+    Diff(DiffArgs),
+    /// Begin another world at a tick of the past
+    Branch(BranchArgs),
     /// Start a private nats-server, a coordinator and every system as processes; Ctrl-C ends them all
     #[command(visible_alias = "demo")]
     Dev {
@@ -148,40 +155,59 @@ impl WorldArgs {
 /// An error that `main` returns would be printed by the standard library, for programmers: with a backtrace,
 /// where `RUST_BACKTRACE` is set.
 pub(crate) fn main(app: App) -> Result {
-    if let Err(error) = run(app) {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
+    match run(app) {
+        Ok(true) => Ok(()),
+        Ok(false) => std::process::exit(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::exit(1);
+        }
     }
-    Ok(())
 }
 
-fn run(app: App) -> Result {
+fn done(result: Result) -> Result<bool> {
+    result.map(|()| true)
+}
+
+fn run(app: App) -> Result<bool> {
     let command =
         app.options.iter().fold(Cli::command().bin_name(app.name.clone()).about(app.about.clone()), with_option);
     let matches = command.get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let options = app.option_values(&given_options(&app, &matches));
     match cli.role {
-        None => in_process(app, &cli.world, &options, false),
+        None => done(in_process(app, &cli.world, &options, false)),
         Some(Role::Coordinator { args, local }) => {
             start_log();
-            run_coordinator(app, &args, &local, &options, None)
+            done(run_coordinator(app, &args, &local, &options, None))
         }
         Some(Role::System { names, instance, connection }) => {
             start_log();
-            system(app, &names, instance, &connection)
+            done(system(app, &names, instance, &connection))
+        }
+        Some(Role::Replay(args)) => {
+            start_log();
+            past::run_replay(app, &options, &args)
+        }
+        Some(Role::Diff(args)) => {
+            start_log();
+            done(past::run_diff(app, &options, &args))
+        }
+        Some(Role::Branch(args)) => {
+            start_log();
+            done(past::run_branch(app, &options, &args))
         }
         Some(Role::Dev { dev, in_process: true }) => {
             let world = WorldArgs { seed: dev.seed, rate: dev.rate.unwrap_or(60.0), ticks: dev.ticks, ..cli.world };
             let mut options = options;
             options.extend(dev.set.iter().cloned());
-            in_process(app, &world, &options, dev.json)
+            done(in_process(app, &world, &options, dev.json))
         }
         Some(Role::Dev { dev, in_process: false }) => {
             let systems = app.system_names();
             let heaviest = systems.first().cloned().context("the app has no systems")?;
             let plan = DevPlan { app: app.name.clone(), systems, heaviest, options: options.into_iter().collect() };
-            crate::dev::run(&dev, &plan)
+            done(crate::dev::run(&dev, &plan))
         }
     }
 }

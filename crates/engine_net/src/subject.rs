@@ -58,6 +58,8 @@ pub enum Subject<'a> {
     Query,
     /// `query.schemas`: what components look like.
     Schemas,
+    /// `snapshot.request`: have a keyframe of the world stored.
+    Snapshot,
     /// `watch.request`: open, change or close a live query.
     WatchRequest,
     /// `watch.frame.<id>`: a frame of a live query.
@@ -219,6 +221,12 @@ impl Subjects {
         self.of("query.schemas")
     }
 
+    /// See [`Subject::Snapshot`].
+    #[must_use]
+    pub fn snapshot(&self) -> String {
+        self.of("snapshot.request")
+    }
+
     /// See [`Subject::WatchRequest`].
     #[must_use]
     pub fn watch(&self) -> String {
@@ -306,6 +314,7 @@ impl Subjects {
             "component" => changed(rest),
             "entity" => entity(rest),
             "query" => query(rest),
+            "snapshot" => (rest == "request").then_some(Subject::Snapshot),
             "watch" => watch(rest),
             "command" => command(rest),
             "event" => Some(Subject::Event { name: rest }),
@@ -414,6 +423,7 @@ mod tests {
             (s.entity_destroy(), Subject::EntityDestroy),
             (s.query(), Subject::Query),
             (s.schemas(), Subject::Schemas),
+            (s.snapshot(), Subject::Snapshot),
             (s.watch(), Subject::WatchRequest),
             (s.watch_frame("w1"), Subject::WatchFrame { id: "w1" }),
             (s.watch_ack("w1"), Subject::WatchAck { id: "w1" }),

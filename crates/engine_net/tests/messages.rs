@@ -11,6 +11,7 @@ use engine_net::messages::hello::Hello;
 use engine_net::messages::query::{Comparison, FieldFilter, QueryPage, QueryReply, QueryRequest, QueryRow};
 use engine_net::messages::register::{Leave, LeaveReply, Leaving, Register};
 use engine_net::messages::rejected::{RejectReason, Rejected};
+use engine_net::messages::snapshot::{Snapshot, SnapshotReply, SnapshotRequest};
 use engine_net::messages::status::{InstanceStatus, LogStatus, SimState, Status, StatusReply, SystemStatus};
 use engine_net::messages::tick::Tick;
 use engine_net::messages::value::Components;
@@ -118,6 +119,11 @@ fn messages_of_instances_travel() {
 
 #[test]
 fn messages_of_tools_travel() {
+    travels(&SnapshotRequest {});
+    let stored = Snapshot { tick: 9, hash: WorldHash(u128::MAX - 5), entities: 3, bytes: 1 << 40, took_ms: 12 };
+    assert_eq!(serde_json::to_value(&stored).unwrap()["hash"], "fffffffffffffffffffffffffffffffa");
+    travels::<SnapshotReply>(&Reply::Ok(stored));
+    travels::<SnapshotReply>(&Reply::Error(Problem::new("no_log", "what")));
     travels(&query());
     travels::<QueryReply>(&Reply::Ok(QueryPage { tick: 1, rows: vec![row()], next: None }));
     travels::<QueryReply>(&Reply::Error(Problem::new("bad_request", "what")));

@@ -4,15 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
+use engine_app::log::virtual_store::VirtualStore;
+use engine_app::log::virtual_stream::VirtualStream;
+use engine_app::log::writer::Limits;
 use engine_app::{Settings, TimeMode};
 use engine_component::{Entity, WorldHash};
+use engine_net::subject::Subjects;
 use engine_system::planted::Bug;
 use engine_system::{EntityRng, Rng};
 
-use crate::cluster::{Cluster, LAG, Parts, Reign, plant};
+use crate::cluster::{Cluster, Contest, Parts, plant};
 use crate::faults::{Climate, FaultCounts};
+use crate::log::Log;
 use crate::scenario::{self, Scenario};
 use crate::trace::Trace;
+use crate::truth::Truth;
+
+const MS: u64 = 1_000_000;
 
 /// What every schedule of a run has in common.
 #[derive(Clone, Debug)]
@@ -79,6 +87,14 @@ impl Baseline {
 pub struct Outcome {
     /// Ticks that were committed.
     pub ticks: u64,
+    /// Records in the log.
+    pub records: u64,
+    /// Reigns that began.
+    pub epochs: u64,
+    /// Keyframes that were made.
+    pub keyframes: u64,
+    /// Records that were replayed in one recovery, at the most.
+    pub most_replayed: u64,
     /// Commands that clients gave.
     pub commands: u64,
     /// Shards that kept their values since they were given up.
@@ -117,9 +133,13 @@ fn run(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Outcome {
     plant(None);
     let problem = result.and_then(|()| check(&cluster)).err();
     Outcome {
-        ticks: cluster.reign.records.len() as u64,
+        ticks: cluster.log.truth.last_tick(),
+        records: cluster.log.truth.records.len() as u64,
+        epochs: cluster.log.truth.epochs.len() as u64,
+        keyframes: cluster.keyframes,
+        most_replayed: cluster.most_records as u64,
         commands: cluster.ledger.len() as u64,
-        kept: cluster.reign.records.iter().map(|record| record.kept.len() as u64).sum(),
+        kept: cluster.log.truth.records.iter().map(|record| record.kept.len() as u64).sum(),
         virtual_ms: cluster.now() / 1_000_000,
         recovery_ms: cluster.since_calm() / 1_000_000,
         faults: cluster.counts,
@@ -143,21 +163,51 @@ fn cluster(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Result<
         settings.max_deaths = 3;
     }
     let scenario = Scenario { entities: plan.entities, is_hasty };
-    let (mut coordinator, _) =
-        scenario::app(scenario).into_coordinator(settings.clone(), &BTreeMap::new(), |_| false, 1)?;
-    coordinator.keep_log(LAG);
     let systems = scenario::app(scenario).into_systems()?;
-    let reign = Reign::new(coordinator, settings, scenario, baseline.clone(), plan.bug);
-    Ok(Cluster::new(reign, Parts { systems, layout, clients, climate }, rng, trace))
+    let subjects = Subjects::new(&settings.prefix, &settings.world)?;
+    let truth = Truth::new(settings, scenario, baseline.clone(), plan.bug);
+    let contest = contest(&mut rng);
+    let mut stream = VirtualStream::default();
+    stream.behaviour.ids_first = rng.chance(0.5);
+    stream.behaviour.names_guard = rng.chance(0.3);
+    stream.behaviour.id_window = [1024, 4][rng.below(2) as usize];
+    stream.behaviour.ignores_guard = plan.bug == Some(Bug::NoEpochGuard);
+    let log = Log::new(truth, stream, VirtualStore::new(contest.ttl));
+    Ok(Cluster::new(Parts { log, contest, systems, layout, clients, climate }, subjects, rng, trace))
+}
+
+/// Who contends for the lease, and how they keep the log.
+fn contest(rng: &mut EntityRng) -> Contest {
+    let limits = Limits {
+        message_bytes: [960 << 10, 2 << 10][rng.below(2) as usize],
+        in_flight: [8, 2][rng.below(2) as usize],
+        // Fewer than may be on their way, at times: then records wait for the writer.
+        queued: [64, 3][rng.below(2) as usize],
+        patience: 40 * MS,
+        backoff_first: 4 * MS,
+        backoff_most: 80 * MS,
+        ..Limits::default()
+    };
+    Contest {
+        contenders: 1 + rng.below(3) as usize,
+        ttl: [100, 200, 400][rng.below(3) as usize] * MS,
+        limits,
+        keyframe_every: 1 + u64::from(rng.below(5)),
+        keep: 1 + rng.below(3) as usize,
+    }
 }
 
 /// After the schedule: it is what its records say, and what clients were told.
 fn check(cluster: &Cluster) -> Result<(), String> {
-    cluster.reign.check()?;
-    let Some(world) = cluster.reign.world() else { return Err("nobody reigns".into()) };
-    world.check_invariants();
-    let reign = &cluster.reign;
-    cluster.ledger.check(&reign.records, world)
+    let truth = &cluster.log.truth;
+    cluster.check_epochs()?;
+    if !truth.is_disturbed() && cluster.ledger.len() == 0 {
+        // Each tick has the hash of the undisturbed world.
+        return Ok(());
+    }
+    let replayed = truth.replayed()?;
+    replayed.world().check_invariants();
+    cluster.ledger.check(&truth.records, replayed.world())
 }
 
 /// Which systems each instance runs; every system has somebody.

@@ -4,10 +4,12 @@
 
 mod bounds;
 mod client;
+mod contender;
 mod ghosts;
 mod instance;
 mod mischief;
-mod reign;
+mod store;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,16 +23,19 @@ use engine_system::{EntityRng, System};
 
 use crate::faults::{Climate, Fault, FaultCounts};
 use crate::ledger::Ledger;
+use crate::log::Log;
 use crate::network::{Fate, Message, Network, Party};
 use crate::trace::Trace;
 
 use client::Client;
+use contender::Contender;
 use ghosts::Ghosts;
 use instance::Instance;
 
-pub(crate) use reign::{LAG, Reign, plant};
+pub(crate) use contender::Contest;
 
-pub(crate) const COORDINATOR: Party = 0;
+/// The server of the log.
+pub(crate) const LOG: Party = 0;
 const MS: u64 = 1_000_000;
 /// Once the last fault is over, the last tick and all answers have to come within so much virtual time: an
 /// instance that is silent is given up after 10 s, and it may be the second one.
@@ -54,6 +59,7 @@ enum Event {
         message: Message,
     },
     NobodyThere {
+        to: Party,
         incarnation: u32,
         token: String,
     },
@@ -83,17 +89,17 @@ enum Event {
         party: Party,
         name: String,
     },
-    /// Another coordinator takes over.
-    Succeed {
-        incarnation: u32,
-    },
+    /// The log takes records again.
+    Room,
     Heal {
         party: Party,
     },
 }
 
-/// What a cluster is made of, besides its coordinator.
+/// What a cluster is made of.
 pub(crate) struct Parts {
+    pub(crate) log: Log,
+    pub(crate) contest: Contest,
     /// All systems.
     pub(crate) systems: Vec<Arc<dyn System>>,
     /// Which of them each instance runs.
@@ -112,7 +118,14 @@ pub(crate) struct Cluster {
     rng: EntityRng,
     pub(crate) counts: FaultCounts,
     pub(crate) trace: Trace,
-    pub(crate) reign: Reign,
+    pub(crate) log: Log,
+    /// Until when the log's server takes so much longer.
+    log_slow: (u64, u64),
+    contest: Contest,
+    contenders: Vec<Contender>,
+    nonces: u64,
+    pub(crate) keyframes: u64,
+    pub(crate) most_records: usize,
     subjects: Subjects,
     instances: Vec<Instance>,
     clients: Vec<Client>,
@@ -129,9 +142,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// A coordinator whose systems all run at instances: `layout` says which of them.
-    pub(crate) fn new(reign: Reign, parts: Parts, mut rng: EntityRng, trace: Trace) -> Self {
-        let Parts { systems, layout, clients, climate } = parts;
+    /// Coordinators whose systems all run at instances: `layout` says which of them.
+    pub(crate) fn new(parts: Parts, subjects: Subjects, mut rng: EntityRng, trace: Trace) -> Self {
+        let Parts { log, contest, systems, layout, clients, climate } = parts;
         let first_client = 1 + layout.len();
         let instances: Vec<Instance> = layout
             .into_iter()
@@ -148,8 +161,14 @@ impl Cluster {
             rng,
             counts: FaultCounts::default(),
             trace,
-            subjects: reign.subjects(),
-            reign,
+            subjects,
+            log,
+            log_slow: (0, 0),
+            contest,
+            contenders: (0..contest.contenders).map(|_| Contender::default()).collect(),
+            nonces: 0,
+            keyframes: 0,
+            most_records: 0,
             instances,
             clients,
             ledger: Ledger::default(),
@@ -167,9 +186,11 @@ impl Cluster {
             cluster.at(at, Event::Start { party: index + 1, name });
         }
         cluster.start_clients();
-        let arrives = 1 + u64::from(cluster.rng.below(20)) * MS;
-        cluster.at(arrives, Event::Heal { party: COORDINATOR });
-        cluster.network.cut(COORDINATOR);
+        cluster.network.subscribe(LOG, "$JS".into());
+        for number in 0..contest.contenders {
+            let (at, data) = (1 + cluster.some_ms(20), cluster.data(number));
+            cluster.at(at, Event::Start { party: data, name: format!("k{}.0", number + 1) });
+        }
         cluster.at(MS, Event::Mischief);
         cluster
     }
@@ -183,7 +204,7 @@ impl Cluster {
             if let Some(problem) = self.problem.take() {
                 return Err(problem);
             }
-            if self.reign.is_finished() && self.clients.iter().all(Client::is_done) {
+            if self.log.truth.last_tick() >= self.last_tick() && self.clients.iter().all(Client::is_done) {
                 return Ok(());
             }
             let Some(((at, _), event)) = self.events.pop_first() else {
@@ -202,7 +223,11 @@ impl Cluster {
     fn what_is_missing(&self) -> String {
         let waiting: Vec<&str> = self.clients.iter().flat_map(Client::unanswered).collect();
         let answers = if waiting.is_empty() { "none".to_owned() } else { waiting.join(", ") };
-        format!("the last tick is {}, and commands without an answer are: {answers}", self.reign.records.len())
+        format!("the last tick is {}, and commands without an answer are: {answers}", self.log.truth.last_tick())
+    }
+
+    fn last_tick(&self) -> u64 {
+        self.log.truth.settings.ticks.unwrap_or(0)
     }
 
     /// Virtual nanoseconds since the start.
@@ -230,26 +255,68 @@ impl Cluster {
             Event::Publish { message } => drop(self.publish(message, true)),
             Event::Mischief => self.mischief(),
             Event::Act { .. } => self.happen_to_client(event),
-            Event::Succeed { .. }
-            | Event::NobodyThere { .. }
-            | Event::Arrive { to: COORDINATOR, .. }
-            | Event::Wake { to: COORDINATOR, .. }
-            | Event::Heal { party: COORDINATOR } => self.happen_to_coordinator(event),
-            Event::Arrive { to: party, .. } | Event::Heal { party } if self.is_client(party) => {
-                self.happen_to_client(event);
-            }
+            Event::Room => self.log.stream.behaviour.most = usize::MAX,
+            Event::Arrive { to: LOG, message, .. } => self.happen_to_log(message),
+            Event::Heal { party: LOG } => self.log_is_back(),
+            Event::Arrive { to: party, .. }
+            | Event::Heal { party }
+            | Event::Wake { to: party, .. }
+            | Event::NobodyThere { to: party, .. }
+            | Event::Start { party, .. } => match self.contender(party) {
+                Some((number, _)) => self.happen_to_contender(number, event),
+                None if self.is_client(party) => self.happen_to_client(event),
+                None => self.happen_to_instance(event),
+            },
             other => self.happen_to_instance(other),
         }
     }
 
     fn is_client(&self, party: Party) -> bool {
-        party > self.instances.len()
+        (self.instances.len() + 1..self.data(0)).contains(&party)
+    }
+
+    /// Something is asked of the log's server.
+    fn happen_to_log(&mut self, message: Message) {
+        let Message { from, reply: Some(subject), jet: Some(jet), .. } = message else { return };
+        if self.network.is_cut(LOG) {
+            return;
+        }
+        let epochs = self.log.truth.epochs.len();
+        match self.log.ask(self.now, jet) {
+            Err(problem) => self.blame(problem),
+            Ok((answer, told)) => {
+                if self.log.truth.epochs.len() > epochs {
+                    self.release_records(self.log.stream.last_seq());
+                }
+                if let Some(told) = told {
+                    self.tell(LOG, || format!("{told} (by {})", from));
+                }
+                let Some(jet) = answer else { return };
+                let payload = bytes::Bytes::new();
+                let answer = Message { from: LOG, lane: 0, subject, reply: None, token: None, payload, jet: Some(jet) };
+                let (until, longer) = self.log_slow;
+                match self.now < until {
+                    true => self.at(self.now + longer, Event::Publish { message: answer }),
+                    false => drop(self.send(answer)),
+                }
+            }
+        }
+    }
+
+    fn log_is_back(&mut self) {
+        self.network.heal(LOG);
+        for number in 0..self.contenders.len() {
+            let party = self.data(number) + 1;
+            self.happen_to_contender(number, Event::Heal { party });
+            self.network.heal(party);
+        }
     }
 
     /// Sends a message. False when nobody listens.
     fn send(&mut self, message: Message) -> bool {
         if self.network.is_cut(message.from) {
             // A client that is not connected takes messages all the same: they are lost, or come late.
+            self.remember_record(&message);
             if self.late.len() < KEPT && self.rng.chance(0.5) {
                 self.late.push(message);
             }
@@ -272,8 +339,8 @@ impl Cluster {
             Fate::NobodyThere => {
                 self.note(&message, None, "nobody listens");
                 if let Some(token) = message.token {
-                    let incarnation = self.incarnation(COORDINATOR);
-                    self.at(self.now + MS / 5, Event::NobodyThere { incarnation, token });
+                    let (to, incarnation) = (message.from, self.incarnation(message.from));
+                    self.at(self.now + MS / 5, Event::NobodyThere { to, incarnation, token });
                 }
                 false
             }
@@ -293,6 +360,9 @@ impl Cluster {
                     }
                     if message.token.is_some() {
                         self.release_ghosts(route.to, &message);
+                    }
+                    if route.at.is_none() {
+                        self.remember_record(&message);
                     }
                     if let Some(at) = route.at {
                         if route.fault.is_some() {
@@ -319,16 +389,24 @@ impl Cluster {
 
     fn incarnation(&self, party: Party) -> u32 {
         match party {
-            COORDINATOR => self.reign.incarnation,
-            _ => self.instances.get(party - 1).map_or(0, |instance| instance.incarnation),
+            LOG => 0,
+            _ => match self.contender(party) {
+                Some((number, _)) => self.contenders[number].incarnation,
+                None => self.instances.get(party - 1).map_or(0, |instance| instance.incarnation),
+            },
         }
     }
 
     /// A party's name, for people.
     fn name(&self, party: Party) -> String {
         match party {
-            COORDINATOR => "coord".to_owned(),
+            LOG => "log".to_owned(),
             _ if self.is_client(party) => format!("c{}", party - self.instances.len()),
+            _ if party >= self.data(0) => match self.contender(party) {
+                Some((number, true)) => format!("coord{}.log", number + 1),
+                Some((number, false)) => format!("coord{}", number + 1),
+                None => "nobody".to_owned(),
+            },
             _ => self.instances[party - 1].name.clone(),
         }
     }
@@ -353,6 +431,13 @@ impl Cluster {
     }
 }
 
+/// Has everybody make a mistake from now on.
+pub(crate) fn plant(bug: Option<engine_system::planted::Bug>) {
+    #[cfg(feature = "planted")]
+    engine_system::planted::plant(bug);
+    let _ = bug;
+}
+
 /// A fault in a word, as in the counts.
 fn word(fault: Fault) -> String {
     format!("{fault:?}").to_lowercase()
@@ -360,6 +445,9 @@ fn word(fault: Fault) -> String {
 
 /// A message in a few words.
 fn brief(message: &Message, root: &str) -> String {
+    if let Some(jet) = &message.jet {
+        return jet.to_string();
+    }
     let subject = message.subject.strip_prefix(root).map_or(message.subject.as_str(), |rest| &rest[1..]);
     if let Ok((prefix, _)) = ChunkPrefix::decode(&message.payload)
         && (subject.starts_with("system.schedule.") || subject.starts_with("component.changed."))

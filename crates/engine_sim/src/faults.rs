@@ -19,6 +19,8 @@ pub enum Fault {
     Hold,
     /// A message, or a copy of it, comes much later: when its sender has just been given another job.
     Ghost,
+    /// A record of a leader that could not reach the log comes when another one's reign has just begun.
+    GhostRecord,
     /// Some parties hear nothing of the others, and the others nothing of them, and nobody is told.
     Partition,
     /// As a partition, in one direction alone.
@@ -37,26 +39,47 @@ pub enum Fault {
     Leave,
     /// A job takes very long.
     Slow,
-    /// The coordinator is cut off the server for a while: everybody registers again.
+    /// A coordinator is cut off instances and clients for a while: everybody registers again.
     CutCoordinator,
-    /// The coordinator stands still for a while: then its clock jumps.
+    /// A coordinator is cut off the log for a while, and knows it; what it publishes may come late.
+    CutLog,
+    /// A coordinator hears nothing of instances and clients, or they nothing of it.
+    PartitionCoordinator,
+    /// A coordinator hears nothing of the log, or that nothing of it.
+    PartitionLog,
+    /// A coordinator stands still for a while, perhaps for longer than its lease: then its clock jumps.
     PauseCoordinator,
-    /// The coordinator is killed; another one takes over, with what is recorded.
+    /// A coordinator that leads is killed.
     RestartCoordinator,
-    /// The coordinator that took over is killed before it has committed anything.
+    /// A coordinator that took over is killed before anything of it is durable.
     RestartAgain,
-    /// The coordinator is killed between two messages.
+    /// A coordinator is killed while it reads the log, or while its epoch record is on its way.
+    RestartBeginning,
+    /// A coordinator is killed while it replays, or while its first keyframe is on its way.
+    RestartRecovering,
+    /// A coordinator is killed between two messages.
     RestartMidway,
+    /// A coordinator that stands by is killed.
+    KillStandby,
+    /// The log's server is down for a while.
+    RestartLog,
+    /// The log takes no records for a while.
+    FullLog,
+    /// The log answers late for a while.
+    SlowLog,
+    /// A record is missing in what a coordinator reads: it has to refuse to lead.
+    DamagedLog,
 }
 
 /// All kinds, in the order of the counts.
-pub(crate) const KINDS: [Fault; 20] = [
+pub(crate) const KINDS: [Fault; 31] = [
     Fault::Drop,
     Fault::Double,
     Fault::Delay,
     Fault::Reorder,
     Fault::Hold,
     Fault::Ghost,
+    Fault::GhostRecord,
     Fault::Partition,
     Fault::PartitionOneWay,
     Fault::Kill,
@@ -67,10 +90,20 @@ pub(crate) const KINDS: [Fault; 20] = [
     Fault::Leave,
     Fault::Slow,
     Fault::CutCoordinator,
+    Fault::CutLog,
+    Fault::PartitionCoordinator,
+    Fault::PartitionLog,
     Fault::PauseCoordinator,
     Fault::RestartCoordinator,
     Fault::RestartAgain,
+    Fault::RestartBeginning,
+    Fault::RestartRecovering,
     Fault::RestartMidway,
+    Fault::KillStandby,
+    Fault::RestartLog,
+    Fault::FullLog,
+    Fault::SlowLog,
+    Fault::DamagedLog,
 ];
 
 /// How often each kind happened.
@@ -113,6 +146,8 @@ pub(crate) struct Climate {
     pub(crate) party: f32,
     /// Something happens to the coordinator, in each millisecond.
     pub(crate) coordinator: f32,
+    /// Something happens to the log, in each millisecond.
+    pub(crate) log: f32,
     /// The network is divided, in each millisecond.
     pub(crate) partition: f32,
     /// Whoever sends a message dies of it.
@@ -132,7 +167,8 @@ impl Climate {
             hold: rate(0.05),
             slow: rate(0.02),
             party: rate(0.05),
-            coordinator: rate(0.02),
+            coordinator: rate(0.03),
+            log: rate(0.01),
             partition: rate(0.01),
             midway: rate(0.008),
             until: 300_000_000 + u64::from(rng.below(700)) * 1_000_000,

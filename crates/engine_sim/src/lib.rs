@@ -11,7 +11,9 @@
 //! | `scenario.rs` | the world: its components, its systems |
 //! | `cluster.rs` | parties, virtual time, what happens next |
 //! | `cluster/instance.rs`, `client.rs` | instances, and clients that give commands |
-//! | `cluster/reign.rs` | the coordinator, and those that come after it |
+//! | `cluster/contender.rs`, `writing.rs`, `store.rs` | coordinators: those that lead and those that would |
+//! | `log.rs` | the server of the log: stream, lease, keyframes |
+//! | `truth.rs` | what the log ever held, and what may be shown of it |
 //! | `cluster/mischief.rs`, `ghosts.rs` | what happens to parties; messages from the past |
 //! | `cluster/bounds.rs` | what has to stay small |
 //! | `network.rs` | the virtual server: who gets a message, when, and whether |
@@ -34,10 +36,12 @@ mod check;
 mod cluster;
 mod faults;
 mod ledger;
+mod log;
 mod network;
 mod replay;
 pub mod scenario;
 mod trace;
+mod truth;
 
 pub use check::{Baseline, Outcome, Plan, simulate, traced};
 pub use engine_system::planted::Bug;

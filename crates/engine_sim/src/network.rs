@@ -9,8 +9,9 @@ use bytes::Bytes;
 use engine_system::EntityRng;
 
 use crate::faults::{Climate, Fault, FaultCounts};
+use crate::log::Jet;
 
-/// A party's number; 0 is the coordinator.
+/// A party's number; 0 is the server of the log.
 pub(crate) type Party = usize;
 
 const MS: u32 = 1_000_000;
@@ -25,6 +26,8 @@ pub(crate) struct Message {
     /// Comes back when nobody listens.
     pub(crate) token: Option<String>,
     pub(crate) payload: Bytes,
+    /// What is said to the log's server, or by it.
+    pub(crate) jet: Option<Jet>,
 }
 
 /// What the network does with a message.
@@ -181,8 +184,15 @@ mod tests {
     use super::*;
 
     fn send(network: &mut Network, subject: &str) -> Fate {
-        let message =
-            Message { from: 0, lane: 0, subject: subject.into(), reply: None, token: None, payload: Bytes::new() };
+        let message = Message {
+            from: 0,
+            lane: 0,
+            subject: subject.into(),
+            reply: None,
+            token: None,
+            payload: Bytes::new(),
+            jet: None,
+        };
         let mut rng = engine_system::Rng::new(1, 0, "network").of(engine_component::Entity::NONE);
         network.send(5, &message, false, (&Climate::default(), &mut rng, &mut FaultCounts::default()))
     }

@@ -16,6 +16,10 @@ pub(crate) struct Sum {
     pub(crate) schedules: u64,
     ticks: u64,
     commands: u64,
+    records: u64,
+    epochs: u64,
+    keyframes: u64,
+    most_replayed: u64,
     kept: u64,
     virtual_ms: u64,
     /// The longest time from the end of the last fault to the end of a schedule.
@@ -30,6 +34,10 @@ impl Sum {
         self.schedules += 1;
         self.ticks += outcome.ticks;
         self.commands += outcome.commands;
+        self.records += outcome.records;
+        self.epochs += outcome.epochs;
+        self.keyframes += outcome.keyframes;
+        self.most_replayed = self.most_replayed.max(outcome.most_replayed);
         self.kept += outcome.kept;
         self.virtual_ms += outcome.virtual_ms;
         self.recovery_ms = self.recovery_ms.max(outcome.recovery_ms);
@@ -58,6 +66,10 @@ pub(crate) fn show(arguments: &Arguments, plan: &Plan, sum: &Sum, took: Duration
         "threads": arguments.threads(),
         "ticks": sum.ticks,
         "commands": sum.commands,
+        "records": sum.records,
+        "epochs": sum.epochs,
+        "keyframes": sum.keyframes,
+        "most_replayed": sum.most_replayed,
         "kept_shards": sum.kept,
         "virtual_ms": sum.virtual_ms,
         "longest_recovery_ms": sum.recovery_ms,
@@ -79,9 +91,12 @@ fn lines(arguments: &Arguments, plan: &Plan, sum: &Sum, per_minute: f64) -> Vec<
         lines.push(format!("and {} more", sum.failures.len() - TOLD));
     }
     lines.push(format!(
-        "{} schedules, {} ticks, {} commands, {} shards given up, {:.0} virtual seconds, {} faults, {} failures, {per_minute:.0} schedules a minute",
+        "{} schedules, {} ticks, {} records, {} epochs, {} keyframes, {} commands, {} shards given up, {:.0} virtual seconds, {} faults, {} failures, {per_minute:.0} schedules a minute",
         sum.schedules,
         sum.ticks,
+        sum.records,
+        sum.epochs,
+        sum.keyframes,
         sum.commands,
         sum.kept,
         sum.virtual_ms as f64 / 1e3,

@@ -30,11 +30,23 @@ pub enum Bug {
     LoseLastChunk,
     /// A row that changed is not in the result.
     DropDirtyBit,
+    /// The log's server does not look at the guard on the epoch record.
+    NoEpochGuard,
+    /// What waits for the log is shown at once.
+    ShowBeforeDurable,
+    /// An acknowledgement of the log that is lost counts as one.
+    BelieveLostAck,
+    /// A leader believes in its lease without end, and goes on when it is deposed.
+    EndlessLease,
+    /// A keyframe is stored before its record is durable.
+    HastyKeyframe,
+    /// A recovery does not check the chain of records.
+    SkipChainCheck,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::AcceptLateResult,
         Self::MergePartialNode,
         Self::SkipEpochCheck,
@@ -44,6 +56,12 @@ impl Bug {
         Self::ForgetToRegister,
         Self::LoseLastChunk,
         Self::DropDirtyBit,
+        Self::NoEpochGuard,
+        Self::ShowBeforeDurable,
+        Self::BelieveLostAck,
+        Self::EndlessLease,
+        Self::HastyKeyframe,
+        Self::SkipChainCheck,
     ];
 
     /// Its name on a command line.
@@ -59,6 +77,12 @@ impl Bug {
             Self::ForgetToRegister => "forget-to-register",
             Self::LoseLastChunk => "lose-last-chunk",
             Self::DropDirtyBit => "drop-dirty-bit",
+            Self::NoEpochGuard => "no-epoch-guard",
+            Self::ShowBeforeDurable => "show-before-durable",
+            Self::BelieveLostAck => "believe-lost-ack",
+            Self::EndlessLease => "endless-lease",
+            Self::HastyKeyframe => "hasty-keyframe",
+            Self::SkipChainCheck => "skip-chain-check",
         }
     }
 }

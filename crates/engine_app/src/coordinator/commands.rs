@@ -209,6 +209,10 @@ impl Coordinator {
     /// once. The next tick sees the same as if it had begun with it.
     pub(super) fn apply_while_standing(&mut self) {
         let queued = |waiting: &Waiting| matches!(waiting.state, WaitState::Queued(_));
+        if self.recovering || self.replayed.is_some() {
+            // Inputs that wait are those of a record, whose tick waits for an instance: they are in the log already.
+            return;
+        }
         let unrecorded = self.keeps_log() && !self.inputs.is_empty();
         if !(unrecorded || self.waiting.iter().any(queued)) || !self.stands_still() || self.log_lags() {
             return;

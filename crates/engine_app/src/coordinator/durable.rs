@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use engine_net::messages::Problem;
 use engine_net::strict;
+use engine_system::planted::{self, Bug};
 
 use super::{Coordinator, Output};
 use crate::record::TickRecord;
@@ -30,6 +31,8 @@ pub(super) struct Durability {
     ticks: VecDeque<u64>,
     held: VecDeque<Held>,
     held_bytes: usize,
+    /// No tick begins, whatever is durable.
+    holds: bool,
     /// Why it does not go on.
     trouble: Option<String>,
 }
@@ -77,6 +80,16 @@ impl Coordinator {
         }
     }
 
+    /// No tick begins, or they do again: the log has to be made shorter first.
+    pub fn hold_ticks(&mut self, now: u64, holds: bool) {
+        let Some(log) = &mut self.durability else { return };
+        let goes_on = log.holds && !holds;
+        log.holds = holds;
+        if goes_on {
+            self.advance(now);
+        }
+    }
+
     /// Whether everything that was committed is durable.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -89,9 +102,14 @@ impl Coordinator {
         self.durability.as_ref().map(|log| (log.tick, log.trouble.as_deref()))
     }
 
+    /// Records that are not durable, and messages that wait for them.
+    pub(super) fn held(&self) -> (usize, usize) {
+        self.durability.as_ref().map_or((0, 0), |log| ((self.records - log.durable) as usize, log.held.len()))
+    }
+
     /// Whether too much is on its way for another record.
     pub(super) fn log_lags(&self) -> bool {
-        self.durability.as_ref().is_some_and(|log| self.records - log.durable >= log.lag)
+        self.durability.as_ref().is_some_and(|log| log.holds || self.records - log.durable >= log.lag)
     }
 
     /// Shows something of the world: what is sent for it waits until the world as it is now is durable.
@@ -100,6 +118,9 @@ impl Coordinator {
         show(self);
         let records = self.records;
         let Some(log) = self.durability.as_mut().filter(|log| log.durable < records) else { return };
+        if planted::is(Bug::ShowBeforeDurable) {
+            return;
+        }
         for output in self.out.drain(from..) {
             let bytes = match &output {
                 Output::Send { subject, payload, .. } => subject.len() + payload.len(),

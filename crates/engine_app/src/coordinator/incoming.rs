@@ -7,12 +7,14 @@ use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::query::QueryRequest;
 use engine_net::messages::register::{Leave, Register};
 use engine_net::messages::schemas::SchemasRequest;
+use engine_net::messages::snapshot::SnapshotRequest;
 use engine_net::messages::watch::{WatchAck, WatchRequest};
 use engine_net::messages::{Problem, Reply};
 use engine_net::strict;
 use engine_net::subject::{COORDINATOR, Subject};
 
 use super::{Coordinator, Output};
+use crate::log::jet::is_of_a_log;
 
 impl Coordinator {
     /// A message without headers arrived; see [`Self::message_with`].
@@ -24,8 +26,8 @@ impl Coordinator {
     pub fn message_with(&mut self, now: u64, subject: &str, reply: Option<&str>, headers: &Headers, payload: Bytes) {
         let subjects = self.subjects.clone();
         // An answer is published with the coordinator's rights: nobody may choose one of the server's own
-        // subjects for it, or one that the engine listens to.
-        if reply.is_some_and(|reply| reply.starts_with('$') || subjects.covers(reply)) {
+        // subjects for it, one that the engine listens to, or one of a log.
+        if reply.is_some_and(|reply| reply.starts_with('$') || subjects.covers(reply) || is_of_a_log(reply)) {
             self.figures.count("refused.reply_subject");
             tracing::warn!(subject, reply, "a request asks for its answer where none may go");
             return self.advance(now);
@@ -42,6 +44,7 @@ impl Coordinator {
             Some(Subject::Leave) => self.leave(now, reply, &payload),
             Some(Subject::Query) => self.query(reply, &payload),
             Some(Subject::Schemas) => self.schemas_request(reply, &payload),
+            Some(Subject::Snapshot) => self.snapshot_request(reply, &payload),
             Some(Subject::WatchRequest) => self.watch_request(now, reply, &payload),
             Some(Subject::WatchAck { id }) => self.watch_ack(now, id, &payload),
             Some(Subject::Command { domain, aggregate, action }) => {
@@ -76,6 +79,7 @@ fn is_readable(subject: &Subject<'_>, headers: &Headers) -> bool {
         Subject::Leave => headers.is::<Leave>(),
         Subject::Query => headers.is::<QueryRequest>(),
         Subject::Schemas => headers.is::<SchemasRequest>(),
+        Subject::Snapshot => headers.is::<SnapshotRequest>(),
         Subject::WatchRequest => headers.is::<WatchRequest>(),
         Subject::WatchAck { .. } => headers.is::<WatchAck>(),
         Subject::Command { .. } => headers.is::<Command>(),

@@ -23,6 +23,10 @@ pub struct Load {
     pub in_flight: u64,
     /// Messages and jobs that nobody has fetched.
     pub outputs: usize,
+    /// Records that are not durable yet.
+    pub undurable: usize,
+    /// Messages that wait for those.
+    pub held: usize,
 }
 
 impl Coordinator {
@@ -30,6 +34,7 @@ impl Coordinator {
     #[must_use]
     pub fn load(&self) -> Load {
         let running = self.running.as_ref();
+        let (undurable, held) = self.held();
         Load {
             open_jobs: running.map_or(0, |running| running.open.len()),
             queued: running.map_or(0, |running| running.queue.len()),
@@ -40,6 +45,8 @@ impl Coordinator {
             members: self.members.len(),
             in_flight: self.members.iter().map(|member| member.in_flight).max().unwrap_or(0),
             outputs: self.out.len(),
+            undurable,
+            held,
         }
     }
 }

@@ -25,6 +25,7 @@
 //! | `durable.rs` | what is held back until it is durable |
 //! | `replay.rs` | the records of ticks, and ticks of records |
 //! | `state.rs` | a coordinator as it can be stored, and made of what was stored |
+//! | `snapshots.rs` | keyframes that somebody asked for |
 //! | `watch.rs` | live queries |
 //! | `schemas.rs` | what components look like, for whoever asks |
 //! | `load.rs` | what it holds, for whoever checks that it is bounded |
@@ -45,6 +46,7 @@ mod replay;
 mod results;
 mod schemas;
 mod send_queue;
+mod snapshots;
 mod spawned;
 mod state;
 mod status;
@@ -85,6 +87,7 @@ pub use load::Load;
 use remembered::Remembered;
 use replay::Replayed;
 use send_queue::SendQueue;
+use snapshots::Snapshots;
 use spawned::Recorded;
 pub use state::{MAX_STATE, RestoreError};
 use watch::Watches;
@@ -268,6 +271,9 @@ pub struct Coordinator {
     durability: Option<Durability>,
     remembered: Remembered,
     watches: Watches,
+    snapshots: Snapshots,
+    /// What systems that arrive by a record are run with here, to repeat what was.
+    functions: Vec<Arc<dyn System>>,
     figures: Figures,
     out: VecDeque<Output>,
     commits: VecDeque<Commit>,
@@ -368,6 +374,8 @@ impl Coordinator {
             durability: None,
             remembered: Remembered::default(),
             watches: Watches::default(),
+            snapshots: Snapshots::default(),
+            functions: Vec::new(),
             figures: Figures::default(),
             out: VecDeque::new(),
             commits: VecDeque::new(),
@@ -390,6 +398,11 @@ impl Coordinator {
     /// Adds something to be done when the first tick of the world begins; never in one that has had it.
     pub fn before_first_tick(&mut self, first: BeforeFirstTick) {
         self.first = Some(first);
+    }
+
+    /// What was to be done when the first tick begins, if that did not happen.
+    pub fn take_before_first_tick(&mut self) -> Option<BeforeFirstTick> {
+        self.first.take()
     }
 
     /// The world, between ticks or in one.
@@ -431,6 +444,11 @@ impl Coordinator {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Systems that don't run in this process.
+    pub fn remote_systems(&self) -> impl Iterator<Item = &str> {
+        self.systems.iter().filter(|entry| entry.local.is_none()).map(SystemEntry::name)
     }
 
     /// How many instances are registered.

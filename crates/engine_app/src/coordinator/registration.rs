@@ -100,8 +100,12 @@ impl Coordinator {
             self.world.register_schema(schema).map_err(|error| Problem::new("bad_schema", error))?;
         }
         for descriptor in news.systems {
+            let local = self.functions.iter().find(|system| system.descriptor().name == descriptor.name).cloned();
+            if let Some(system) = &local {
+                check_same(&descriptor, system.descriptor(), "of this program")?;
+            }
             let registered = Registered { descriptor, place: None };
-            let entry = SystemEntry::new(registered, None, &mut self.world)
+            let entry = SystemEntry::new(registered, local, &mut self.world)
                 .map_err(|error| Problem::new("bad_system", error))?;
             for event in &entry.descriptor().reads_events {
                 self.events.add_reader(*event, entry.name());

@@ -133,9 +133,39 @@ impl Coordinator {
         state: &[u8],
         epoch: u64,
     ) -> Result<Self, RestoreError> {
-        let state: State =
-            strict::decode(state, MAX_STATE).map_err(|error| RestoreError::Unreadable(error.to_string()))?;
-        state.check(&systems)?;
+        let state = State::read(state)?;
+        state.check_same(&systems)?;
+        state.check_all(&systems)?;
+        Self::of_state(settings, world, systems, state, epoch)
+    }
+
+    /// As [`Self::restore`], to [repeat](Self::replay) what was: systems run here, as far as their functions are
+    /// given, also those that records bring. What the world had no system for is left out, and a system may lack
+    /// its function ([`Self::remote_systems`]): then no tick of it can be repeated.
+    ///
+    /// # Errors
+    /// When the state can't be read, the world is another one, or a system is declared otherwise now.
+    pub fn restore_past(
+        settings: Settings,
+        world: World,
+        functions: Vec<Arc<dyn System>>,
+        state: &[u8],
+    ) -> Result<Self, RestoreError> {
+        let state = State::read(state)?;
+        let systems: Vec<_> = functions.iter().map(|system| (system.clone(), true)).collect();
+        state.check_same(&systems)?;
+        let mut coordinator = Self::of_state(settings, world, systems, state, 0)?;
+        coordinator.functions = functions;
+        Ok(coordinator)
+    }
+
+    fn of_state(
+        settings: Settings,
+        world: World,
+        systems: Vec<(Arc<dyn System>, bool)>,
+        state: State,
+        epoch: u64,
+    ) -> Result<Self, RestoreError> {
         let settings = Settings {
             seed: state.seed,
             rate: state.rate,
@@ -172,33 +202,47 @@ impl Coordinator {
 }
 
 impl State {
-    fn check(&self, systems: &[(Arc<dyn System>, bool)]) -> Result<(), RestoreError> {
+    fn read(bytes: &[u8]) -> Result<Self, RestoreError> {
         let unreadable = |text: String| Err(RestoreError::Unreadable(text));
-        if self.format != FORMAT {
-            return unreadable(format!("it has format {}, this engine reads {FORMAT}", self.format));
+        let state: Self =
+            strict::decode(bytes, MAX_STATE).map_err(|error| RestoreError::Unreadable(error.to_string()))?;
+        if state.format != FORMAT {
+            return unreadable(format!("it has format {}, this engine reads {FORMAT}", state.format));
         }
-        if self.systems.len() > MAX_SYSTEMS {
-            return unreadable(format!("{} systems, where {MAX_SYSTEMS} are the most", self.systems.len()));
+        if state.systems.len() > MAX_SYSTEMS {
+            return unreadable(format!("{} systems, where {MAX_SYSTEMS} are the most", state.systems.len()));
         }
-        if self.tick > MAX_TICK {
-            return unreadable(format!("tick {}", self.tick));
+        if state.tick > MAX_TICK {
+            return unreadable(format!("tick {}", state.tick));
         }
-        if !(0.0..=1000.0).contains(&self.speed) {
-            return unreadable(format!("a speed of {}", self.speed));
+        if !(0.0..=1000.0).contains(&state.speed) {
+            return unreadable(format!("a speed of {}", state.speed));
         }
-        let differs = |system: &str, how: String| Err(RestoreError::System { system: system.to_owned(), how });
-        for (system, _) in systems {
-            let now = system.descriptor();
-            match self.systems.iter().find(|stored| stored.descriptor.name == now.name) {
-                None => return differs(&now.name, "is not in the log".into()),
-                Some(stored) if stored.descriptor != *now => {
-                    return differs(
-                        &now.name,
-                        format!("is declared otherwise\n- {:?}\n+ {now:?}\n", stored.descriptor),
-                    );
-                }
-                Some(_) => {}
+        Ok(state)
+    }
+
+    fn stored(&self, system: &Arc<dyn System>) -> Option<&SystemState> {
+        self.systems.iter().find(|stored| stored.descriptor.name == system.descriptor().name)
+    }
+
+    /// What is there on both sides is declared alike.
+    fn check_same(&self, systems: &[(Arc<dyn System>, bool)]) -> Result<(), RestoreError> {
+        let now = |(system, _): &(Arc<dyn System>, bool)| system.descriptor().clone();
+        let pairs = systems.iter().filter_map(|system| Some((now(system), self.stored(&system.0)?)));
+        match pairs.into_iter().find(|(now, stored)| stored.descriptor != *now) {
+            None => Ok(()),
+            Some((now, stored)) => {
+                let how = format!("is declared otherwise\n- {:?}\n+ {now:?}\n", stored.descriptor);
+                Err(RestoreError::System { system: now.name, how })
             }
+        }
+    }
+
+    /// No system is there on one side only.
+    fn check_all(&self, systems: &[(Arc<dyn System>, bool)]) -> Result<(), RestoreError> {
+        let differs = |system: &str, how: String| Err(RestoreError::System { system: system.to_owned(), how });
+        if let Some((unknown, _)) = systems.iter().find(|(system, _)| self.stored(system).is_none()) {
+            return differs(&unknown.descriptor().name, "is not in the log".into());
         }
         let has_function = |name: &str| systems.iter().any(|(system, _)| system.descriptor().name == name);
         match self.systems.iter().find(|stored| stored.place.is_some() && !has_function(&stored.descriptor.name)) {

@@ -28,7 +28,7 @@ impl Coordinator {
             _ if self.is_finished() => SimState::Stopping,
             Some(what) => SimState::Waiting { what },
             None if self.recovering => SimState::Waiting { what: "the recovery of the world from its log".into() },
-            None if self.log_lags() && trouble.is_some() => {
+            None if trouble.is_some() => {
                 SimState::Waiting { what: format!("the log: {}", trouble.unwrap_or_default()) }
             }
             None if self.sim.paused => SimState::Paused,

@@ -61,7 +61,7 @@ pub struct LogArgs {
     /// Room for keyframes on the server, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
     pub keyframe_mib: u64,
-    /// Give up what is behind this tick, since it is damaged, and go on from there
+    /// Give up what is behind this tick, since it is damaged, and go on from there; to be given once
     #[arg(long, value_name = "TICK")]
     pub recover_at: Option<u64>,
 }

@@ -80,7 +80,7 @@ pub enum LogEvent {
 
 /// What the thread is told to do.
 pub(super) enum Order {
-    Begin { begin: Begin, limits: Limits },
+    Begin(Box<(Begin, Limits, Option<Position>)>),
     Append { tick: u64, record: Bytes },
     Store(Box<Keyframe>),
     Release,
@@ -143,9 +143,10 @@ impl Keeper {
         (self.reign.since.elapsed().as_nanos() as u64) < self.reign.until.load(Ordering::Acquire)
     }
 
-    /// Begins a reign behind what was recovered: [`LogEvent::Began`] or [`LogEvent::Deposed`].
-    pub fn begin(&self, begin: Begin, limits: Limits) {
-        self.order(Order::Begin { begin, limits });
+    /// Begins a reign behind what was recovered: [`LogEvent::Began`] or [`LogEvent::Deposed`]. `base` is where the
+    /// keyframe belongs that the world was recovered from: what is before it may be removed when room is needed.
+    pub fn begin(&self, begin: Begin, limits: Limits, base: Option<Position>) {
+        self.order(Order::Begin(Box::new((begin, limits, base))));
     }
 
     /// Appends a record of this reign.
@@ -202,8 +203,14 @@ struct Life {
     appender: Option<Appender>,
     store: Store,
     leads: bool,
-    /// Records that the writer has no room for.
-    waiting: VecDeque<(u64, Bytes)>,
+    /// What the writer has no room for.
+    waiting: VecDeque<Waiting>,
+}
+
+/// What is done in the order in which it was ordered: a keyframe is of the world behind the records before it.
+enum Waiting {
+    Record { tick: u64, record: Bytes },
+    Keyframe(Box<Keyframe>),
 }
 
 /// The longest time without a look at the clock.
@@ -245,24 +252,35 @@ impl Life {
     fn obey(&mut self, order: Order) {
         let now = self.now();
         match order {
-            Order::Begin { begin, limits } => {
+            Order::Begin(how) => {
+                let (begin, limits, base) = *how;
                 self.waiting.clear();
-                self.store.begin();
+                self.appender = None;
+                // What was recovered may be old by now, when the lease was lost meanwhile.
+                self.lease.clock(now);
+                if self.lease.leads_until(now).is_none() {
+                    let why = "the lease was lost while the world was being recovered".into();
+                    return self.told.tell(LogEvent::Deposed(why));
+                }
+                self.store.begin(base);
                 match Appender::begin(begin, limits, now) {
                     Ok(appender) => self.appender = Some(appender),
                     Err(error) => self.told.tell(LogEvent::Damaged(error.to_string())),
                 }
             }
-            Order::Append { tick, record } => self.waiting.push_back((tick, record)),
-            Order::Store(keyframe) => {
-                self.feed_writer(now);
-                self.store.wait(*keyframe);
-            }
+            // Behind the end of a reign nothing is waited for.
+            Order::Append { .. } | Order::Store(_) if self.appender.is_none() => {}
+            Order::Append { tick, record } => self.waiting.push_back(Waiting::Record { tick, record }),
+            Order::Store(keyframe) => self.waiting.push_back(Waiting::Keyframe(keyframe)),
             Order::Release => {
                 self.appender = None;
+                self.waiting.clear();
                 self.lease.release(now, &self.streams);
                 self.leads = false;
                 self.reign.until.store(0, Ordering::Release);
+                if !self.lease.is_released() {
+                    return;
+                }
                 self.told.tell(LogEvent::Released);
             }
         }
@@ -277,10 +295,12 @@ impl Life {
                 }
             }
             JetEvent::Lease { .. } | JetEvent::LeaseRead { .. } | JetEvent::LeaseSeen(_) => {
-                self.lease.answered(event, now);
+                if self.lease.answered(event, now) {
+                    self.told.tell(LogEvent::Released);
+                }
             }
-            JetEvent::Keyframe { id, result, .. } => {
-                let told = self.store.stored(id, result.map_err(|error| error.to_string()), &self.streams);
+            JetEvent::Keyframe { token, id, result } => {
+                let told = self.store.stored(token, id, result, &self.streams);
                 if let Some(told) = told {
                     self.told.tell(told);
                 }
@@ -302,11 +322,19 @@ impl Life {
 
     fn feed_writer(&mut self, now: u64) {
         let Some(appender) = &mut self.appender else { return };
-        while appender.can_append() {
-            let Some((tick, record)) = self.waiting.pop_front() else { return };
-            if let Err(what) = appender.append(tick, record, now) {
-                self.appender = None;
-                return self.told.tell(LogEvent::Damaged(what));
+        while let Some(waiting) = self.waiting.front() {
+            if matches!(waiting, Waiting::Record { .. }) && !appender.can_append() {
+                return;
+            }
+            match self.waiting.pop_front() {
+                Some(Waiting::Keyframe(keyframe)) => self.store.wait(*keyframe, appender.end()),
+                Some(Waiting::Record { tick, record }) => {
+                    if let Err(what) = appender.append(tick, record, now) {
+                        self.appender = None;
+                        return self.told.tell(LogEvent::Damaged(what));
+                    }
+                }
+                None => return,
             }
         }
     }
@@ -344,7 +372,10 @@ impl Life {
             }
         }
         let Some(appender) = &self.appender else { return };
-        let stored = self.store.pump(appender.position(), appender.end(), appender.epoch(), &self.streams);
+        if appender.is_full() {
+            self.store.make_room(&self.streams);
+        }
+        let stored = self.store.pump(appender.position(), appender.epoch(), &self.streams);
         if let Some(told) = stored {
             self.told.tell(told);
         }

@@ -97,7 +97,7 @@ impl Keyframe {
 }
 
 impl Head {
-    fn encode(&self) -> Bytes {
+    pub(crate) fn encode(&self) -> Bytes {
         let body = strict::encode(self);
         let mut bytes = BytesMut::with_capacity(body.len() + 22);
         bytes.put_slice(MAGIC);

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use engine_component::WorldHash;
 use engine_component::image::Snapshot;
 use engine_net::io::IoHandle;
+use engine_net::messages::snapshot::Snapshot as Stored;
 
 use super::args::WhenStuck;
 use super::keeper::{Keeper, LogEvent};
@@ -26,12 +28,28 @@ pub struct KeyframePolicy {
     pub rate: u64,
     /// And so long after the last one at the soonest.
     pub pause: Duration,
+    /// Whatever it costs when the log has so many bytes since the last one; and when it has twice as many while one
+    /// is being stored, the world waits for it. Else a log that is full could not be shortened: a keyframe is of
+    /// ticks that are durable.
+    pub must_bytes: u64,
 }
+
+/// What a record takes in a stream besides its own bytes, at the most.
+const RECORD_OVERHEAD: u64 = 768;
 
 impl Default for KeyframePolicy {
     /// After 250 ms of ticks or 4 MiB of log; 16 MiB a second, one a second.
     fn default() -> Self {
-        Self { replay: Duration::from_millis(250), log_bytes: 4 << 20, rate: 16 << 20, pause: Duration::from_secs(1) }
+        let (replay, pause) = (Duration::from_millis(250), Duration::from_secs(1));
+        Self { replay, log_bytes: 4 << 20, rate: 16 << 20, pause, must_bytes: u64::MAX }
+    }
+}
+
+impl KeyframePolicy {
+    /// For a log that has room for so many bytes, and goes back over so many keyframes: half of it is in use.
+    #[must_use]
+    pub fn for_log(bytes: u64, keyframes: u32) -> Self {
+        Self { must_bytes: bytes / (2 * (u64::from(keyframes) + 1)), ..Self::default() }
     }
 }
 
@@ -77,6 +95,22 @@ impl Default for Since {
     }
 }
 
+/// A keyframe that is being stored.
+#[derive(Debug)]
+struct Storing {
+    begun: Instant,
+    tick: u64,
+    hash: WorldHash,
+    entities: u64,
+}
+
+impl Storing {
+    fn done(self, bytes: u64) -> Stored {
+        let Self { begun, tick, hash, entities } = self;
+        Stored { tick, hash, entities, bytes, took_ms: begun.elapsed().as_millis() as u64 }
+    }
+}
+
 /// The log, for the coordinator's driver.
 #[derive(Debug)]
 pub struct LogLink<'a> {
@@ -90,16 +124,25 @@ pub struct LogLink<'a> {
     since: Since,
     /// The bytes of the last keyframe.
     key_bytes: u64,
-    storing: bool,
+    storing: Option<Storing>,
     snapshot: Option<Box<Snapshot>>,
     told_at: Instant,
     when_stuck: WhenStuck,
+    /// Bytes of the log between the last complete keyframe and the one that was begun last.
+    before: u64,
+    /// Why the last keyframe was not stored, and when that was.
+    keyless: Option<String>,
+    failed_at: Option<Instant>,
+    /// The world waits for a keyframe.
+    holds: bool,
+    /// Why no record becomes durable.
+    trouble: Option<String>,
     /// Since when the log stands still, and why.
     stuck: Option<(Instant, String)>,
 }
 
 /// So long the log stands still before a world ends that is told to.
-const STUCK: Duration = Duration::from_secs(30);
+pub(crate) const STUCK: Duration = Duration::from_secs(30);
 
 /// How often it is told how far a recovery is.
 const TELL: Duration = Duration::from_secs(1);
@@ -124,10 +167,15 @@ impl<'a> LogLink<'a> {
             needs_keyframe,
             since: Since::default(),
             key_bytes: 0,
-            storing: false,
+            storing: None,
             snapshot: None,
             told_at: Instant::now(),
             when_stuck: WhenStuck::Wait,
+            before: 0,
+            keyless: None,
+            failed_at: None,
+            holds: false,
+            trouble: None,
             stuck: None,
         }
     }
@@ -170,16 +218,23 @@ impl<'a> LogLink<'a> {
                     Some(why) => tracing::error!(why, "the log stands still; the world waits for it"),
                     None => tracing::warn!("the log goes on"),
                 }
-                self.stuck = trouble.clone().map(|why| (Instant::now(), why));
-                coordinator.log_trouble(trouble);
+                self.trouble = trouble;
+                self.tell_trouble(coordinator);
             }
             LogEvent::Stored { tick, result, snapshot } => {
-                self.storing = false;
+                let storing = self.storing.take();
                 self.snapshot = snapshot.or_else(|| self.snapshot.take());
+                coordinator.snapshot_ends(match (&result, storing) {
+                    (Ok(bytes), Some(storing)) => Ok(storing.done(*bytes)),
+                    (Err(why), _) => Err(why.clone()),
+                    (Ok(_), None) => Err("it is of an earlier reign".into()),
+                });
                 match result {
                     Ok(bytes) => {
                         tracing::info!(tick, bytes, "a keyframe is stored");
                         self.key_bytes = bytes;
+                        (self.before, self.failed_at, self.keyless) = (0, None, None);
+                        self.hold(coordinator, now);
                         if self.phase == Phase::Begins {
                             self.phase = Phase::Runs;
                             coordinator.end_recovery(now);
@@ -188,7 +243,12 @@ impl<'a> LogLink<'a> {
                     Err(why) if self.phase == Phase::Begins => {
                         return Err(RunError::Log(format!("the first keyframe can't be stored: {why}")));
                     }
-                    Err(why) => tracing::error!(tick, why, "a keyframe is not stored: the next one will be tried"),
+                    Err(why) => {
+                        tracing::error!(tick, why, "a keyframe is not stored: the next one will be tried");
+                        self.failed_at = Some(Instant::now());
+                        self.keyless = Some(why);
+                        self.hold(coordinator, now);
+                    }
                 }
             }
             LogEvent::Deposed(why) => return Err(RunError::Deposed(why)),
@@ -226,7 +286,7 @@ impl<'a> LogLink<'a> {
 
     pub(crate) fn append(&mut self, tick: u64, record: Bytes) {
         self.since.records += 1;
-        self.since.bytes += record.len() as u64;
+        self.since.bytes += record.len() as u64 + RECORD_OVERHEAD;
         self.keeper.append(tick, record);
     }
 
@@ -235,18 +295,24 @@ impl<'a> LogLink<'a> {
     }
 
     /// Between two ticks, when everything before is handed out.
-    pub(crate) fn store_when_due(&mut self, coordinator: &mut Coordinator) {
+    pub(crate) fn store_when_due(&mut self, coordinator: &mut Coordinator, now: u64) {
+        if !self.holds && self.unkeyed() >= self.policy.must_bytes.saturating_mul(2) {
+            self.hold(coordinator, now);
+        }
         let due = match self.phase {
             Phase::Replays => false,
             Phase::Begins => true,
-            Phase::Runs => self.is_due(),
+            Phase::Runs => coordinator.wants_snapshot() || self.is_due(),
         };
-        if self.storing || !due || coordinator.outputs() > 0 {
+        if self.storing.is_some() || !due || coordinator.outputs() > 0 {
             return;
         }
         let Some(state) = coordinator.state() else { return };
-        let hash = coordinator.committed().1;
+        let (tick, hash) = coordinator.committed();
+        coordinator.snapshot_begins();
+        let begun = Instant::now();
         let Some(world) = coordinator.world_mut() else { return };
+        self.storing = Some(Storing { begun, tick, hash, entities: world.len() as u64 });
         let snapshot = match self.snapshot.take() {
             Some(mut snapshot) => {
                 snapshot.refresh(world);
@@ -255,12 +321,38 @@ impl<'a> LogLink<'a> {
             None => Snapshot::capture(world),
         };
         self.keeper.store(Keyframe { state, snapshot, hash });
-        self.storing = true;
+        self.before = self.unkeyed();
         self.since = Since::default();
+    }
+
+    /// Bytes of the log behind the last keyframe that is complete.
+    fn unkeyed(&self) -> u64 {
+        self.before + self.since.bytes
+    }
+
+    /// Lets the world wait when a keyframe is needed before anything else, or go on.
+    fn hold(&mut self, coordinator: &mut Coordinator, now: u64) {
+        self.holds = self.unkeyed() >= self.policy.must_bytes.saturating_mul(2);
+        coordinator.hold_ticks(now, self.holds);
+        self.tell_trouble(coordinator);
+    }
+
+    fn tell_trouble(&mut self, coordinator: &mut Coordinator) {
+        let keyless = self.keyless.as_ref().filter(|_| self.holds);
+        let keyless =
+            keyless.map(|why| format!("no keyframe can be stored ({why}); raise --keyframe-mib if it is full"));
+        let trouble = self.trouble.clone().or(keyless);
+        // Another reason is no end of it.
+        let since = self.stuck.take().map_or_else(Instant::now, |(since, _)| since);
+        self.stuck = trouble.clone().map(|why| (since, why));
+        coordinator.log_trouble(trouble);
     }
 
     fn is_due(&self) -> bool {
         let policy = &self.policy;
+        if self.unkeyed() >= policy.must_bytes {
+            return self.failed_at.is_none_or(|at| at.elapsed() >= policy.pause);
+        }
         let grown = self.since.bytes >= policy.log_bytes.max(self.key_bytes) || self.since.ticks >= policy.replay;
         let affordable = Duration::from_secs_f64(self.key_bytes as f64 / policy.rate.max(1) as f64);
         grown && self.since.records > 0 && self.since.begun.elapsed() >= affordable.max(policy.pause)

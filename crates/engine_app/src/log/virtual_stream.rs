@@ -130,6 +130,21 @@ impl VirtualStream {
         self.messages.retain(|at, _| *at >= seq || *at == epoch_seq);
     }
 
+    /// The stream without a message, those behind it each in the place of the one before: what a server may make of a
+    /// damaged file. None when the message isn't there.
+    #[must_use]
+    pub fn without(&self, seq: u64) -> Option<Self> {
+        let mut damaged = self.clone();
+        damaged.messages.remove(&seq)?;
+        let behind = damaged.messages.split_off(&seq);
+        damaged.messages.extend(behind.into_iter().map(|(at, stored)| (at - 1, stored)));
+        damaged.last_seq -= 1;
+        let epochs = damaged.messages.iter().filter(|(_, stored)| stored.subject == Subject::Epoch);
+        damaged.epoch_seq = epochs.map(|(seq, _)| *seq).next_back().unwrap_or(0);
+        damaged.ids.clear();
+        Some(damaged)
+    }
+
     /// Loses the last messages, as a server does whose power was cut before it wrote them: sequences are used again.
     pub fn lose_last(&mut self, count: u64) {
         self.last_seq = self.last_seq.saturating_sub(count);

@@ -9,8 +9,10 @@
 //! | `query_text.rs` | `arena.Position, ?arena.Name, !arena.Asleep` |
 //! | `scene/` | files of entities: read, checked whole, cut into batches, written |
 //! | `table.rs` | columns for people |
+//! | `progress.rs` | how far something is that takes long |
 
 pub mod assign;
+pub mod progress;
 pub mod query_text;
 pub mod scene;
 pub mod schemas;

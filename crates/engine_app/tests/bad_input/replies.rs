@@ -24,6 +24,11 @@ fn an_answer_never_goes_where_somebody_listens_with_rights() {
         subjects.rejected(HONEST),
         "engine.another.coord.hello".to_owned(),
         "engine.main".to_owned(),
+        "engine_log.main.tick".to_owned(),
+        "engine_log.another.epoch".to_owned(),
+        "engine_key.main.1.0.0.manifest".to_owned(),
+        "engine_lease.main".to_owned(),
+        "engine_mark.main".to_owned(),
     ];
     let command = Command { id: "evil".into(), action: Action::Pause {} };
     let requests = [

@@ -6,6 +6,7 @@ mod coordinator;
 mod doctor;
 mod entities;
 mod failing;
+mod past;
 mod scene_files;
 mod scenes;
 mod sim;

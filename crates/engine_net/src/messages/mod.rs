@@ -18,6 +18,7 @@ pub mod register;
 pub mod rejected;
 pub mod reply;
 pub mod schemas;
+pub mod snapshot;
 pub mod status;
 pub mod tick;
 pub mod value;
@@ -119,6 +120,8 @@ pub fn table() -> Vec<(&'static str, u16, usize)> {
         row::<watch::WatchAck>(),
         row::<command::Command>(),
         row::<command::CommandReply>(),
+        row::<snapshot::SnapshotRequest>(),
+        row::<snapshot::SnapshotReply>(),
         row::<event::Events>(),
         row::<status::StatusReply>(),
     ]

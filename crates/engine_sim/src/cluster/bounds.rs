@@ -3,8 +3,9 @@
 
 use engine_app::coordinator::Load;
 
+use super::Cluster;
 use super::client::Client;
-use super::{COORDINATOR, Cluster};
+use super::contender::{LAG, Process};
 use crate::network::Party;
 
 /// Systems of the world at the most, in each of whose nodes there is one shared input.
@@ -13,28 +14,53 @@ const NODES: usize = crate::scenario::SYSTEMS.len();
 const TICKS: usize = 3;
 /// Attempts at one job that one instance may be given.
 const ATTEMPTS: usize = 2;
+/// Answers, announcements and events of all ticks that may be on their way to the log.
+const MOST_HELD: u64 = 512;
 /// A job with its shared input, in bytes.
 const LARGEST_JOB: u64 = 64 << 10;
 
 impl Cluster {
-    pub(super) fn check_coordinator(&mut self) -> Result<(), String> {
-        let Some(coordinator) = &self.reign.coordinator else { return Ok(()) };
+    pub(super) fn check_coordinator(&mut self, number: usize, process: &Process) -> Result<(), String> {
+        let Some(coordinator) = process.reign().map(|reign| &reign.coordinator) else { return Ok(()) };
         let load = coordinator.load();
         self.most_jobs = self.most_jobs.max(load.jobs);
-        let Load { open_jobs, queued, jobs, waiting, remembered, joins, members, in_flight, .. } = load;
+        let Load { open_jobs, queued, jobs, waiting, remembered, joins, members, in_flight, undurable, held, .. } =
+            load;
         let processes: usize = self.clients.iter().map(Client::processes).sum();
         let names: usize = self.instances.iter().map(|instance| instance.incarnation as usize + 1).sum();
         let in_flight_limit = coordinator.settings().in_flight_bytes + LARGEST_JOB;
+        // A recovery repeats what all ticks were given, one tick after another.
+        let repeated = if coordinator.is_recovering() { self.ledger.len() } else { 0 };
+        let appended = process.writer.as_ref().map_or(0, engine_app::log::writer::Writer::pending);
         let bounds = [
+            ("records that are not durable", undurable as u64, LAG),
+            ("messages that wait for the log", held as u64, MOST_HELD),
+            ("records that wait for the writer", process.waiting.len() as u64, LAG),
+            ("records that wait for the log", appended as u64, LAG + 1),
             ("open jobs", open_jobs as u64, jobs as u64),
             ("jobs that wait to be sent", queued as u64, (jobs * 2) as u64),
-            ("commands that wait", waiting as u64, (processes + self.ledger.refused()) as u64),
+            ("commands that wait", waiting as u64, (processes + self.ledger.refused() + repeated) as u64),
             ("remembered commands", remembered as u64, self.ledger.len() as u64),
             ("registrations that wait", joins as u64, names as u64),
             ("instances", members as u64, names as u64),
             ("bytes on their way to an instance", in_flight, in_flight_limit),
         ];
-        check(&bounds).map_err(|what| format!("memory: {} has {what}", self.name(COORDINATOR)))
+        check(&bounds).map_err(|what| format!("memory: {} has {what}", self.name(self.data(number))))
+    }
+
+    /// Whoever leads goes on leading when nothing disturbs it: epochs follow from faults.
+    pub(crate) fn check_epochs(&self) -> Result<(), String> {
+        let epochs = &self.log.truth.epochs;
+        let late = epochs.iter().filter(|began| **began > self.calm_at + 2 * self.contest.ttl).count();
+        let soon = (self.calm_at / (self.contest.ttl / 4) + 4) as usize;
+        if late > 3 || epochs.len() > soon + late {
+            return Err(format!(
+                "flapping: {} epochs, {late} of them after the last fault was over; a lease lives {} ms",
+                epochs.len(),
+                self.contest.ttl / super::MS
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn check_instance(&self, party: Party) -> Result<(), String> {

@@ -176,7 +176,7 @@ impl Cluster {
         let tries = open.tries;
         let reply = Some(format!("{}{process}.{serial}.{tries}", inbox(party)));
         let (subject, payload) = (open.subject.clone(), open.payload.clone());
-        self.send(Message { from: party, lane: 0, subject, reply, token: None, payload });
+        self.send(Message { from: party, lane: 0, subject, reply, token: None, payload, jet: None });
         let at = self.now + (30 + u64::from(self.rng.below(200))) * MS;
         self.at(at, Event::Act { party, process, serial, tries });
     }
@@ -191,6 +191,10 @@ impl Cluster {
         let [process, serial, _] = numbers[..] else { return Ok(()) };
         let answer: CommandReply =
             CommandReply::decode(&message.payload).map_err(|error| format!("an answer can't be read: {error}"))?;
+        if matches!(&answer, Reply::Error(problem) if is_temporary(&problem.code)) {
+            // It is given again after a while.
+            return Ok(());
+        }
         let id = format!("{party}-{process}-{serial}");
         self.ledger.answered(&id, answer.clone())?;
         let state = &mut self.client(party).processes[process as usize];
@@ -215,13 +219,7 @@ impl Cluster {
     /// What is announced is durable, and the same whoever announces it.
     fn check_announced(&self, message: &Message) -> Result<(), String> {
         let commit = Commit::decode(&message.payload).map_err(|error| format!("a commit can't be read: {error}"))?;
-        let mut of_tick = self.reign.records.iter().rev().filter(|record| record.tick == commit.tick);
-        let record = of_tick.next_back();
-        match record {
-            Some(record) if (record.hash, record.epoch) == (commit.hash, commit.epoch) => Ok(()),
-            Some(record) => Err(format!("announced: {commit:?}, where tick {} has hash {}", record.tick, record.hash)),
-            None => Err(format!("announced: tick {}, which is not durable", commit.tick)),
-        }
+        self.log.truth.check_commit(commit.epoch, commit.tick, commit.hash)
     }
 }
 
@@ -256,6 +254,19 @@ fn action(wish: Wish, number: u32, (x, y): (f32, f32), entity: Option<Entity>) -
             (Wish::Spawn, Action::Spawn { entities: vec![components] })
         }
     }
+}
+
+/// Who is told this is to try again: nothing was decided.
+pub(super) fn is_temporary(code: &str) -> bool {
+    matches!(code, "unavailable" | "overloaded")
+}
+
+/// The command that an answer on this subject is about, when it goes to a client.
+pub(super) fn command_of(subject: &str, clients: std::ops::Range<Party>) -> Option<String> {
+    let (party, rest) = subject.strip_prefix("_INBOX.")?.split_once("-0.")?;
+    let mut numbers = rest.split('.');
+    let (process, serial) = (numbers.next()?, numbers.next()?);
+    clients.contains(&party.parse().ok()?).then(|| format!("{party}-{process}-{serial}"))
 }
 
 fn inbox(party: Party) -> String {

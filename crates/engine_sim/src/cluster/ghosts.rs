@@ -4,10 +4,12 @@
 
 use std::collections::VecDeque;
 
+use engine_app::log::writer::Subject;
 use engine_net::ChunkPrefix;
 
 use super::{Cluster, Event, RESULTS};
 use crate::faults::Fault;
+use crate::log::Jet;
 use crate::network::{Message, Party};
 
 /// Messages that are kept, at the most; the oldest are forgotten.
@@ -20,6 +22,8 @@ const RECENT: usize = 24;
 pub(super) struct Ghosts {
     kept: VecDeque<Message>,
     recent: VecDeque<Message>,
+    /// Records that never reached the log.
+    records: VecDeque<Message>,
 }
 
 fn push(queue: &mut VecDeque<Message>, message: Message, most: usize) {
@@ -40,6 +44,27 @@ impl Cluster {
         if message.lane == RESULTS && self.now < self.climate.until {
             push(&mut self.ghosts.recent, message.clone(), RECENT);
         }
+    }
+
+    /// A record does not reach the log, as far as its sender can know.
+    pub(super) fn remember_record(&mut self, message: &Message) {
+        let is_record = matches!(&message.jet, Some(Jet::Publish(publish)) if publish.subject != Subject::Epoch);
+        if is_record && self.now < self.climate.until && self.rng.chance(0.7) {
+            push(&mut self.ghosts.records, message.clone(), RECENT);
+        }
+    }
+
+    /// A reign begins, with the record at this place: one that another leader wanted behind it comes now. Nothing
+    /// but the guard on the epoch record tells it from one of the new reign.
+    pub(super) fn release_records(&mut self, seq: u64) {
+        let belongs =
+            |message: &Message| matches!(&message.jet, Some(Jet::Publish(publish)) if publish.expected_last_seq == seq);
+        let kept = std::mem::take(&mut self.ghosts.records);
+        let Some(message) = kept.into_iter().find(belongs) else { return };
+        self.counts.count(Fault::GhostRecord);
+        let at = self.now + 10_000 + u64::from(self.rng.below(300_000));
+        self.ends_at(at);
+        self.at(at, Event::Publish { message });
     }
 
     /// The coordinator is dead: copies of the last results may come to the next one.

@@ -2,7 +2,7 @@
 
 use engine_system::runner::InstanceCore;
 
-use super::{COORDINATOR, Cluster, Event, MS};
+use super::{Cluster, Event, LOG, MS};
 use crate::faults::Fault;
 use crate::network::{Partition, Party};
 
@@ -21,6 +21,9 @@ impl Cluster {
         if self.rng.chance(self.climate.partition) {
             self.divide();
         }
+        if self.rng.chance(self.climate.log) {
+            self.trouble_log();
+        }
     }
 
     fn trouble_somebody(&mut self) {
@@ -38,20 +41,90 @@ impl Cluster {
     }
 
     fn trouble_coordinator(&mut self) {
-        match self.rng.below(4) {
-            0 => self.cut_coordinator(),
-            1 => self.pause_coordinator(),
-            // One that has just taken over is killed as well, but not so often that nothing else happens.
-            2 if self.reign.is_young() => {}
-            _ => {
-                let fault = if self.reign.is_young() { Fault::RestartAgain } else { Fault::RestartCoordinator };
-                self.restart_coordinator(fault);
-            }
+        let leader = self.leaders().map(|(number, _)| number).next();
+        let anybody = self.rng.below(self.contenders.len() as u32) as usize;
+        let number = leader.filter(|_| self.rng.chance(0.8)).unwrap_or(anybody);
+        let data = self.data(number);
+        match self.rng.below(8) {
+            0 => self.cut_party(data, Fault::CutCoordinator),
+            1 => self.cut_party(data + 1, Fault::CutLog),
+            2 => self.divide_off(data, Fault::PartitionCoordinator),
+            3 => self.divide_off(data + 1, Fault::PartitionLog),
+            4 | 5 => self.pause_contender(number),
+            _ => self.kill_by_stage(number),
         }
+    }
+
+    fn trouble_log(&mut self) {
+        let until = self.now + self.some_ms(300);
+        match self.rng.below(4) {
+            0 => self.restart_log(),
+            1 => {
+                self.counts.count(Fault::FullLog);
+                self.log.stream.behaviour.most = self.log.stream.len();
+                self.tell(LOG, || format!("is full until {} ms", until / MS));
+                self.ends_at(until);
+                self.at(until, Event::Room);
+            }
+            2 => {
+                self.counts.count(Fault::SlowLog);
+                self.log_slow = (until, self.some_ms(60));
+                self.tell(LOG, || format!("is slow until {} ms", until / MS));
+                self.ends_at(until);
+            }
+            _ => self.log.damages_next = true,
+        }
+    }
+
+    /// The server is gone for a while, with all connections to it; what is stored stays.
+    fn restart_log(&mut self) {
+        if self.network.is_cut(LOG) {
+            return;
+        }
+        self.counts.count(Fault::RestartLog);
+        let at = self.now + self.some_ms_or(150, 0.1, 2_000);
+        self.ends_at(at);
+        self.tell(LOG, || format!("is down until {} ms", at / MS));
+        self.network.cut(LOG);
+        for number in 0..self.contenders.len() {
+            self.network.cut(self.data(number) + 1);
+        }
+        self.at(at, Event::Heal { party: LOG });
+    }
+
+    /// A connection of a coordinator is cut, and it knows.
+    fn cut_party(&mut self, party: Party, fault: Fault) {
+        if self.network.is_cut(party) {
+            return;
+        }
+        self.counts.count(fault);
+        self.network.forget(party);
+        self.network.cut(party);
+        // Longer than a lease, at times: what is sent meanwhile may come late.
+        let at = self.now + self.some_ms_or(300, 0.3, 1_500);
+        self.ends_at(at);
+        self.tell(party, || format!("is cut off until {} ms", at / MS));
+        self.at(at, Event::Heal { party });
+    }
+
+    /// A connection of a coordinator is dead in one direction or in both, and nobody is told.
+    fn divide_off(&mut self, party: Party, fault: Fault) {
+        self.counts.count(fault);
+        let (out, into) = [(true, true), (true, false), (false, true)][self.rng.below(3) as usize];
+        let until = self.now + self.some_ms_or(300, 0.3, 1_500);
+        self.ends_at(until);
+        self.tell(party, || format!("is divided off until {} ms, out {out}, into {into}", until / MS));
+        self.network.divide(Partition { side: [party].into(), out, into, until });
     }
 
     pub(super) fn some_ms(&mut self, most: u32) -> u64 {
         u64::from(self.rng.below(most)) * MS
+    }
+
+    /// As often as `chance` says, the other bound counts.
+    fn some_ms_or(&mut self, most: u32, chance: f32, other: u32) -> u64 {
+        let most = if self.rng.chance(chance) { other } else { most };
+        self.some_ms(most)
     }
 
     fn kill_one(&mut self, party: Party) {
@@ -100,22 +173,9 @@ impl Cluster {
         self.at(at, Event::Heal { party });
     }
 
-    fn cut_coordinator(&mut self) {
-        if self.network.is_cut(COORDINATOR) || self.reign.coordinator.is_none() {
-            return;
-        }
-        self.counts.count(Fault::CutCoordinator);
-        self.network.forget(COORDINATOR);
-        self.network.cut(COORDINATOR);
-        let at = self.now + self.some_ms(300);
-        self.ends_at(at);
-        self.tell(COORDINATOR, || format!("is cut off until {} ms", at / MS));
-        self.at(at, Event::Heal { party: COORDINATOR });
-    }
-
     /// Some parties, the coordinator perhaps among them, and the others don't hear one another.
     fn divide(&mut self) {
-        let parties = 1 + self.instances.len() + self.clients.len();
+        let parties = self.data(self.contenders.len());
         let side = (0..parties).filter(|_| self.rng.chance(0.4)).collect();
         let (out, into) = [(true, true), (true, false), (false, true)][self.rng.below(3) as usize];
         let most = if self.rng.chance(0.1) { 12_000 } else { 500 };

@@ -16,7 +16,7 @@ use super::cluster::{Cluster, Process, SYSTEMS, TICKS, golden};
 
 const FEW: u32 = 4_000;
 /// A lease of a second: nobody wants to wait for three.
-const KEEPS: [&str; 4] = ["--durability", "server", "--lease", "1"];
+pub(crate) const KEEPS: [&str; 4] = ["--durability", "server", "--lease", "1"];
 const STANDS_BY: [&str; 5] = ["--durability", "server", "--lease", "1", "--standby"];
 const SOON: Duration = Duration::from_secs(30);
 
@@ -27,20 +27,20 @@ impl Cluster {
 }
 
 /// Somebody outside, with a connection.
-struct Outside {
+pub(crate) struct Outside {
     io: Io,
-    subjects: Subjects,
+    pub(crate) subjects: Subjects,
 }
 
 impl Outside {
-    fn new(cluster: &Cluster) -> Self {
+    pub(crate) fn new(cluster: &Cluster) -> Self {
         let config = cluster.server.config();
         let subjects = Subjects::new(&config.prefix, &config.world).unwrap();
         Self { io: Io::start(&config, "outside", 1).unwrap().0, subjects }
     }
 
     /// Asks until somebody answers: meanwhile there may be no coordinator.
-    fn ask(&self, subject: &str, request: &[u8]) -> Vec<u8> {
+    pub(crate) fn ask(&self, subject: &str, request: &[u8]) -> Vec<u8> {
         let until = Instant::now() + SOON;
         loop {
             let message = Outgoing::new(subject.to_owned(), request.to_vec());
@@ -52,7 +52,7 @@ impl Outside {
     }
 
     /// Gives a command, again and again under the same id.
-    fn act(&self, id: &str, action: Action) -> Done {
+    pub(crate) fn act(&self, id: &str, action: Action) -> Done {
         let (aggregate, verb) = action.subject();
         let subject = self.subjects.command("world", aggregate, verb);
         let command = strict::encode(&Command { id: id.into(), action });
@@ -84,7 +84,7 @@ impl Outside {
     }
 }
 
-fn fighter() -> Action {
+pub(crate) fn fighter() -> Action {
     let place = ("arena.Position".to_owned(), serde_json::json!({"at": {"x": 1.0, "y": 2.0}}));
     Action::Spawn { entities: vec![Components::from([place])] }
 }

@@ -3,4 +3,5 @@
 
 mod cluster;
 mod durable;
+mod past;
 mod topologies;

@@ -13,6 +13,7 @@ use engine_net::headers::Headers;
 use engine_net::messages::command::{Action, Command, DOMAIN, Done};
 use engine_net::messages::query::{QueryPage, QueryRequest};
 use engine_net::messages::schemas::{SchemaPage, SchemasRequest};
+use engine_net::messages::snapshot::{Snapshot, SnapshotRequest};
 use engine_net::messages::status::{SimState, Status, StatusReply};
 use engine_net::messages::{Message, Reply};
 use tokio::sync::Notify;
@@ -226,6 +227,30 @@ impl Link {
                     Err(silence) => Err(self.explain(&subject, silence).await),
                 },
                 () = tokio::time::sleep(SOON) => meanwhile(&self.status().await?),
+            }
+        }
+    }
+
+    /// Has a keyframe stored; `meanwhile` sees the status each second.
+    pub(crate) async fn snapshot(&self, mut meanwhile: impl FnMut(&Status)) -> anyhow::Result<Snapshot> {
+        let subject = self.subjects.snapshot();
+        let request = SnapshotRequest {};
+        let answer = self.request(subject.clone(), Some(&request), None);
+        tokio::pin!(answer);
+        let mut epoch = None;
+        loop {
+            tokio::select! {
+                answer = &mut answer => return match answer {
+                    Ok(payload) => read(&payload),
+                    Err(silence) => Err(self.explain(&subject, silence).await),
+                },
+                () = tokio::time::sleep(SOON) => {
+                    let status = self.status().await?;
+                    if *epoch.get_or_insert(status.epoch) != status.epoch {
+                        bail!("another coordinator leads the world now, and was not asked: give the command again");
+                    }
+                    meanwhile(&status);
+                }
             }
         }
     }

@@ -10,12 +10,16 @@ mod progress;
 mod query;
 mod scene;
 mod sim;
+mod snapshot;
 mod status;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use engine_app::App;
+use engine_app::past::args::{self, BranchArgs, DiffArgs, ReplayArgs};
 use engine_net::config::ConnectionArgs;
 
 /// Messages are received on one thread and dropped on another, which mimalloc does well.
@@ -30,6 +34,7 @@ Examples:
   engine spawn 'arena.Position={\"at\":{\"x\":1,\"y\":2}}' arena.Wounded
   engine set 42 arena.Position.at.x=3
   engine scene save world.toml
+  engine snapshot export monday.keyframe                the whole world as a file
   engine doctor                                         what is wrong, and what to do about it
 
 The server is that of NATS_URL (nats://127.0.0.1:4222 when it is not set), the world that of ENGINE_WORLD
@@ -69,6 +74,14 @@ enum Command {
     Step(sim::StepCommand),
     /// Set how fast the world runs
     Speed(sim::SpeedCommand),
+    /// Keyframes of the world's log: store one, list them, to a file and from one
+    Snapshot(snapshot::SnapshotCommand),
+    /// Compute ticks of the log again, and compare every hash
+    Replay(ReplayArgs),
+    /// Compare two worlds of the past
+    Diff(DiffArgs),
+    /// Begin another world at a tick of the past
+    Branch(BranchArgs),
     /// Check the server, the permissions, the clock and the coordinator, and say what to do
     Doctor(doctor::DoctorCommand),
 }
@@ -103,15 +116,27 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // The coordinator has threads of its own; everything else is one conversation.
-    if let Command::Coordinator(command) = cli.command {
-        return command.run().map(|()| ExitCode::SUCCESS);
-    }
+    // The coordinator and the log have threads of their own; everything else is one conversation.
+    let (nothing, app) = (BTreeMap::new(), || App::new("engine"));
+    let command = match cli.command {
+        Command::Coordinator(command) => return command.run().map(|()| ExitCode::SUCCESS),
+        Command::Replay(replay) => {
+            let same = args::run_replay(app(), &nothing, &replay)?;
+            return Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Diff(diff) => return args::run_diff(app(), &nothing, &diff).map(|()| ExitCode::SUCCESS),
+        Command::Branch(branch) => return args::run_branch(app(), &nothing, &branch).map(|()| ExitCode::SUCCESS),
+        Command::Snapshot(command) if !command.is_conversation() => return command.run().map(|()| ExitCode::SUCCESS),
+        other => other,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Doctor(command) => return command.run().await,
-            Command::Coordinator(_) => unreachable!("was run above"),
+            Command::Coordinator(_) | Command::Replay(_) | Command::Diff(_) | Command::Branch(_) => {
+                unreachable!("was run above")
+            }
+            Command::Snapshot(command) => command.create().await,
             Command::Status(command) => command.run().await,
             Command::Components(command) => command.run().await,
             Command::Query(command) => command.run().await,

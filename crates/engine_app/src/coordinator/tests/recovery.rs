@@ -128,6 +128,27 @@ fn a_command_that_was_answered_is_known_to_the_next_coordinator() {
     assert_eq!(script.coordinator.world().len(), entities);
 }
 
+/// What the record of a tick brings waits with the tick for an instance. It is in the log already.
+#[test]
+fn nothing_is_recorded_again_while_a_repeated_tick_waits_for_an_instance() {
+    let recorded = recorded();
+    let mut script = Script::new(late(), settings());
+    script.coordinator.keep_log(1000);
+    script.coordinator.begin_recovery();
+    for (record, _) in &recorded {
+        script.coordinator.replay(record).unwrap();
+        script.pass(1);
+        if !script.coordinator.may_replay() {
+            assert!(!record.inputs.is_empty() && script.coordinator.waits_for().is_some());
+            script.join("a");
+            script.deliver_on();
+            assert_eq!(script.coordinator.committed(), (record.tick, record.hash));
+            break;
+        }
+    }
+    assert!(script.coordinator.committed().0 > 0 && script.records.is_empty(), "{:?}", script.records);
+}
+
 #[test]
 fn a_world_that_differs_is_noticed_at_its_tick() {
     let recorded = recorded();

@@ -10,7 +10,7 @@ use thiserror::Error;
 pub enum JetError {
     /// No connection, no JetStream, or a server that is too old.
     #[error("the world log: {0}")]
-    Connect(#[from] ConnectError),
+    Connect(ConnectError),
     /// The world's name can't be part of a subject.
     #[error(transparent)]
     World(#[from] NameError),
@@ -27,6 +27,15 @@ pub enum JetError {
         found: String,
         /// What to do.
         advice: &'static str,
+    },
+    /// The world has none.
+    #[error(
+        "world `{world}` has no log on this server: name another world with --world, or start its coordinator with \
+         --durability server"
+    )]
+    NoLog {
+        /// Its name.
+        world: String,
     },
     /// The server said no.
     #[error("can't {what}: the server says `{description}` (error {code}){}", advice(*.code))]
@@ -133,6 +142,23 @@ pub enum JetError {
     /// The thread has ended.
     #[error("the connection of the world log is closed")]
     Closed,
+}
+
+/// Its text is part of the whole one: as a source it would be told twice.
+impl From<ConnectError> for JetError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl JetError {
+    /// Whether a stream or the server's store has no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        const FULL: [u64; 4] =
+            [code::STORE_FAILED, code::ACCOUNT_RESOURCES, code::INSUFFICIENT_RESOURCES, code::STORAGE_EXCEEDED];
+        matches!(self, Self::Server { code, .. } if FULL.contains(code))
+    }
 }
 
 /// JetStream's error numbers that the engine meets.

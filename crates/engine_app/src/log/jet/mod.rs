@@ -50,7 +50,7 @@ pub use error::JetError;
 pub use event::{JetEvent, LeaseAnswer, LeaseState, Lost, Record, Refusal, Token};
 pub use keyframe::{KeyframeId, KeyframeParts, KeyframeReader};
 pub use mark::Mark;
-pub use names::{Kind, Names};
+pub use names::{Kind, Names, is_of_a_log};
 pub use range::Records;
 pub use settings::{JetSettings, Mode};
 
@@ -127,6 +127,42 @@ impl Streams {
         let config = &config.log_connection();
         let bulk = Bulk::start(config, &settings)?;
         prepare(&bulk, config, &names, mode, &settings)?;
+        Self::start(bulk, config, names, settings)
+    }
+
+    /// As [`Self::open`], to read what is there: nothing is made, checked or changed.
+    ///
+    /// # Errors
+    /// When there is no connection, no JetStream, or no log of this world ([`JetError::NoLog`]).
+    pub fn open_existing(config: &ConnectionConfig, world: &str) -> Result<Self, JetError> {
+        let (names, settings) = (Names::new(world)?, JetSettings::default());
+        let config = &config.log_connection();
+        let bulk = Bulk::start(config, &settings)?;
+        let (api, connection, streams) = (bulk.api.clone(), bulk.connection.clone(), [names.keys(), names.log()]);
+        let world = world.to_owned();
+        bulk.wait(async move {
+            require_jetstream(&connection).await?;
+            for stream in streams {
+                let operation = format!("STREAM.INFO.{stream}");
+                match api.call::<serde_json::Value>("look at the log", &operation, &serde_json::Value::Null).await {
+                    Ok(_) => {}
+                    Err(JetError::Server { code: code::STREAM_NOT_FOUND, .. }) => {
+                        return Err(JetError::NoLog { world });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        })?;
+        Self::start(bulk, config, names, settings)
+    }
+
+    fn start(
+        bulk: Arc<Bulk>,
+        config: &ConnectionConfig,
+        names: Names,
+        settings: JetSettings,
+    ) -> Result<Self, JetError> {
         let (sender, events) = unbounded();
         let load = Arc::new(Load::default());
         let setup = Setup {
@@ -255,6 +291,13 @@ impl Streams {
         Records::new(self.names.clone(), range::start(&self.bulk, range))
     }
 
+    /// As [`Self::read_range`], but what is missing is passed over.
+    #[must_use]
+    pub fn read_present(&self, from: u64, to: u64, parallel: usize) -> Records {
+        let range = Range { stream: self.names.log(), from, to, parallel, strict: false };
+        Records::new(self.names.clone(), range::start(&self.bulk, range))
+    }
+
     /// Removes records of ticks up to and with `up_to`, and earlier epoch records behind it; never the last epoch
     /// record. The answer is [`JetEvent::Removed`].
     #[must_use]
@@ -312,6 +355,11 @@ impl Streams {
     /// Reads a keyframe: its manifest at once, its parts as they are asked for. Waits.
     pub fn read_keyframe(&self, id: KeyframeId, parallel: usize) -> Result<KeyframeReader, JetError> {
         keyframe::open(&self.bulk, &self.names, id, parallel)
+    }
+
+    /// Reads the manifest of a keyframe, and how many bytes the keyframe takes. Waits.
+    pub fn read_manifest(&self, id: KeyframeId) -> Result<(Bytes, u64), JetError> {
+        keyframe::manifest(&self.bulk, &self.names, id)
     }
 
     /// Removes a keyframe; the answer is [`JetEvent::Removed`].

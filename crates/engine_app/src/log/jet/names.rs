@@ -35,6 +35,17 @@ impl Kind {
     }
 }
 
+/// What the subjects of all logs of all worlds begin with.
+const ROOTS: [&str; 4] = ["engine_log", "engine_key", "engine_lease", "engine_mark"];
+
+/// Whether a subject is of a log, be it of another world: what is published there is stored, so that nobody but
+/// their coordinators may choose one.
+#[must_use]
+pub fn is_of_a_log(subject: &str) -> bool {
+    let root = subject.split('.').next().unwrap_or_default();
+    ROOTS.contains(&root)
+}
+
 /// The names of one world's streams and subjects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
@@ -117,6 +128,10 @@ mod tests {
         for foreign in ["engine_log.arena2.tick", "engine_log.arena.ticks", "engine_log.arena", "engine.arena.tick"] {
             assert_eq!(names.kind_of(foreign), None, "{foreign}");
         }
+        for subject in [names.record(Kind::Tick), names.key_root(), names.lease(), names.mark()] {
+            assert!(is_of_a_log(&subject), "{subject}");
+        }
+        assert!(!is_of_a_log("engine.arena.query") && !is_of_a_log("_INBOX.a.engine_log"));
         assert!(Names::new("a.b").is_err() && Names::new("*").is_err());
     }
 }

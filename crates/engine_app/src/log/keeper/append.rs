@@ -67,6 +67,11 @@ impl Appender {
         }
     }
 
+    /// Whether nothing more goes into the log, since it has reached its limits.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.writer.state(), State::Stalled { reason: StallReason::Full, .. })
+    }
+
     pub(super) fn wakes_at(&self) -> Option<u64> {
         self.writer.wakes_at()
     }
@@ -204,7 +209,7 @@ fn refusal(reason: jet::Refusal) -> Refusal {
 
 fn stall_text(reason: &StallReason) -> String {
     match reason {
-        StallReason::Full => "the stream is full: raise its limit, or make room on the disk".into(),
+        StallReason::Full => "the stream is full: raise its limit (--log-mib), or make room on the disk".into(),
         StallReason::NoAnswer => "the server does not answer".into(),
         StallReason::Contradiction => "the server refuses what belongs there, and nothing is there".into(),
         StallReason::Other(text) => text.clone(),

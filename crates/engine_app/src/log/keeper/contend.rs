@@ -28,6 +28,8 @@ pub(super) struct Contender {
     /// The last message of the log, and when it was looked at.
     log: Option<u64>,
     look_at: u64,
+    /// The lease was given back, and the server did not confirm it yet.
+    releasing: Option<jet::Token>,
 }
 
 impl Contender {
@@ -41,6 +43,7 @@ impl Contender {
             told: None,
             log: None,
             look_at: 0,
+            releasing: None,
         }
     }
 
@@ -107,8 +110,9 @@ impl Contender {
                 }
                 LeaseOutput::Read { token } => (streams.lease_read(), (token, Asked::Read)),
                 LeaseOutput::Release { revision } => {
-                    if let Err(error) = streams.lease_release(revision) {
-                        tracing::warn!(%error, "the lease is not given back: it runs out by itself");
+                    match streams.lease_release(revision) {
+                        Ok(token) => self.releasing = Some(token),
+                        Err(error) => tracing::warn!(%error, "the lease is not given back: it runs out by itself"),
                     }
                     continue;
                 }
@@ -128,7 +132,24 @@ impl Contender {
         }
     }
 
-    pub(super) fn answered(&mut self, event: JetEvent, now: u64) {
+    /// Whether nothing has to be waited for before this process may end.
+    pub(super) fn is_released(&self) -> bool {
+        self.releasing.is_none()
+    }
+
+    /// Takes an answer; true when it says that the lease is given back.
+    pub(super) fn answered(&mut self, event: JetEvent, now: u64) -> bool {
+        if let JetEvent::Lease { token, .. } = &event
+            && self.releasing == Some(*token)
+        {
+            self.releasing = None;
+            return true;
+        }
+        self.take(event, now);
+        false
+    }
+
+    fn take(&mut self, event: JetEvent, now: u64) {
         match event {
             JetEvent::Lease { token, answer } => {
                 let Some((token, asked)) = self.tokens.remove(&token) else { return };

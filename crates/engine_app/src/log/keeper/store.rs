@@ -9,7 +9,7 @@ use engine_component::image::Snapshot;
 
 use super::LogEvent;
 use crate::log::chain::Position;
-use crate::log::jet::{KeyframeId, Streams};
+use crate::log::jet::{JetError, KeyframeId, Streams, Token};
 use crate::log::keyframe::Keyframe;
 
 /// Messages of a keyframe that are made ahead of those that are sent.
@@ -17,6 +17,8 @@ const AHEAD: usize = 4;
 
 /// A keyframe that is being written.
 struct Writing {
+    /// Names it in its end: one of an earlier reign may end in this one.
+    token: Option<Token>,
     position: Position,
     /// The copy of the world, when its bytes are made.
     snapshot: Arc<Mutex<Option<Box<Snapshot>>>>,
@@ -25,32 +27,46 @@ struct Writing {
 pub(super) struct Store {
     keep: usize,
     /// The world behind the last record, which is not durable yet.
-    waiting: Option<(Keyframe, Option<Position>)>,
+    waiting: Option<(Keyframe, Position)>,
     writing: Option<Writing>,
-    /// Where the complete ones of this reign are, the oldest first.
+    /// Where the complete ones of this reign are, and the one that it began with, the oldest first.
     complete: VecDeque<Position>,
     epoch: u64,
+    /// What was removed when the log was full is before this.
+    room_before: u64,
 }
 
 impl Store {
     pub(super) fn new(keep: usize) -> Self {
-        Self { keep: keep.max(1), waiting: None, writing: None, complete: VecDeque::new(), epoch: 0 }
+        Self { keep: keep.max(1), waiting: None, writing: None, complete: VecDeque::new(), epoch: 0, room_before: 0 }
     }
 
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, base: Option<Position>) {
         *self = Self::new(self.keep);
+        self.complete.extend(base);
     }
 
-    /// Takes a keyframe of the world behind the record that was appended last.
-    pub(super) fn wait(&mut self, keyframe: Keyframe) {
-        self.waiting = Some((keyframe, None));
+    /// Takes a keyframe of the world behind the record that ends there.
+    pub(super) fn wait(&mut self, keyframe: Keyframe, place: Position) {
+        self.waiting = Some((keyframe, place));
+    }
+
+    /// The log is full: what is before the newest keyframe has to go, since nothing else may. Older keyframes have
+    /// no records behind them then, and go as well.
+    pub(super) fn make_room(&mut self, streams: &Streams) {
+        let Some(newest) = self.complete.back().filter(|newest| newest.seq > self.room_before) else { return };
+        tracing::warn!(tick = newest.tick, "the log is full: what is before its newest keyframe is removed");
+        self.room_before = newest.seq;
+        let _ = streams.truncate_log(newest.seq.saturating_sub(1));
+        let _ = streams.retain_keyframes(1, self.epoch);
+        self.complete.drain(..self.complete.len() - 1);
     }
 
     /// Begins to write what may be written.
-    pub(super) fn pump(&mut self, durable: Position, end: Position, epoch: u64, streams: &Streams) -> Option<LogEvent> {
+    pub(super) fn pump(&mut self, durable: Position, epoch: u64, streams: &Streams) -> Option<LogEvent> {
         self.epoch = epoch;
-        let (_, place) = self.waiting.as_mut()?;
-        let place = *place.get_or_insert(end);
+        let (_, place) = self.waiting.as_ref()?;
+        let place = *place;
         if self.writing.is_some() || durable.index < place.index {
             return None;
         }
@@ -77,21 +93,30 @@ impl Store {
             let _ = done.send(head);
         };
         std::thread::Builder::new().name("engine-image".into()).spawn(make).map_err(|error| error.to_string())?;
-        self.writing = Some(Writing { position, snapshot });
+        let writing = self.writing.insert(Writing { token: None, position, snapshot });
         let manifest = move || head.recv().ok().flatten();
         let order = streams.write_keyframe(position.tick, epoch, parts.into_iter(), manifest);
-        order.map(drop).map_err(|error| error.to_string())
+        writing.token = Some(order.map_err(|error| error.to_string())?);
+        Ok(())
     }
 
     /// A keyframe is stored: what is older than the ones that are kept is removed.
     pub(super) fn stored(
         &mut self,
+        token: Token,
         id: KeyframeId,
-        result: Result<u64, String>,
+        result: Result<u64, JetError>,
         streams: &Streams,
     ) -> Option<LogEvent> {
-        let writing = self.writing.take()?;
-        if result.is_ok() && id.epoch == self.epoch {
+        let writing = self.writing.take_if(|writing| writing.token == Some(token))?;
+        if let Err(error) = &result {
+            // What is left of it goes; and when there was no room, all that can be done without.
+            let without = error.is_full() && !self.complete.is_empty();
+            let _ = streams.retain_keyframes(if without { 1 } else { usize::MAX }, self.epoch);
+            if without {
+                self.complete.drain(..self.complete.len() - 1);
+            }
+        } else {
             self.complete.push_back(writing.position);
             // Those of earlier reigns count as well, until there are enough of this one.
             let _ = streams.retain_keyframes(self.keep, self.epoch);
@@ -105,6 +130,7 @@ impl Store {
                 let _ = streams.truncate_log(oldest.seq.saturating_sub(1));
             }
         }
+        let result = result.map_err(|error| error.to_string());
         Some(LogEvent::Stored { tick: id.tick, result, snapshot: take_snapshot(writing) })
     }
 }

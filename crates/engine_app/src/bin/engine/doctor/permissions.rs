@@ -96,6 +96,7 @@ fn subjects(link: &Link, role: Role) -> Wanted {
                 s.status(),
                 s.query(),
                 s.schemas(),
+                s.snapshot(),
                 s.commands_of(engine_net::messages::command::DOMAIN),
             ];
             (publish, subscribe)

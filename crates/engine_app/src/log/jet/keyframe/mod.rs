@@ -15,7 +15,7 @@ use serde_json::json;
 
 pub use read::{KeyframeParts, KeyframeReader};
 
-pub(super) use read::open;
+pub(super) use read::{manifest, open};
 pub(super) use write::{Writer, write};
 
 use super::{JetError, Names, api::Api, streams::Info};

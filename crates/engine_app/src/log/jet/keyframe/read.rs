@@ -22,12 +22,23 @@ pub struct KeyframeReader {
     pub parts: KeyframeParts,
 }
 
-pub(crate) fn open(bulk: &Bulk, names: &Names, id: KeyframeId, parallel: usize) -> Result<KeyframeReader, JetError> {
+/// What was written as its manifest, and the bytes that all of it takes.
+pub(crate) fn manifest(bulk: &Bulk, names: &Names, id: KeyframeId) -> Result<(Bytes, u64), JetError> {
+    let (contents, manifest, bytes) = read(bulk, names, id)?;
+    Ok((manifest, contents.bytes + bytes as u64))
+}
+
+fn read(bulk: &Bulk, names: &Names, id: KeyframeId) -> Result<(Contents, Bytes, usize), JetError> {
     let damaged = |reason: &str| JetError::Damaged { what: format!("keyframe {id}"), reason: reason.to_owned() };
     let (api, stream, subject) = (bulk.api.clone(), names.keys(), id.manifest(names));
     let message = bulk.wait(async move { api.last(&stream, &subject).await })?;
     let message = message.ok_or_else(|| damaged("it has no manifest"))?;
     let (contents, manifest) = open_manifest(&message.payload).map_err(damaged)?;
+    Ok((contents, manifest, message.payload.len()))
+}
+
+pub(crate) fn open(bulk: &Bulk, names: &Names, id: KeyframeId, parallel: usize) -> Result<KeyframeReader, JetError> {
+    let (contents, manifest, _) = read(bulk, names, id)?;
     let range = Range { stream: names.keys(), from: contents.first, to: contents.last, parallel, strict: false };
     let parts = KeyframeParts {
         id,
