@@ -7,6 +7,7 @@ mod bench;
 mod command;
 mod demo;
 mod faults;
+mod fuzz;
 mod miri;
 mod report;
 mod simulate;
@@ -59,6 +60,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Feeds made-up bytes to everything that reads bytes from outside.
+    Fuzz(fuzz::Arguments),
     /// Measures Engine against its floors and its peers.
     #[command(disable_help_flag = true)]
     Bench {
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Task::Demo { arguments } => demo::run(&arguments),
         Task::Simulate { arguments } => simulate::run(&arguments),
         Task::Faults { arguments } => faults::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
     };
     match result {

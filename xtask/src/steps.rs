@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::Cmd;
 use crate::report::{self, Line, Outcome};
 use crate::tools::{CARGO_DENY, CARGO_NEXTEST};
-use crate::{faults, miri, simulate, tidy};
+use crate::{faults, fuzz, miri, simulate, tidy};
 
 /// Something that has to pass.
 struct Step {
@@ -45,6 +45,7 @@ const STEPS: &[Step] = &[
     Step { name: "planted", about: "the simulator finds mistakes on purpose", run: |_| simulate::check_planted() },
     Step { name: "faults", about: "half a minute of faults on real processes", run: |_| faults::check() },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
+    Step { name: "fuzz", about: "made-up bytes for whatever reads bytes, a little", run: |_| fuzz::check() },
     Step { name: "miri", about: "unsafe code under Miri", run: |_| miri::check() },
 ];
 
@@ -95,7 +96,8 @@ fn passes(command: &Cmd) -> Result<Outcome> {
 }
 
 fn format(_: &Notes) -> Result<Outcome> {
-    passes(&Cmd::cargo("fmt --all --check"))
+    Cmd::cargo("fmt --all --check").run()?;
+    passes(&Cmd::cargo("fmt --manifest-path fuzz/Cargo.toml --check"))
 }
 
 fn clippy(_: &Notes) -> Result<Outcome> {

@@ -17,6 +17,10 @@ use xxhash_rust::xxh3::Xxh3;
 /// go, and are counted: what is dropped is a function of the world, so it is the same everywhere.
 pub const MAX_BYTES: usize = 64 << 20;
 
+/// The number of an event of a world that still goes on, at the most: nothing that counts from there on can come
+/// to its end.
+const MAX_NUMBER: u64 = 1 << 62;
+
 #[derive(Debug, Default)]
 struct Queue {
     /// Batches with the number of their first event.
@@ -113,7 +117,9 @@ impl EventQueues {
     /// Events that were emitted since the beginning, and events that were dropped at the bound.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
-        self.queues.values().fold((0, 0), |(all, dropped), queue| (all + queue.next, dropped + queue.dropped))
+        self.queues.values().fold((0_u64, 0_u64), |(all, dropped), queue| {
+            (all.saturating_add(queue.next), dropped.saturating_add(queue.dropped))
+        })
     }
 
     /// The queues as they can be stored.
@@ -147,6 +153,9 @@ impl EventQueues {
             let refuse = |why: String| QueueError { event, why };
             let mut queue =
                 Queue { next: stored.next, dropped: stored.dropped, readers: stored.readers, ..Queue::default() };
+            if queue.next > MAX_NUMBER || queue.dropped > queue.next {
+                return Err(refuse(format!("{} were emitted and {} dropped", queue.next, queue.dropped)));
+            }
             if let Some(reader) = queue.readers.iter().find(|(_, cursor)| **cursor > queue.next) {
                 return Err(refuse(format!("`{}` has read more than there was", reader.0)));
             }

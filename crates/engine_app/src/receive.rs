@@ -127,7 +127,10 @@ fn take(
         let refuse = |error: &dyn std::fmt::Display| Rejection::new(RejectReason::BadEvent, error);
         let schema = world.schema(declared.event).ok_or_else(|| refuse(&"an event type that is not registered"))?;
         let batch = EventBatch::from_bytes(schema, declared.count as usize, bytes).map_err(|error| refuse(&error))?;
-        check_spawned(spawns, |visit| batch.as_slice().rows().for_each(|row| schema.visit_entities(row, &mut *visit)))?;
+        if schema.may_hold_entities() {
+            let rows = || batch.as_slice().rows();
+            check_spawned(spawns, |visit| rows().for_each(|row| schema.visit_entities(row, &mut *visit)))?;
+        }
         events.push((declared.event, batch));
     }
     Ok(Received { parcel, commands, spawns, events, compute_ns: manifest.compute_ns })
@@ -147,7 +150,9 @@ fn check_streams(descriptor: &SystemDescriptor, manifest: &ResultManifest) -> Re
             return Err(Rejection::new(RejectReason::BadEvent, message));
         }
     }
-    let bytes = manifest.events.iter().fold(manifest.commands_bytes, |sum, event| sum.saturating_add(event.bytes));
+    // Tags have no bytes, and are read one by one all the same: each counts as one.
+    let sizes = manifest.events.iter().map(|event| event.bytes.max(event.count.into()));
+    let bytes = sizes.fold(manifest.commands_bytes, u64::saturating_add);
     if bytes > MAX_STREAM {
         return Err(Rejection::new(
             RejectReason::TooLarge,

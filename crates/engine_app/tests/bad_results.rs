@@ -10,7 +10,7 @@ use bytes::Bytes;
 use engine_app::coordinator::{Coordinator, Output};
 use engine_app::{App, Settings, TimeMode};
 use engine_component::query::Query;
-use engine_component::{BitRows, Component, ComponentId, WorldHash};
+use engine_component::{BitRows, Component, ComponentId, Event, WorldHash};
 use engine_net::messages::Message;
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::messages::status::{Status, StatusReply};
@@ -18,8 +18,8 @@ use engine_net::parcel::control::{self, Failed, Missing};
 use engine_net::parcel::{ChunkSizes, ColumnData, EventManifest, OutColumn, ParcelWriter, ResultManifest};
 use engine_net::subject::Subject;
 use engine_net::{ChunkKind, ChunkPrefix, messages::Reply, strict};
-use engine_system::System;
 use engine_system::runner::{Answer, InstanceCore};
+use engine_system::{EventWriter, System};
 
 #[derive(Component, Clone, Copy)]
 #[repr(C)]
@@ -35,7 +35,15 @@ struct Velocity {
     x: f32,
 }
 
-fn drift(mut bodies: Query<(&mut Position, &Velocity)>) {
+#[derive(Event, Clone, Copy)]
+#[event(name = "test.Bell")]
+struct Bell;
+
+#[derive(Event, Clone, Copy)]
+#[event(name = "test.Gong")]
+struct Gong;
+
+fn drift(mut bodies: Query<(&mut Position, &Velocity)>, _bells: EventWriter<Bell>, _gongs: EventWriter<Gong>) {
     for (position, velocity) in &mut bodies {
         position.x += velocity.x;
     }
@@ -320,6 +328,15 @@ fn commands_and_events_that_were_not_declared() {
     forged(RejectReason::BadEvent, |prefix, _| result(prefix, &events, ROWS, &[]));
     let large = ResultManifest { commands_bytes: u64::MAX, ..none() };
     forged(RejectReason::BadCommand, |prefix, _| result(prefix, &large, ROWS, &[]));
+}
+
+#[test]
+fn events_without_a_byte_that_are_too_many() {
+    let tags = |name, count| EventManifest { event: ComponentId::of_name(name), count, bytes: 0 };
+    for count in [u32::MAX, 20 << 20] {
+        let many = ResultManifest { events: vec![tags("test.Bell", count), tags("test.Gong", count)], ..none() };
+        forged(RejectReason::TooLarge, |prefix, _| result(prefix, &many, ROWS, &[]));
+    }
 }
 
 #[test]

@@ -17,6 +17,10 @@ const LENGTH: usize = 4;
 
 /// Events of one type, in the order in which they were sent.
 ///
+/// Events that are tags in a batch from outside, at the most: no bytes bear witness to them, and whoever reads
+/// them takes one after another.
+pub const MAX_TAGS: usize = 32 << 20;
+
 /// A batch that is made by default has no type: it takes that of what is put into it first.
 #[derive(Clone, Debug)]
 pub struct EventBatch {
@@ -230,6 +234,10 @@ impl<'a> EventSlice<'a> {
         let mut rows = slice.rows();
         for index in 0..count {
             // Tags need no bytes, so a count alone must not keep us busy.
+            if slice.kind == StorageKind::Tag && count > MAX_TAGS {
+                let reason = format!("{count} events without a byte, where at most {MAX_TAGS} are accepted");
+                return Err(EventError { event: schema.name.clone(), index: MAX_TAGS, reason });
+            }
             if slice.kind == StorageKind::Tag {
                 break;
             }

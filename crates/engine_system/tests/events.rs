@@ -66,6 +66,8 @@ fn what_is_no_event_is_refused_by_place() {
         assert!(EventBatch::from_bytes(&Shout::schema(), count, bytes).is_err(), "{count}");
     }
     assert!(EventBatch::from_bytes(&Bell::schema(), 1, &[0]).is_err());
+    assert_eq!(EventBatch::from_bytes(&Bell::schema(), 1 << 20, &[]).map(|bells| bells.len()), Ok(1 << 20));
+    assert!(EventBatch::from_bytes(&Bell::schema(), u32::MAX as usize, &[]).is_err());
     let mut bytes = sent.bytes().to_vec();
     let second = bytes.len() / 2 + 4;
     bytes[second] = 0xc1;

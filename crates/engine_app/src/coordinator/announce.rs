@@ -75,7 +75,7 @@ impl Coordinator {
             let Some(schema) = self.world.schema(event).cloned() else { continue };
             let number = first.entry(event).or_default();
             if batch.is_empty() || batch.byte_len() > EVENT_BYTES {
-                *number += batch.len() as u32;
+                *number = number.saturating_add(batch.len() as u32);
                 if !batch.is_empty() {
                     self.figures.count("unannounced_events");
                 }
@@ -89,7 +89,7 @@ impl Coordinator {
                 records: Blob::from(batch.bytes().to_vec()),
                 schema,
             };
-            *number += batch.len() as u32;
+            *number = number.saturating_add(batch.len() as u32);
             let subject = self.subjects.event(&message.schema.name);
             self.publish(subject, &message);
         }

@@ -153,6 +153,8 @@ impl Coordinator {
             Action::Resume {} => (self.sim.paused, self.sim.steps) = (false, 0),
             Action::Speed { factor } if factor.is_finite() && (0.0..=1000.0).contains(&factor) => {
                 self.sim.speed = factor;
+                // The next tick is not to wait for what was slower.
+                self.next_tick_at = self.next_tick_at.min(self.now.saturating_add(self.interval()));
             }
             Action::Speed { factor } => {
                 return Err(Problem::new(

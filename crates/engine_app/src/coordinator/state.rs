@@ -22,6 +22,9 @@ const FORMAT: u32 = 1;
 /// Bytes of a state, at the most: events that wait and commands that are remembered make it large.
 pub const MAX_STATE: usize = 512 << 20;
 
+/// The tick of a world that still goes on, at the most.
+const MAX_TICK: u64 = 1 << 62;
+
 /// All of a coordinator but its world, and what concerns a connection only.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct State {
@@ -208,6 +211,9 @@ impl State {
         }
         if state.systems.len() > MAX_SYSTEMS {
             return unreadable(format!("{} systems, where {MAX_SYSTEMS} are the most", state.systems.len()));
+        }
+        if state.tick > MAX_TICK {
+            return unreadable(format!("tick {}", state.tick));
         }
         if !(0.0..=1000.0).contains(&state.speed) {
             return unreadable(format!("a speed of {}", state.speed));

@@ -94,7 +94,7 @@ impl Coordinator {
         if self.sim.paused { self.sim.steps > 0 } else { now >= self.next_tick_at }
     }
 
-    /// Nanoseconds between ticks; 0 for as fast as possible.
+    /// Nanoseconds between ticks; 0 for as fast as possible. Speeds near 0 make it as long as a number can be.
     pub(super) fn interval(&self) -> u64 {
         if self.settings.time == TimeMode::Fast || self.sim.speed <= 0.0 {
             return 0;
@@ -119,10 +119,12 @@ impl Coordinator {
         let interval = self.interval();
         let due = self.next_tick_at;
         self.next_tick_at = match self.settings.time {
-            TimeMode::CatchUp { max } if due > 0 => (due + interval).max(now.saturating_sub(interval * u64::from(max))),
+            TimeMode::CatchUp { max } if due > 0 => {
+                due.saturating_add(interval).max(now.saturating_sub(interval.saturating_mul(u64::from(max))))
+            }
             // A tick that is late moves all later ones; one that is only a timer's jitter late does not.
-            _ if due > 0 && now < due + interval / 4 => due + interval,
-            _ => now + interval,
+            _ if due > 0 && now < due.saturating_add(interval / 4) => due.saturating_add(interval),
+            _ => now.saturating_add(interval),
         };
         let tick = time.tick;
         let descriptors: Vec<_> = self.systems.iter().map(|entry| &entry.registered.descriptor).collect();

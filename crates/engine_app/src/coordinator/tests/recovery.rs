@@ -228,3 +228,27 @@ fn what_does_not_fit_is_refused() {
         Err(RestoreError::Unreadable(_))
     ));
 }
+
+#[test]
+fn numbers_at_their_end_are_refused() {
+    let new = || pinging().into_coordinator(settings(), &BTreeMap::new(), |_| true, 7).unwrap().0;
+    let mut first = new();
+    first.step(1);
+    run(&mut first);
+    let state = first.state().unwrap();
+    // The first small number of this name becomes the largest that there is.
+    let restore = |name: &str| {
+        let name = strict::encode(name);
+        let at = state.windows(name.len()).position(|window| window == name).unwrap() + name.len();
+        assert!(state[at] < 0x80, "a small number");
+        let state = [&state[..at], &strict::encode(&u64::MAX), &state[at + 1..]].concat();
+        let systems = pinging().into_systems().unwrap().into_iter().map(|system| (system, true)).collect();
+        Coordinator::restore(settings(), new().world, systems, &state, 9).err().unwrap().to_string()
+    };
+    let error = restore("tick");
+    assert!(error.contains("tick 18446744073709551615"), "{error}");
+    for name in ["next", "dropped"] {
+        let error = restore(name);
+        assert!(error.contains("were emitted"), "{error}");
+    }
+}

@@ -9,6 +9,7 @@ use engine_net::messages::{Message, Reply};
 use engine_net::strict;
 
 use super::script::{Script, app, drift, settings};
+use crate::{Settings, TimeMode};
 
 fn spawn(id: u64, entities: Vec<Components>) -> Vec<u8> {
     strict::encode(&Command { id: format!("flood-{id}"), action: Action::Spawn { entities } })
@@ -53,4 +54,27 @@ fn a_command_spawns_no_more_than_its_answer_can_name() {
     let answers = script.request(&subject, spawn(2, vec![Components::new(); MAX_SPAWNED]));
     assert_eq!((code(&answers).unwrap().as_str(), script.coordinator.world().len()), ("ok", before + MAX_SPAWNED));
     assert!(answers[0].len() < CommandReply::LIMIT);
+}
+
+#[test]
+fn a_speed_near_nothing_stops_the_world_until_it_is_faster() {
+    for time in [TimeMode::Dilate, TimeMode::CatchUp { max: 4 }] {
+        let running = Settings { time, paused: false, rate: 10.0, ..settings() };
+        let mut script = Script::with(app(drift), running, &["a"]);
+        let on = |script: &mut Script| {
+            (0..20).for_each(|_| {
+                script.pass(50);
+                script.deliver_all();
+            });
+            script.coordinator.committed().0
+        };
+        let begun = on(&mut script);
+        assert!(begun > 0);
+        script.act("slow", Action::Speed { factor: f64::MIN_POSITIVE });
+        let slow = on(&mut script);
+        assert!(slow <= begun + 1, "{slow} after {begun}: one tick was due");
+        assert_eq!(on(&mut script), slow);
+        script.act("fast", Action::Speed { factor: 1.0 });
+        assert!(on(&mut script) >= slow + 5, "what was slower is not waited for");
+    }
 }
