@@ -99,7 +99,7 @@ pub fn app() -> App {
     App::new("fuzz")
         .add_system("walk", walk)
         .add_system("strike", strike.every(2))
-        .add_system("suffer", suffer)
+        .add_system("suffer", suffer.whole())
         .add_system("renew", renew)
         .on_start(|start| {
             start.world.insert_resource(Wind { by: 0.5, asked: 0 });

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(init: engine_fuzz::start(), |input: &[u8]| engine_fuzz::run(input));
+libfuzzer_sys::fuzz_target!(init: fuzz::start(), |input: &[u8]| fuzz::run(input));

@@ -162,9 +162,14 @@ pub(crate) fn exec(program: &Path, arguments: &[OsString]) -> anyhow::Error {
 /// A program of the release profile, beside our own of the development profile: wherever cargo was told to
 /// put its target folder, the two are siblings.
 pub(crate) fn release_program(name: &str) -> Result<PathBuf> {
+    Ok(target_folder()?.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder() -> Result<PathBuf> {
     let own = std::env::current_exe().context("can't tell where this program is")?;
     let target = own.parent().and_then(Path::parent).context("this program was not started by cargo")?;
-    Ok(target.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+    Ok(target.to_path_buf())
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Fuzzing: which targets there are, how they are built, and how they are run.
 //!
-//! The program is built by the nightly toolchain, with the flags that libFuzzer wants: counters in every
-//! branch, comparisons traced, and the address sanitizer. Nothing else is built like that, so it has a
-//! workspace and a target folder of its own. One program holds all targets; the environment says which one
-//! it is.
+//! The crates of this workspace are compiled by `fuzz/rustc.sh`, with what libFuzzer wants; all others are as they
+//! are in tests. Wrong overflows, slices and assertions are what is looked for: unsafe code is Miri's. One program
+//! holds all targets; the environment says which one it is.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,18 +12,13 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::command::{Cmd, root};
+use crate::command::{Cmd, root, target_folder};
 use crate::report::{self, Outcome};
 
 /// Seconds of each target in a run of all steps.
 const QUICK_SECONDS: u64 = 2;
 /// Seconds after which one input counts as endless; machines are slow now and then.
 const HANG_SECONDS: u64 = 25;
-
-const FLAGS: &str = "--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module \
-    -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
-    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
-    -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
 
 /// What is to be fuzzed.
 #[derive(Args)]
@@ -52,9 +46,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(unknown) = arguments.targets.iter().find(|name| !all.contains(name)) {
         bail!("There is no target `{unknown}`. The targets are: {}.", all.join(", "));
     }
-    if let Some(reason) = missing() {
-        bail!("{reason}");
-    }
     let chosen = if arguments.targets.is_empty() { &all } else { &arguments.targets };
     let fuzzer = Fuzzer::build()?;
     if let Some(input) = &arguments.input {
@@ -71,21 +62,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// The step of `cargo xtask test`: every target, from its seeds alone.
 pub(crate) fn check() -> Result<Outcome> {
-    if let Some(reason) = missing() {
-        return Ok(Outcome::Skipped(reason));
+    if !cfg!(any(target_os = "linux", target_os = "macos")) {
+        return Ok(Outcome::Skipped("the fuzzer runs on Linux and macOS".into()));
     }
     let fuzzer = Fuzzer::build()?;
     targets()?.iter().try_for_each(|target| fuzzer.fuzz(target, QUICK_SECONDS, None))?;
     Ok(Outcome::Passed)
-}
-
-/// Why it can't be done here.
-fn missing() -> Option<String> {
-    if !cfg!(any(target_os = "linux", target_os = "macos")) {
-        return Some("the fuzzer runs on Linux and macOS".into());
-    }
-    let nightly = Cmd::new("rustup").args("run nightly rustc --version").output();
-    nightly.is_err().then(|| "no nightly here; `rustup toolchain install nightly --profile minimal` brings it".into())
 }
 
 /// A target is a module of the fuzz crate.
@@ -111,12 +93,10 @@ struct Fuzzer {
 impl Fuzzer {
     /// Builds the program, and lets it write its seeds.
     fn build() -> Result<Self> {
-        let host = host()?;
-        let target_folder = root().join("fuzz/target");
-        let build = Cmd::new("rustup").args("run nightly cargo build --quiet --manifest-path fuzz/Cargo.toml --target");
-        // With a target named, build scripts and macros are built without these flags.
-        build.arg(&host).arg("--target-dir").arg(&target_folder).env("RUSTFLAGS", FLAGS).run()?;
-        let fuzzer = Self { program: target_folder.join(host).join("debug/fuzz"), seeds: target_folder.join("seeds") };
+        let (compiler, target) = (root().join("fuzz/rustc.sh"), target_folder()?);
+        let build = Cmd::cargo("build --quiet --package fuzz --bin fuzz");
+        build.env("RUSTC_WORKSPACE_WRAPPER", compiler.to_string_lossy()).run()?;
+        let fuzzer = Self { program: target.join("debug/fuzz"), seeds: target.join("fuzz-seeds") };
         // Seeds that there are no longer must not stay.
         let _ = std::fs::remove_dir_all(&fuzzer.seeds);
         Cmd::new(&fuzzer.program).env("FUZZ_SEEDS", fuzzer.seeds.to_string_lossy()).run()?;
@@ -127,13 +107,7 @@ impl Fuzzer {
     fn command(&self, target: &str) -> Cmd {
         let artifacts = root().join("fuzz/artifacts");
         let prefix = format!("-artifact_prefix={}/{target}-", artifacts.display());
-        // Leaks are found by another sanitizer, which does not run everywhere; what is kept is counted anyhow.
-        Cmd::new(&self.program)
-            .env("FUZZ_TARGET", target)
-            .env("ASAN_OPTIONS", "detect_leaks=0:detect_odr_violation=0")
-            .arg("-detect_leaks=0")
-            .arg(format!("-timeout={HANG_SECONDS}"))
-            .arg(prefix)
+        Cmd::new(&self.program).env("FUZZ_TARGET", target).arg(format!("-timeout={HANG_SECONDS}")).arg(prefix)
     }
 
     /// Runs a target from its seeds and its corpus, which grows.
@@ -173,11 +147,4 @@ impl Fuzzer {
         };
         bail!("Target {target} FAILED. To repeat it:\n\n    {again}")
     }
-}
-
-/// The name of the platform that this is.
-fn host() -> Result<String> {
-    let about = Cmd::new("rustup").args("run nightly rustc --version --verbose").output()?;
-    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("`rustc --version --verbose` names no host")?.to_owned())
 }

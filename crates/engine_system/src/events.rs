@@ -19,7 +19,7 @@ const LENGTH: usize = 4;
 ///
 /// Events that are tags in a batch from outside, at the most: no bytes bear witness to them, and whoever reads
 /// them takes one after another.
-pub const MAX_TAGS: usize = 32 << 20;
+pub(crate) const MAX_TAGS: usize = 32 << 20;
 
 /// A batch that is made by default has no type: it takes that of what is put into it first.
 #[derive(Clone, Debug)]

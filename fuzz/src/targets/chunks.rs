@@ -146,7 +146,8 @@ pub(super) fn seeds() -> Seeds {
         ("result", ChunkKind::Result, &results),
     ] {
         let of_kind = |payload: &&Bytes| ChunkPrefix::decode(payload).is_ok_and(|(prefix, _)| prefix.kind == kind);
-        let first = payloads.iter().find(of_kind).map(|payload| ChunkPrefix::decode(payload).unwrap().0.parcel());
+        let first =
+            payloads.iter().find(of_kind).map(|payload| ChunkPrefix::decode(payload).expect("its own").0.parcel());
         let whole = payloads
             .iter()
             .filter(|payload| ChunkPrefix::decode(payload).is_ok_and(|(prefix, _)| Some(prefix.parcel()) == first));
@@ -156,7 +157,7 @@ pub(super) fn seeds() -> Seeds {
         .into_iter()
         .filter(|(_, chunks)| !chunks.is_empty())
         .map(|(name, chunks)| {
-            let script = chunks.iter().fold(Writer::default().byte(1), |script, chunk| script.block(chunk));
+            let script = chunks.iter().fold(Writer::default().byte(1), Writer::block);
             (name, script.end())
         })
         .collect()

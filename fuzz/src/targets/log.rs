@@ -121,7 +121,7 @@ pub(super) fn seeds() -> Seeds {
     let systems = cluster::systems().iter().map(|system| system.descriptor().clone()).collect();
     let inputs =
         vec![Input::Arrived { schemas, systems }, Input::Command { id: "a".into(), action: Action::Step { ticks: 1 } }];
-    let tick = TickRecord { epoch: 1, tick: 2, inputs, kept: Vec::new(), hash: WorldHash(3) };
+    let tick = TickRecord { inputs, ..TickRecord::empty(1, 2, WorldHash(3)) };
     let coordinator = cluster::coordinator(app::app(), app::settings());
     let state = coordinator.state().expect("no tick runs");
     let mut world = coordinator.into_world();

@@ -12,6 +12,7 @@ use engine_net::messages::query::{Comparison, FieldFilter, QueryReply, QueryRequ
 use engine_net::messages::register::{Leave, LeaveReply, Register, RegisterReply};
 use engine_net::messages::rejected::Rejected;
 use engine_net::messages::schemas::{SchemasReply, SchemasRequest};
+use engine_net::messages::snapshot::{SnapshotReply, SnapshotRequest};
 use engine_net::messages::status::StatusReply;
 use engine_net::messages::tick::Tick;
 use engine_net::messages::watch::{WatchAck, WatchFrame, WatchOpen, WatchReply, WatchRequest};
@@ -25,11 +26,14 @@ macro_rules! kinds {
     ($($message:ident)*) => { &[$((<$message as Message>::TYPE, check::<$message>)),*] };
 }
 
+/// The name of a message, and what is done with its bytes.
+type Kind = (&'static str, fn(&[u8]));
+
 /// All of `engine_net::messages::table`.
-const KINDS: &[(&str, fn(&[u8]))] = kinds! {
+const KINDS: &[Kind] = kinds! {
     Hello Tick Commit Register RegisterReply Leave LeaveReply Heartbeat Rejected Created Destroyed QueryRequest
     QueryReply SchemasRequest SchemasReply WatchRequest WatchReply WatchFrame WatchAck Command CommandReply Events
-    StatusReply
+    StatusReply SnapshotRequest SnapshotReply
 };
 
 pub(super) fn run(input: &[u8]) {
@@ -105,6 +109,7 @@ pub(super) fn seeds() -> Seeds {
         seed(&Created { epoch: 1, tick: 1, batches: vec![batch] }),
         seed(&Destroyed { epoch: 1, tick: 1, entities: entities.clone() }),
         seed(&query),
+        seed(&SnapshotRequest {}),
         seed(&SchemasRequest { after: Some("a".into()) }),
         seed(&WatchRequest::Open(Box::new(WatchOpen { query, region: None, max_hz: 1.0 }))),
         seed(&WatchAck { id: "1".into(), sequence: 1, resync: true }),

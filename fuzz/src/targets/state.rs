@@ -93,7 +93,7 @@ pub(super) fn run(input: &[u8]) {
         }
         tick(&mut coordinator, 1);
     }
-    bits::check(coordinator.world());
+    bits::check_stored(coordinator.world());
 }
 
 /// A coordinator of these bytes, with the hash mended in them that no damage would survive.

@@ -53,7 +53,7 @@ fn written_as_read(subjects: &Subjects, found: Subject<'_>, subject: &str) {
 pub(super) fn seeds() -> Seeds {
     let seed = |rest: &str, headers: [&str; 4]| {
         let script = Writer::default().block("engine").block("main").block(rest);
-        headers.iter().fold(script, |script, header| script.block(header)).end()
+        headers.iter().fold(script, Writer::block).end()
     };
     let none = [""; 4];
     vec![

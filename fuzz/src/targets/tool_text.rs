@@ -44,9 +44,7 @@ pub(super) fn run(input: &[u8]) {
 
 pub(super) fn seeds() -> Seeds {
     let seed = |query: &str, with: &[&str], conditions: &[&str], assignments: &[&str]| {
-        let put = |script: Writer, texts: &[&str]| {
-            texts.iter().fold(script.byte(texts.len() as u8), |script, text| script.block(text))
-        };
+        let put = |script: Writer, texts: &[&str]| texts.iter().fold(script.byte(texts.len() as u8), Writer::block);
         put(put(put(Writer::default().block(query), with), conditions), assignments).end()
     };
     vec![
