@@ -28,6 +28,8 @@ const FORMAT: u16 = 1;
 const MAX_HEAD: usize = 8 << 20;
 /// Bytes of a piece of the state.
 const PIECE: usize = 256 << 10;
+/// Bytes of a part of the image. A stream keeps it as one message, so that whoever reads it need not join pieces.
+const PART: usize = 120 << 10;
 
 /// What a keyframe is of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,7 +82,7 @@ impl Keyframe {
         for piece in self.state.chunks(PIECE) {
             message(Bytes::copy_from_slice(piece));
         }
-        let mut parts = self.snapshot.parts(PartBytes::default());
+        let mut parts = self.snapshot.parts(PartBytes::new(PART).unwrap_or_default());
         for part in parts.by_ref() {
             message(part.bytes.into());
         }
