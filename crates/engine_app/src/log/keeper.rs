@@ -22,6 +22,7 @@ use super::chain::Position;
 use super::jet::{JetEvent, Streams};
 use super::keyframe::Keyframe;
 use super::lease::{Lease, LeaseSettings};
+use super::pace::Pace;
 use super::writer::{Begin, Limits};
 
 use append::Appender;
@@ -82,7 +83,7 @@ pub enum LogEvent {
 pub(super) enum Order {
     Begin(Box<(Begin, Limits, Option<Position>)>),
     Append { tick: u64, record: Bytes },
-    Store(Box<Keyframe>),
+    Store(Box<(Keyframe, Pace)>),
     Release,
 }
 
@@ -155,8 +156,8 @@ impl Keeper {
     }
 
     /// Stores a keyframe of the world behind the record that was appended last, when that is durable.
-    pub fn store(&self, keyframe: Keyframe) {
-        self.order(Order::Store(Box::new(keyframe)));
+    pub fn store(&self, keyframe: Keyframe, pace: Pace) {
+        self.order(Order::Store(Box::new((keyframe, pace))));
     }
 
     /// Gives the lease back, so that another coordinator leads at once: [`LogEvent::Released`].
@@ -210,7 +211,7 @@ struct Life {
 /// What is done in the order in which it was ordered: a keyframe is of the world behind the records before it.
 enum Waiting {
     Record { tick: u64, record: Bytes },
-    Keyframe(Box<Keyframe>),
+    Keyframe(Box<(Keyframe, Pace)>),
 }
 
 /// The longest time without a look at the clock.
@@ -271,7 +272,7 @@ impl Life {
             // Behind the end of a reign nothing is waited for.
             Order::Append { .. } | Order::Store(_) if self.appender.is_none() => {}
             Order::Append { tick, record } => self.waiting.push_back(Waiting::Record { tick, record }),
-            Order::Store(keyframe) => self.waiting.push_back(Waiting::Keyframe(keyframe)),
+            Order::Store(waiting) => self.waiting.push_back(Waiting::Keyframe(waiting)),
             Order::Release => {
                 self.appender = None;
                 self.waiting.clear();
@@ -327,7 +328,10 @@ impl Life {
                 return;
             }
             match self.waiting.pop_front() {
-                Some(Waiting::Keyframe(keyframe)) => self.store.wait(*keyframe, appender.end()),
+                Some(Waiting::Keyframe(waiting)) => {
+                    let (keyframe, pace) = *waiting;
+                    self.store.wait(keyframe, pace, appender.end());
+                }
                 Some(Waiting::Record { tick, record }) => {
                     if let Err(what) = appender.append(tick, record, now) {
                         self.appender = None;

@@ -13,6 +13,7 @@ use engine_net::messages::snapshot::Snapshot as Stored;
 use super::args::WhenStuck;
 use super::keeper::{Keeper, LogEvent};
 use super::keyframe::Keyframe;
+use super::pace::Pace;
 use crate::coordinator::{Commit, Coordinator};
 use crate::driver::RunError;
 use crate::record::TickRecord;
@@ -28,6 +29,8 @@ pub struct KeyframePolicy {
     pub rate: u64,
     /// And so long after the last one at the soonest.
     pub pause: Duration,
+    /// So many bytes of it are written in a second, unless somebody waits for it.
+    pub pace: u64,
     /// Whatever it costs when the log has so many bytes since the last one; and when it has twice as many while one
     /// is being stored, the world waits for it. Else a log that is full could not be shortened: a keyframe is of
     /// ticks that are durable.
@@ -38,10 +41,10 @@ pub struct KeyframePolicy {
 const RECORD_OVERHEAD: u64 = 768;
 
 impl Default for KeyframePolicy {
-    /// After 250 ms of ticks or 4 MiB of log; 16 MiB a second, one a second.
+    /// After 250 ms of ticks or 4 MiB of log; 16 MiB a second, one a second, each at 64 MiB a second.
     fn default() -> Self {
         let (replay, pause) = (Duration::from_millis(250), Duration::from_secs(1));
-        Self { replay, log_bytes: 4 << 20, rate: 16 << 20, pause, must_bytes: u64::MAX }
+        Self { replay, log_bytes: 4 << 20, rate: 16 << 20, pause, pace: 64 << 20, must_bytes: u64::MAX }
     }
 }
 
@@ -102,11 +105,12 @@ struct Storing {
     tick: u64,
     hash: WorldHash,
     entities: u64,
+    pace: Pace,
 }
 
 impl Storing {
     fn done(self, bytes: u64) -> Stored {
-        let Self { begun, tick, hash, entities } = self;
+        let Self { begun, tick, hash, entities, .. } = self;
         Stored { tick, hash, entities, bytes, took_ms: begun.elapsed().as_millis() as u64 }
     }
 }
@@ -299,12 +303,12 @@ impl<'a> LogLink<'a> {
         if !self.holds && self.unkeyed() >= self.policy.must_bytes.saturating_mul(2) {
             self.hold(coordinator, now);
         }
-        let due = match self.phase {
-            Phase::Replays => false,
-            Phase::Begins => true,
-            Phase::Runs => coordinator.wants_snapshot() || self.is_due(),
-        };
-        if self.storing.is_some() || !due || coordinator.outputs() > 0 {
+        let is_waited_for = self.phase == Phase::Begins || coordinator.wants_snapshot();
+        let due = is_waited_for || (self.phase == Phase::Runs && self.is_due());
+        if let Some(storing) = self.storing.as_ref().filter(|_| is_waited_for) {
+            storing.pace.hurry();
+        }
+        if self.phase == Phase::Replays || self.storing.is_some() || !due || coordinator.outputs() > 0 {
             return;
         }
         let Some(state) = coordinator.state() else { return };
@@ -312,7 +316,8 @@ impl<'a> LogLink<'a> {
         coordinator.snapshot_begins();
         let begun = Instant::now();
         let Some(world) = coordinator.world_mut() else { return };
-        self.storing = Some(Storing { begun, tick, hash, entities: world.len() as u64 });
+        let pace = if is_waited_for { Pace::fastest() } else { Pace::new(self.policy.pace) };
+        self.storing = Some(Storing { begun, tick, hash, entities: world.len() as u64, pace: pace.clone() });
         let snapshot = match self.snapshot.take() {
             Some(mut snapshot) => {
                 snapshot.refresh(world);
@@ -320,7 +325,7 @@ impl<'a> LogLink<'a> {
             }
             None => Snapshot::capture(world),
         };
-        self.keeper.store(Keyframe { state, snapshot, hash });
+        self.keeper.store(Keyframe { state, snapshot, hash }, pace);
         self.before = self.unkeyed();
         self.since = Since::default();
     }
@@ -333,6 +338,9 @@ impl<'a> LogLink<'a> {
     /// Lets the world wait when a keyframe is needed before anything else, or go on.
     fn hold(&mut self, coordinator: &mut Coordinator, now: u64) {
         self.holds = self.unkeyed() >= self.policy.must_bytes.saturating_mul(2);
+        if let Some(storing) = self.storing.as_ref().filter(|_| self.holds) {
+            storing.pace.hurry();
+        }
         coordinator.hold_ticks(now, self.holds);
         self.tell_trouble(coordinator);
     }
@@ -372,6 +380,9 @@ impl<'a> LogLink<'a> {
 
 impl Drop for LogLink<'_> {
     fn drop(&mut self) {
+        if let Some(storing) = &self.storing {
+            storing.pace.hurry();
+        }
         self.waker.set(None);
     }
 }

@@ -49,6 +49,7 @@ pub mod keeper;
 pub mod keyframe;
 pub mod lease;
 pub mod link;
+pub mod pace;
 pub mod record;
 pub mod recovery;
 pub mod virtual_store;

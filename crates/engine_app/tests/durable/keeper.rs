@@ -9,6 +9,7 @@ use engine_app::log::jet::Streams;
 use engine_app::log::keeper::{Keeper, KeeperSettings, LogEvent};
 use engine_app::log::keyframe::Keyframe;
 use engine_app::log::lease::LeaseSettings;
+use engine_app::log::pace::Pace;
 use engine_app::log::record::EpochBody;
 use engine_app::log::recovery::{Found, Wanted, recover};
 use engine_app::log::writer::{Begin, Limits};
@@ -68,7 +69,7 @@ fn a_keyframe_is_of_the_world_behind_all_records_before_it() {
     for tick in 1..=before {
         keeper.append(tick, record(tick));
     }
-    keeper.store(keyframe());
+    keeper.store(keyframe(), Pace::fastest());
     for tick in before + 1..=before + 10 {
         keeper.append(tick, record(tick));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam_channel::{bounded, unbounded};
@@ -11,6 +12,7 @@ use super::LogEvent;
 use crate::log::chain::Position;
 use crate::log::jet::{JetError, KeyframeId, Streams, Token};
 use crate::log::keyframe::Keyframe;
+use crate::log::pace::Pace;
 
 /// Messages of a keyframe that are made ahead of those that are sent.
 const AHEAD: usize = 4;
@@ -27,7 +29,7 @@ struct Writing {
 pub(super) struct Store {
     keep: usize,
     /// The world behind the last record, which is not durable yet.
-    waiting: Option<(Keyframe, Position)>,
+    waiting: Option<(Keyframe, Pace, Position)>,
     writing: Option<Writing>,
     /// Where the complete ones of this reign are, and the one that it began with, the oldest first.
     complete: VecDeque<Position>,
@@ -47,8 +49,8 @@ impl Store {
     }
 
     /// Takes a keyframe of the world behind the record that ends there.
-    pub(super) fn wait(&mut self, keyframe: Keyframe, place: Position) {
-        self.waiting = Some((keyframe, place));
+    pub(super) fn wait(&mut self, keyframe: Keyframe, pace: Pace, place: Position) {
+        self.waiting = Some((keyframe, pace, place));
     }
 
     /// The log is full: what is before the newest keyframe has to go, since nothing else may. Older keyframes have
@@ -65,13 +67,13 @@ impl Store {
     /// Begins to write what may be written.
     pub(super) fn pump(&mut self, durable: Position, epoch: u64, streams: &Streams) -> Option<LogEvent> {
         self.epoch = epoch;
-        let (_, place) = self.waiting.as_ref()?;
+        let (.., place) = self.waiting.as_ref()?;
         let place = *place;
         if self.writing.is_some() || durable.index < place.index {
             return None;
         }
-        let (keyframe, _) = self.waiting.take()?;
-        match self.write(keyframe, place, epoch, streams) {
+        let (keyframe, pace, _) = self.waiting.take()?;
+        match self.write(keyframe, pace, place, epoch, streams) {
             Ok(()) => None,
             Err(reason) => {
                 let snapshot = self.writing.take().and_then(take_snapshot);
@@ -80,13 +82,25 @@ impl Store {
         }
     }
 
-    fn write(&mut self, keyframe: Keyframe, position: Position, epoch: u64, streams: &Streams) -> Result<(), String> {
+    fn write(
+        &mut self,
+        keyframe: Keyframe,
+        pace: Pace,
+        position: Position,
+        epoch: u64,
+        streams: &Streams,
+    ) -> Result<(), String> {
         let (messages, parts) = bounded::<Bytes>(AHEAD);
         let (done, head) = unbounded::<Option<Bytes>>();
         let snapshot = Arc::new(Mutex::new(None));
         let slot = snapshot.clone();
         let make = move || {
-            let head = keyframe.write(position, |message| drop(messages.send(message)));
+            let (begun, mut bytes) = (Instant::now(), 0);
+            let head = keyframe.write(position, |message| {
+                bytes += message.len() as u64;
+                drop(messages.send(message));
+                pace.keep(begun, bytes);
+            });
             drop(messages);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(keyframe.snapshot));
             let head = head.map_err(|error| tracing::error!(%error, "no keyframe can be made")).ok();
