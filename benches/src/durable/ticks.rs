@@ -37,7 +37,9 @@ pub(super) fn longest(entities: usize) -> Result<Vec<Contender>> {
         pause: Duration::from_millis(300),
         ..KeyframePolicy::default()
     };
-    let ticks = Ticks::start(entities, Some(policy))?;
+    // What the machine does to ticks by itself.
+    let never = KeyframePolicy { replay: Duration::MAX, log_bytes: u64::MAX, ..KeyframePolicy::default() };
+    let (ticks, undisturbed) = (Ticks::start(entities, Some(policy))?, Ticks::start(entities, Some(never))?);
     let median = Rc::new(RefCell::new(0.0));
     let known = median.clone();
     let longest = move |_: u32| {
@@ -47,9 +49,11 @@ pub(super) fn longest(entities: usize) -> Result<Vec<Contender>> {
         gaps.last().copied().context("no tick at all")
     };
     let median = move |_: u32| Ok(*median.borrow());
+    let undisturbed = move |_: u32| Ok(undisturbed.run(WINDOW)?.into_iter().fold(0.0, f64::max));
     Ok(vec![
         Contender { name: OURS, sample: Box::new(longest) },
         Contender { name: "median tick", sample: Box::new(median) },
+        Contender { name: "longest without keyframes", sample: Box::new(undisturbed) },
     ])
 }
 
