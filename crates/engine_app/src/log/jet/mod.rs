@@ -287,14 +287,14 @@ impl Streams {
     /// sequence that is missing is an error that names it.
     #[must_use]
     pub fn read_range(&self, from: u64, to: u64, parallel: usize) -> Records {
-        let range = Range { stream: self.names.log(), from, to, parallel, strict: true };
+        let range = Range { stream: self.names.log(), from, to, segment: range::RECORDS, parallel, strict: true };
         Records::new(self.names.clone(), range::start(&self.bulk, range))
     }
 
     /// As [`Self::read_range`], but what is missing is passed over.
     #[must_use]
     pub fn read_present(&self, from: u64, to: u64, parallel: usize) -> Records {
-        let range = Range { stream: self.names.log(), from, to, parallel, strict: false };
+        let range = Range { stream: self.names.log(), from, to, segment: range::RECORDS, parallel, strict: false };
         Records::new(self.names.clone(), range::start(&self.bulk, range))
     }
 

@@ -12,8 +12,11 @@ use tokio::sync::mpsc;
 
 use super::{JetError, Names, Record, api::Api, connected::record};
 
-/// Sequences of one segment.
-const SEGMENT: u64 = 256;
+/// Sequences of one segment of records, which are small.
+pub(super) const RECORDS: u64 = 256;
+/// Sequences of one segment of a keyframe. Whoever reads it is given nothing before a segment is complete, and puts
+/// the world together while the next ones are on their way.
+pub(super) const PARTS: u64 = 16;
 /// Bytes that a server sends for one question, at the most (and one message more).
 const SEGMENT_BYTES: usize = 4 << 20;
 /// Questions without an answer before reading fails.
@@ -33,6 +36,8 @@ pub(super) struct Range {
     pub(super) stream: String,
     pub(super) from: u64,
     pub(super) to: u64,
+    /// Sequences that are asked for in one question.
+    pub(super) segment: u64,
     /// Segments that are asked for at a time.
     pub(super) parallel: usize,
     /// Whether every sequence must be there.
@@ -46,8 +51,8 @@ pub(super) fn start(bulk: &super::bulk::Bulk, range: Range) -> mpsc::Receiver<Ba
     let (out, batches) = mpsc::channel(range.parallel.max(1));
     let api = bulk.api.clone();
     bulk.spawn(async move {
-        let starts = (range.from.max(1)..=range.to).step_by(SEGMENT as usize);
-        let segments = starts.map(|first| segment(&api, &range, first, (first + SEGMENT - 1).min(range.to)));
+        let starts = (range.from.max(1)..=range.to).step_by(range.segment as usize);
+        let segments = starts.map(|first| segment(&api, &range, first, (first + range.segment - 1).min(range.to)));
         let mut segments = std::pin::pin!(stream::iter(segments).buffered(range.parallel.max(1)));
         while let Some(batch) = segments.next().await {
             let failed = batch.is_err();

@@ -39,7 +39,8 @@ fn read(bulk: &Bulk, names: &Names, id: KeyframeId) -> Result<(Contents, Bytes, 
 
 pub(crate) fn open(bulk: &Bulk, names: &Names, id: KeyframeId, parallel: usize) -> Result<KeyframeReader, JetError> {
     let (contents, manifest, _) = read(bulk, names, id)?;
-    let range = Range { stream: names.keys(), from: contents.first, to: contents.last, parallel, strict: false };
+    let Contents { first: from, last: to, .. } = contents;
+    let range = Range { stream: names.keys(), from, to, segment: range::PARTS, parallel, strict: false };
     let parts = KeyframeParts {
         id,
         root: id.root(names),
