@@ -236,6 +236,7 @@ impl SystemConfig {
     ///
     /// #[derive(Component, Clone, Copy)]
     /// #[repr(C)]
+    /// #[component(name = "game.Load")]
     /// struct Load {
     ///     of_host: f32,
     /// }
