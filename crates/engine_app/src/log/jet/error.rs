@@ -161,6 +161,18 @@ impl JetError {
     }
 }
 
+impl JetError {
+    /// Whether it may pass: a cluster that was just started, or that lost a server, has no leader for a while.
+    pub(super) fn may_pass(&self) -> bool {
+        const PASSING: [u64; 2] = [code::NOBODY, code::CLUSTER_UNAVAILABLE];
+        match self {
+            Self::Server { code, .. } => PASSING.contains(code),
+            Self::NoAnswer { .. } | Self::Disconnected { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// JetStream's error numbers that the engine meets.
 pub(super) mod code {
     pub(crate) const ACCOUNT_RESOURCES: u64 = 10002;

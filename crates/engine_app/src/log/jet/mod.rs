@@ -45,6 +45,7 @@ use engine_net::{
     client::{ServerFacts, require_jetstream},
     config::ConnectionConfig,
 };
+use tryhard::RetryPolicy;
 
 pub use error::JetError;
 pub use event::{JetEvent, LeaseAnswer, LeaseState, Lost, Record, Refusal, Token};
@@ -436,13 +437,27 @@ fn prepare(
             },
         )?;
         require_jetstream(&connection).await?;
-        let log = streams::ensure(&api, &names, &settings).await?;
+        let ensure = tryhard::retry_fn(|| streams::ensure(&api, &names, &settings)).retries(RETRIES);
+        let log = ensure.custom_backoff(again_when_it_may_pass).await?;
         probe(&api, &names).await?;
         match mode {
             Mode::Server => Ok(()),
             Mode::Disk => durability::verify(&api, &config, &log).await,
         }
     })
+}
+
+/// So often the streams are looked at again before a server without a leader is an error: for ten seconds.
+const RETRIES: u32 = 20;
+
+fn again_when_it_may_pass(attempt: u32, error: &JetError) -> RetryPolicy {
+    if !error.may_pass() {
+        return RetryPolicy::Break;
+    }
+    if attempt == 1 {
+        tracing::warn!(%error, "the streams of the log are not there yet: trying again");
+    }
+    RetryPolicy::Delay(Duration::from_millis(500))
 }
 
 /// Whether the user may publish everything that will be published, by messages that can't be stored.
