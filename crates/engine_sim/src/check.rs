@@ -172,7 +172,7 @@ fn cluster(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Result<
     stream.behaviour.names_guard = rng.chance(0.3);
     stream.behaviour.id_window = [1024, 4][rng.below(2) as usize];
     stream.behaviour.ignores_guard = plan.bug == Some(Bug::NoEpochGuard);
-    let log = Log::new(truth, stream, VirtualStore::new(contest.ttl));
+    let log = Log::new(truth, stream, VirtualStore::new(contest.ttl).with_late_removal(contest.ttl / 2));
     Ok(Cluster::new(Parts { log, contest, systems, layout, clients, climate }, subjects, rng, trace))
 }
 

@@ -25,6 +25,7 @@ pub(crate) enum Jet {
     Found(Token, Option<Bytes>),
     Create(LeaseToken, String),
     Created(LeaseToken, Created),
+    Replace(LeaseToken, String, u64),
     Renew(LeaseToken, String, u64),
     Renewed(LeaseToken, Renewed),
     Release(u64),
@@ -147,6 +148,16 @@ impl Log {
                         Created::Ok(revision)
                     }
                     Err(entry) => Created::Exists(entry),
+                },
+            )),
+            Jet::Replace(token, name, revision) => Some(Jet::Created(
+                token,
+                match self.store.replace(&name, revision, now) {
+                    Ok(revision) => {
+                        told = Some(format!("gives the lease to {name}, since its time is over"));
+                        Created::Ok(revision)
+                    }
+                    Err(entry) => entry.map_or(Created::Lost, Created::Exists),
                 },
             )),
             Jet::Renew(token, name, revision) => {

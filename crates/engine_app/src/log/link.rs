@@ -41,9 +41,9 @@ pub struct KeyframePolicy {
 const RECORD_OVERHEAD: u64 = 768;
 
 impl Default for KeyframePolicy {
-    /// After 250 ms of ticks or 4 MiB of log; 16 MiB a second, one a second, each at 64 MiB a second.
+    /// After 200 ms of ticks or 4 MiB of log; 16 MiB a second, five a second, each at 64 MiB a second.
     fn default() -> Self {
-        let (replay, pause) = (Duration::from_millis(250), Duration::from_secs(1));
+        let (replay, pause) = (Duration::from_millis(200), Duration::from_millis(200));
         Self { replay, log_bytes: 4 << 20, rate: 16 << 20, pause, pace: 64 << 20, must_bytes: u64::MAX }
     }
 }

@@ -319,6 +319,7 @@ impl Cluster {
             let name = process.name.clone();
             let jet = match output {
                 LeaseOutput::Create { token } => Jet::Create(token, name),
+                LeaseOutput::Replace { token, revision } => Jet::Replace(token, name, revision),
                 LeaseOutput::Renew { token, revision } => Jet::Renew(token, name, revision),
                 LeaseOutput::Release { revision } => Jet::Release(revision),
                 LeaseOutput::Read { token } => Jet::ReadLease(token),

@@ -86,6 +86,8 @@ pub struct LeaseState {
     pub holder: Option<Bytes>,
     /// The revision; grows with each change, 0 when there never was one or it has expired.
     pub revision: u64,
+    /// How many seconds it lives since it was put, when it is held.
+    pub seconds: Option<u32>,
 }
 
 /// What happens on the connection of the log.

@@ -1,7 +1,8 @@
 //! The lease: one message that ends when its time to live is over.
 //!
 //! Each renewal is a publish that carries the time again: a message without it would never end. The server counts
-//! time in whole seconds and drops the rest of anything finer. Giving back writes an empty message, so that the
+//! time in whole seconds, drops the rest of anything finer, and removes what has ended up to about a second late.
+//! Giving back writes an empty message, so that the
 //! next who acquires still has a revision to compare with. Whoever watches asks the stream's leader every now and
 //! then; an expiry leaves nothing that could be sent.
 
@@ -86,9 +87,13 @@ async fn write(
 
 pub(super) async fn read(api: &Api, names: &Names) -> Result<LeaseState, JetError> {
     let last = api.last(&names.leases(), &names.lease()).await?;
-    Ok(last.map_or_else(LeaseState::default, |message| LeaseState {
-        holder: Some(message.payload).filter(|holder| !holder.is_empty()),
-        revision: message.sequence,
+    Ok(last.map_or_else(LeaseState::default, |message| {
+        let ttl = message.headers.get(header::NATS_MESSAGE_TTL).map(|ttl| ttl.as_str());
+        LeaseState {
+            seconds: ttl.and_then(|ttl| ttl.strip_suffix('s')).and_then(|seconds| seconds.parse().ok()),
+            holder: Some(message.payload).filter(|holder| !holder.is_empty()),
+            revision: message.sequence,
+        }
     }))
 }
 

@@ -105,6 +105,9 @@ impl Contender {
                 LeaseOutput::Create { token } => {
                     (streams.lease_acquire(self.holder.clone(), self.seconds), (token, Asked::Create))
                 }
+                LeaseOutput::Replace { token, revision } => {
+                    (streams.lease_renew(self.holder.clone(), self.seconds, revision), (token, Asked::Create))
+                }
                 LeaseOutput::Renew { token, revision } => {
                     (streams.lease_renew(self.holder.clone(), self.seconds, revision), (token, Asked::Renew))
                 }
@@ -191,5 +194,6 @@ impl Contender {
 
 fn entry(state: &LeaseState) -> Option<Entry> {
     let holder = state.holder.as_ref()?;
-    Some(Entry { holder: String::from_utf8_lossy(holder).into_owned(), revision: state.revision })
+    let ttl = state.seconds.map(|seconds| u64::from(seconds) * 1_000_000_000);
+    Some(Entry { holder: String::from_utf8_lossy(holder).into_owned(), revision: state.revision, ttl })
 }

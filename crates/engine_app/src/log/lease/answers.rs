@@ -5,7 +5,8 @@ use engine_system::planted::{self, Bug};
 use super::{Created, Entry, Lease, LeaseToken, Pending, Renewed, Request, Role, Watched};
 
 impl Lease {
-    /// The answer to a [`LeaseOutput::Create`](super::LeaseOutput::Create).
+    /// The answer to a [`LeaseOutput::Create`](super::LeaseOutput::Create) or
+    /// [`LeaseOutput::Replace`](super::LeaseOutput::Replace).
     pub fn created(&mut self, token: LeaseToken, created: Created, now: u64) {
         let Some(pending) = self.take(token, now) else { return };
         match created {
@@ -45,7 +46,10 @@ impl Lease {
     pub fn watched(&mut self, watched: Watched, now: u64) {
         self.arrive(now);
         let (holder, revision) = match watched {
-            Watched::Held(entry) => (Some(entry.holder), entry.revision),
+            Watched::Held(entry) => {
+                self.ends_at(&entry, now);
+                (Some(entry.holder), entry.revision)
+            }
             Watched::Gone { revision } => (None, revision),
         };
         match &mut self.role {
@@ -73,7 +77,7 @@ impl Lease {
         match self.pending.take().map(|pending| pending.request) {
             Some(Request::Renew) => self.renewal_lost(now),
             // What was created without an answer will be seen.
-            Some(Request::Create | Request::Read) => self.next = now,
+            Some(Request::Create | Request::Replace(_) | Request::Read) => self.next = now,
             None => {}
         }
     }
@@ -116,14 +120,33 @@ impl Lease {
             (_, _, Some(revision)) => self.ask_renew(revision, now),
             (Role::Leading { .. }, entry, None) => self.stand_by(entry.map(|entry| entry.holder), now),
             (Role::Standby { .. }, Some(entry), None) => {
+                let end = self.ends_at(&entry, now);
                 self.role = Role::Standby { holder: Some(entry.holder) };
+                if now >= end {
+                    return self.ask(Request::Replace(entry.revision), now);
+                }
                 self.ask_later(now);
+                self.next = self.next.min(end);
             }
             (Role::Standby { .. }, None, None) => {
                 self.role = Role::Standby { holder: None };
                 self.ask(Request::Create, now);
             }
         }
+    }
+
+    /// When an entry of another is over unless it is renewed: it was put before it was first seen.
+    fn ends_at(&mut self, entry: &Entry, now: u64) -> u64 {
+        let since = match self.seen {
+            Some((revision, since)) if revision == entry.revision => since,
+            _ => now,
+        };
+        self.seen = Some((entry.revision, since));
+        #[cfg(test)]
+        if self.mistake == Some(super::LeaseMistake::ReplaceEarly) {
+            return since.saturating_add(self.settings.ttl / 2);
+        }
+        entry.ttl.map_or(u64::MAX, |ttl| since.saturating_add(ttl))
     }
 
     /// Rest is over when its time is, and another holds the lease or nobody appends to the log.

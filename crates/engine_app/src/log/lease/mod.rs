@@ -15,6 +15,9 @@
 //!
 //! - A leader renews every third of the time to live, and believes in its lease for a sixteenth less than that time,
 //!   counted from when the renewal was *sent*. As long as clocks run alike within 6 %, no two believe at once.
+//! - A store may be late with removing an entry (JetStream looks at what has ended about once a second). So who stands
+//!   by keeps time, too: an entry that has had one revision for all of its time to live, since it was first seen, is
+//!   over, and is replaced if it still has that revision.
 //! - When more than half of the time passed between two calls, the process was stopped: it stands by before anything
 //!   else, whatever the call is about. So call [`Lease::clock`] right before sending anything as a leader.
 //! - Who was fenced by the log rests: it stands by at least as long as a lease lives, and until nothing is appended
@@ -42,9 +45,9 @@ pub struct LeaseSettings {
 }
 
 impl Default for LeaseSettings {
-    /// 3 s, looked at every 200 ms.
+    /// 3 s, looked at every 100 ms.
     fn default() -> Self {
-        Self { ttl: 3_000_000_000, poll: 200_000_000, seed: 0 }
+        Self { ttl: 3_000_000_000, poll: 100_000_000, seed: 0 }
     }
 }
 
@@ -71,6 +74,8 @@ pub struct Entry {
     pub holder: String,
     /// Grows with each change in the store.
     pub revision: u64,
+    /// How long it lives, in nanoseconds; none when that isn't known.
+    pub ttl: Option<u64>,
 }
 
 /// What a contender is.
@@ -105,6 +110,14 @@ pub enum LeaseOutput {
         /// Names the request in the answer.
         token: LeaseToken,
     },
+    /// Put an entry with the contender's name and the time to live in the place of another's, if that has that
+    /// revision: its time is over, and the store did not remove it yet. Hand in [`Lease::created`].
+    Replace {
+        /// Names the request in the answer.
+        token: LeaseToken,
+        /// The condition.
+        revision: u64,
+    },
     /// Put the entry again, with the time to live, if it has that revision; hand in [`Lease::renewed`].
     Renew {
         /// Names the request in the answer.
@@ -124,7 +137,7 @@ pub enum LeaseOutput {
     },
 }
 
-/// What came of a [`LeaseOutput::Create`].
+/// What came of a [`LeaseOutput::Create`] or [`LeaseOutput::Replace`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// It is there, with this revision.
@@ -174,6 +187,8 @@ pub struct Lease {
     tokens: u64,
     /// When something is to be asked next.
     next: u64,
+    /// The last revision of another's entry that was seen, and when it was first.
+    seen: Option<(u64, u64)>,
     /// A renewal had no answer: the entry may have a later revision that is one's own as well.
     renewed_maybe: bool,
     /// When the log was seen to move last, by others.
@@ -193,6 +208,8 @@ pub(super) enum LeaseMistake {
     Endless,
     /// Who was fenced doesn't rest.
     NoRest,
+    /// Another's entry is replaced when half of its time is over.
+    ReplaceEarly,
 }
 
 /// A request without an answer yet; there is one at a time.
@@ -206,6 +223,8 @@ struct Pending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
     Create,
+    /// Instead of the entry with that revision.
+    Replace(u64),
     Renew,
     Read,
 }
@@ -226,6 +245,7 @@ impl Lease {
             pending: None,
             tokens: 0,
             next: now,
+            seen: None,
             renewed_maybe: false,
             log_moved: None,
             outputs: VecDeque::new(),
@@ -361,6 +381,7 @@ impl Lease {
         self.pending = Some(Pending { token, request, sent: now });
         self.outputs.push_back(match request {
             Request::Create => LeaseOutput::Create { token },
+            Request::Replace(revision) => LeaseOutput::Replace { token, revision },
             Request::Renew => LeaseOutput::Renew { token, revision: self.revision.unwrap_or(0) },
             Request::Read => LeaseOutput::Read { token },
         });

@@ -21,7 +21,7 @@ fn token(lease: &mut Lease) -> LeaseToken {
 }
 
 fn held(holder: &str, revision: u64) -> Entry {
-    Entry { holder: holder.into(), revision }
+    Entry { holder: holder.into(), revision, ttl: Some(TTL) }
 }
 
 /// Leads since time 0, with revision 5.
@@ -172,4 +172,50 @@ fn demoting_sends_nothing() {
     lease.demote(20 * MS);
     assert_eq!(outputs(&mut lease), []);
     assert!(matches!(lease.role(), Role::Resting { .. }));
+}
+
+/// The lease of another, looked at again and again as it asks for it, until it asks for something else.
+fn look_until(lease: &mut Lease, entry: impl Fn(u64) -> Entry) -> (u64, LeaseOutput) {
+    let mut now = 0;
+    for _ in 0..1000 {
+        match outputs(lease)[..] {
+            [LeaseOutput::Read { token }] => lease.read(token, Some(entry(now)), now),
+            [ref other] => return (now, other.clone()),
+            [] => {
+                now = lease.wakes_at();
+                lease.clock(now);
+            }
+            ref other => panic!("{other:?}"),
+        }
+    }
+    (now, LeaseOutput::Release { revision: 0 })
+}
+
+#[test]
+fn what_a_store_is_late_to_remove_is_replaced_when_its_time_is_over() {
+    let mut lease = lease();
+    let (now, asked) = look_until(&mut lease, |_| held("south", 9));
+    let LeaseOutput::Replace { token, revision: 9 } = asked else { panic!("{asked:?}") };
+    assert_eq!(now, TTL, "not before, and as soon as it may be");
+    lease.created(token, Created::Ok(10), now + MS);
+    assert_eq!(lease.role(), &Role::Leading { until: TTL + TTL - TTL / 16 });
+}
+
+#[test]
+fn what_is_renewed_is_not_replaced() {
+    let (_, asked) = look_until(&mut lease(), |now| held("south", now / (TTL / 3)));
+    assert!(matches!(asked, LeaseOutput::Release { revision: 0 }), "{asked:?}");
+    // Nor is an entry of which nobody knows how long it lives.
+    let (_, asked) = look_until(&mut lease(), |_| Entry { ttl: None, ..held("south", 9) });
+    assert!(matches!(asked, LeaseOutput::Release { revision: 0 }), "{asked:?}");
+}
+
+#[test]
+fn a_replacement_that_came_too_late_looks_again() {
+    let mut lease = lease();
+    let (now, asked) = look_until(&mut lease, |_| held("south", 9));
+    let LeaseOutput::Replace { token, .. } = asked else { panic!("{asked:?}") };
+    lease.created(token, Created::Exists(held("south", 10)), now + MS);
+    assert_eq!(lease.role(), &Role::Standby { holder: Some("south".into()) });
+    assert!(outputs(&mut lease).is_empty() && lease.wakes_at() > now + MS, "the new one has all of its time");
 }

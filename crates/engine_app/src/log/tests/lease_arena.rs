@@ -11,6 +11,8 @@ use super::super::virtual_store::VirtualStore;
 
 const MS: u64 = 1_000_000;
 const TTL: u64 = 3_000 * MS;
+/// Stores remove what has ended so late, at the most.
+const LATE: u32 = 2_000;
 /// When faults end, in the store's time.
 const CALM_AT: u64 = 40_000 * MS;
 const END: u64 = CALM_AT + 4 * TTL;
@@ -82,10 +84,12 @@ fn arena(seed: u64, parties: usize, mistake: Option<LeaseMistake>) -> Result<Are
 }
 
 impl Arena {
-    fn new(rng: EntityRng, loss: f32, trouble: f32, mistake: Option<LeaseMistake>) -> Self {
+    fn new(mut rng: EntityRng, loss: f32, trouble: f32, mistake: Option<LeaseMistake>) -> Self {
+        let late = if rng.chance(0.5) { rng.below(LATE) } else { 0 };
+        let store = VirtualStore::new(TTL).with_late_removal(u64::from(late) * MS);
         Self {
             rng,
-            store: VirtualStore::new(TTL),
+            store,
             parties: Vec::new(),
             events: BTreeMap::new(),
             count: 0,
@@ -243,6 +247,13 @@ impl Arena {
                     Err(entry) => Created::Exists(entry),
                 },
             ),
+            LeaseOutput::Replace { token, revision } => Answer::Created(
+                token,
+                match self.store.replace(&name, revision, now) {
+                    Ok(revision) => Created::Ok(revision),
+                    Err(entry) => entry.map_or(Created::Lost, Created::Exists),
+                },
+            ),
             LeaseOutput::Renew { token, revision } => Answer::Renewed(
                 token,
                 match self.store.renew(&name, revision, now) {
@@ -331,4 +342,9 @@ fn counting_from_the_answer_is_found() {
 #[test]
 fn believing_without_end_is_found() {
     assert!(found(LeaseMistake::Endless));
+}
+
+#[test]
+fn replacing_what_is_not_over_is_found() {
+    assert!(found(LeaseMistake::ReplaceEarly));
 }
