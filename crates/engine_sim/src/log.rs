@@ -70,6 +70,7 @@ impl std::fmt::Display for Jet {
             Self::Mark(mark) => write!(f, "mark {}", mark.index),
             Self::ReadEpoch(_) => f.write_str("read the last epoch record"),
             Self::Create(_, name) => write!(f, "create the lease for {name}"),
+            Self::Replace(_, name, revision) => write!(f, "replace the lease of revision {revision} for {name}"),
             Self::Renew(_, name, revision) => write!(f, "renew the lease of {name}, revision {revision}"),
             Self::Release(revision) => write!(f, "release the lease, revision {revision}"),
             Self::ReadLease(_) => f.write_str("read the lease"),

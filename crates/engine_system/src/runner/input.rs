@@ -184,11 +184,15 @@ impl OwnedPart {
         let rows = manifest.rows as usize;
         let mut columns = Vec::with_capacity(query.columns.len());
         for (slot, access) in query.columns.iter().enumerate() {
+            let schema = schema_of(system, access.component)?;
             if !manifest.archetype.contains(&access.component) {
+                if !access.optional {
+                    let message = "the job has rows without it, and the system wants it of every row";
+                    return Err(Failure::refused(format_args!("`{}`: {message}", schema.name)));
+                }
                 columns.push(None);
                 continue;
             }
-            let schema = schema_of(system, access.component)?;
             let adapted = adapters.get(access.component);
             let stored = adapted.map_or(schema, |adapted| &adapted.world);
             let travels = manifest.columns.iter().find(|column| usize::from(column.column) == slot);

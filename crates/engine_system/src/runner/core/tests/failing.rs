@@ -106,6 +106,8 @@ fn parts_that_the_system_does_not_declare_are_refused() {
     assert_eq!(message, "the job has a part for View 0, which the system does not declare");
     let message = undeclared(&|part| part.columns[0].place = Place::Elsewhere);
     assert!(message.starts_with("the column of `t.Number` comes in a way or a layout"), "{message}");
+    let message = undeclared(&|part| part.archetype.clear());
+    assert_eq!(message, "`t.Number`: the job has rows without it, and the system wants it of every row");
     let message = undeclared(&|part| part.columns[0].stride = 8);
     assert!(message.contains("part 0, column 0"), "{message}");
     let message = undeclared(&|part| part.rows = 2);
