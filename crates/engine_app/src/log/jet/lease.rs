@@ -88,7 +88,7 @@ async fn write(
 pub(super) async fn read(api: &Api, names: &Names) -> Result<LeaseState, JetError> {
     let last = api.last(&names.leases(), &names.lease()).await?;
     Ok(last.map_or_else(LeaseState::default, |message| {
-        let ttl = message.headers.get(header::NATS_MESSAGE_TTL).map(|ttl| ttl.as_str());
+        let ttl = message.headers.get(header::NATS_MESSAGE_TTL).map(async_nats::HeaderValue::as_str);
         LeaseState {
             seconds: ttl.and_then(|ttl| ttl.strip_suffix('s')).and_then(|seconds| seconds.parse().ok()),
             holder: Some(message.payload).filter(|holder| !holder.is_empty()),
