@@ -13,6 +13,8 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `tick.rs` | begins a tick, starts and merges nodes, commits |
+//! | `first_tick.rs` | what is done once, before it |
+//! | `error.rs` | why there is no coordinator, or it ends |
 //! | `spawned.rs` | the numbers of entities that jobs spawn |
 //! | `jobs.rs` | sends jobs to instances, moves them when one dies |
 //! | `late.rs` | asks after silent jobs, applies deadlines |
@@ -35,6 +37,8 @@ mod announce;
 mod commands;
 mod durable;
 mod edits;
+mod error;
+mod first_tick;
 mod incoming;
 mod jobs;
 mod late;
@@ -62,14 +66,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine_component::{Entity, World, WorldError, WorldHash};
+use engine_component::{World, WorldHash};
 use engine_net::headers::Headers;
-use engine_net::messages::command::Action;
+use engine_net::messages::Message;
 use engine_net::messages::register::Register;
-use engine_net::messages::{Message, Problem};
 use engine_net::parcel::ChunkSizes;
+use engine_net::strict;
 use engine_net::subject::Subjects;
-use engine_net::{name::NameError, strict};
 use engine_system::{JobError, System};
 
 use crate::event_queue::EventQueues;
@@ -77,13 +80,15 @@ use crate::local::{LocalJob, LocalResult};
 use crate::members::Members;
 use crate::merge::JobResult;
 use crate::record::{Input, TickRecord};
-use crate::schedule::{Registered, Schedule, ScheduleError};
+use crate::schedule::{Registered, Schedule};
 use crate::settings::Settings;
 use crate::system_entry::SystemEntry;
 use crate::tick_run::TickRun;
 
 use commands::Waiting;
 use durable::Durability;
+pub use error::CoordinatorError;
+pub use first_tick::{BeforeFirstTick, FirstTick};
 use jobs::OpenJob;
 pub use load::Load;
 use remembered::Remembered;
@@ -121,74 +126,6 @@ pub enum Output {
         tick: u64,
         /// The record as MessagePack.
         record: Bytes,
-    },
-}
-
-/// Why a coordinator can't be made, or can't go on.
-#[derive(Debug, thiserror::Error)]
-pub enum CoordinatorError {
-    /// The world refused something.
-    #[error(transparent)]
-    World(#[from] WorldError),
-    /// The systems have no order.
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
-    /// A name that can't stand in subjects.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// A system in this process failed: its rows are half written, the world can't go on.
-    #[error("tick {tick}: {error}; the world stops, since rows may be half written")]
-    Failed {
-        /// The tick.
-        tick: u64,
-        /// What the system said.
-        error: JobError,
-    },
-    /// A setting out of its range.
-    #[error("{0}")]
-    Setting(String),
-    /// What was to be done before the first tick failed.
-    #[error("before the first tick: {0}")]
-    FirstTick(String),
-    /// A record would be larger than one may be.
-    #[error(
-        "tick {tick} has {bytes} bytes to record, where {} are possible: what systems that are declared \
-         `nondeterministic` change is part of it; let them change fewer rows, or make them deterministic",
-        crate::record::MAX_BYTES
-    )]
-    TooMuchToRecord {
-        /// The tick.
-        tick: u64,
-        /// What its record would have.
-        bytes: usize,
-    },
-    /// A recorded outcome does not fit its job.
-    #[error(
-        "tick {tick}: what its record says of shard {shard} of system `{system}` does not fit: {reason}; start the \
-         build that recorded it"
-    )]
-    Outcome {
-        /// The tick.
-        tick: u64,
-        /// The system.
-        system: String,
-        /// The shard.
-        shard: u32,
-        /// Why.
-        reason: String,
-    },
-    /// A tick that was replayed came to another world.
-    #[error(
-        "tick {tick} comes to the hash {found} now, and came to {recorded} when it was recorded: a system is not the \
-         one that ran then, or is not deterministic and not declared so (`nondeterministic`)"
-    )]
-    Diverged {
-        /// The tick.
-        tick: u64,
-        /// The hash in its record.
-        recorded: WorldHash,
-        /// The hash that it has come to.
-        found: WorldHash,
     },
 }
 
@@ -314,33 +251,6 @@ pub struct Coordinator {
     wall_clock_ms: Option<u64>,
 }
 
-/// The world when its very first tick is about to begin: everything that is waited for is there.
-pub struct FirstTick<'a> {
-    coordinator: &'a mut Coordinator,
-}
-
-impl FirstTick<'_> {
-    /// The world.
-    #[must_use]
-    pub fn world(&self) -> &World {
-        &self.coordinator.world
-    }
-
-    /// Does what a command from outside would do; it is recorded as one. Answers the entities that were spawned.
-    ///
-    /// # Errors
-    /// When it can't be done; then nothing of it is.
-    pub fn apply(&mut self, action: Action) -> Result<Vec<Entity>, Problem> {
-        let id = format!("first-{}", self.coordinator.inputs.len());
-        let done = self.coordinator.apply(action.clone())?;
-        self.coordinator.inputs.push(Input::Command { id, action });
-        Ok(done.entities)
-    }
-}
-
-/// Done once, before the first tick of a world.
-pub type BeforeFirstTick = Box<dyn FnOnce(&mut FirstTick<'_>) -> Result<(), String> + Send>;
-
 /// What a plugin does with the world before each tick.
 pub type Update = Box<dyn FnMut(&mut World, engine_system::Time) + Send>;
 
@@ -424,16 +334,6 @@ impl Coordinator {
     /// Adds something to be done with the world before each tick.
     pub fn on_update(&mut self, update: Update) {
         self.updates.push(update);
-    }
-
-    /// Adds something to be done when the first tick of the world begins; never in one that has had it.
-    pub fn before_first_tick(&mut self, first: BeforeFirstTick) {
-        self.first = Some(first);
-    }
-
-    /// What was to be done when the first tick begins, if that did not happen.
-    pub fn take_before_first_tick(&mut self) -> Option<BeforeFirstTick> {
-        self.first.take()
     }
 
     /// The world, between ticks or in one.

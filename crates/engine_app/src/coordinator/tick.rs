@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::send_queue::SendQueue;
 use super::spawned::{Recorded, name_in_columns};
-use super::{Commit, Coordinator, CoordinatorError, FirstTick, KEPT_TICKS, Output, Running};
+use super::{Commit, Coordinator, CoordinatorError, KEPT_TICKS, Output, Running};
 use crate::local::{LocalJob, LocalShared};
 use crate::merge::JobResult;
 use crate::plan::TickPlan;
@@ -149,16 +149,6 @@ impl Coordinator {
             self.publish(self.subjects.tick(), &Tick { epoch: self.epoch, tick, dt: time.dt, elapsed: time.elapsed });
         }
         Ok(())
-    }
-
-    fn do_first(&mut self) -> Result<(), ()> {
-        if self.tick > 0 || self.recovering {
-            return Ok(());
-        }
-        let Some(first) = self.first.take() else { return Ok(()) };
-        first(&mut FirstTick { coordinator: self }).map_err(|error| {
-            self.failure = Some(CoordinatorError::FirstTick(error));
-        })
     }
 
     /// Starts and merges nodes as long as there are any.
