@@ -9,9 +9,7 @@ use engine_component::{StorageKind, Table, World};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::parcel::WriteError;
 use engine_net::parcel::{ChunkSizes, ColumnData, OutColumn, ParcelWriter, TableDocuments};
-use engine_net::parcel::{
-    ColumnManifest, EventManifest, JobManifest, PartManifest, PartSource, Place, SharedManifest, WireTime,
-};
+use engine_net::parcel::{ColumnManifest, JobManifest, PartManifest, PartSource, Place, SharedManifest, WireTime};
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::EventBatch;
 
@@ -140,16 +138,7 @@ impl Shipment<'_> {
                 .iter()
                 .map(|(source, query, part)| part_manifest(self.world, *source, query, part, true))
                 .collect(),
-            events: descriptor
-                .reads_events
-                .iter()
-                .zip(events)
-                .map(|(event, batch)| EventManifest {
-                    event: *event,
-                    count: batch.len() as u32,
-                    bytes: batch.byte_len() as u64,
-                })
-                .collect(),
+            events: descriptor.reads_events.iter().zip(events).map(|(event, batch)| batch.manifest(*event)).collect(),
         };
         let mut writer =
             ParcelWriter::new(ChunkPrefix { kind: ChunkKind::Shared, job: number, ..prefix }, self.sizes, &manifest)?;

@@ -10,17 +10,18 @@
 
 use engine_component::schema::{RowError, Schema};
 use engine_component::{AlignedBytes, ComponentId, Data, Entity, Event, Storage, StorageKind, msgpack};
+use engine_net::parcel::EventManifest;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Bytes before each document.
 const LENGTH: usize = 4;
 
-/// Events of one type, in the order in which they were sent.
-///
 /// Events that are tags in a batch from outside, at the most: no bytes bear witness to them, and whoever reads
 /// them takes one after another.
 pub(crate) const MAX_TAGS: usize = 32 << 20;
 
+/// Events of one type, in the order in which they were sent.
+///
 /// A batch that is made by default has no type: it takes that of what is put into it first.
 #[derive(Clone, Debug)]
 pub struct EventBatch {
@@ -45,6 +46,12 @@ impl PartialEq for EventBatch {
 }
 
 impl EventBatch {
+    /// What a parcel says of the batch, if its events are of that type.
+    #[must_use]
+    pub fn manifest(&self, event: ComponentId) -> EventManifest {
+        EventManifest { event, count: self.len() as u32, bytes: self.byte_len() as u64 }
+    }
+
     /// A batch of one type, empty.
     #[must_use]
     pub fn of<E: Event>() -> Self {

@@ -9,9 +9,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use engine_component::{BitRows, StorageKind, World};
 use engine_net::descriptor::SystemDescriptor;
-use engine_net::parcel::{
-    ChunkSizes, ColumnData, EventManifest, Limits, OutColumn, Parcel, ParcelWriter, ResultManifest, WriteError,
-};
+use engine_net::parcel::{ChunkSizes, ColumnData, Limits, OutColumn, Parcel, ParcelWriter, ResultManifest, WriteError};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::{Coordinator, CoordinatorError};
@@ -98,16 +96,11 @@ fn write(
 ) -> Result<Vec<Bytes>, WriteError> {
     let commands = result.output.commands.bytes();
     let events = &result.output.events;
-    let manifests = events.iter().map(|(event, batch)| EventManifest {
-        event: *event,
-        count: batch.len() as u32,
-        bytes: batch.byte_len() as u64,
-    });
     let manifest = ResultManifest {
         compute_ns: result.compute_ns,
         wait_ns: 0,
         commands_bytes: commands.len() as u64,
-        events: manifests.collect(),
+        events: events.iter().map(|(event, batch)| batch.manifest(*event)).collect(),
     };
     let mut writer = ParcelWriter::new(prefix, sizes, &manifest)?;
     for (number, part) in job.parts.iter().chain(&job.resources).enumerate() {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use engine_component::query::{Part, PartColumn};
 use engine_component::{BitRows, StorageKind};
-use engine_net::parcel::{Body, ColumnData, EventManifest, OutColumn, Parcel, ParcelWriter, ResultManifest};
+use engine_net::parcel::{Body, ColumnData, OutColumn, Parcel, ParcelWriter, ResultManifest};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::compute::{Failure, Work};
@@ -45,16 +45,11 @@ pub(super) fn result(
 ) -> Result<Vec<Bytes>, Failure> {
     let commands = work.adapters.commands(output.commands)?;
     let events = work.adapters.sent(output.events)?;
-    let manifests = events.iter().map(|(event, batch)| EventManifest {
-        event: *event,
-        count: batch.len() as u32,
-        bytes: batch.byte_len() as u64,
-    });
     let manifest = ResultManifest {
         compute_ns: figures.compute_ns,
         wait_ns: figures.wait_ns,
         commands_bytes: commands.bytes().len() as u64,
-        events: manifests.collect(),
+        events: events.iter().map(|(event, batch)| batch.manifest(*event)).collect(),
     };
     let prefix = ChunkPrefix { kind: ChunkKind::Result, ..work.prefix };
     let mut writer = ParcelWriter::new(prefix, work.sizes, &manifest).map_err(Failure::refused)?;

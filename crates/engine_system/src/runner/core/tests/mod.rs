@@ -241,8 +241,8 @@ fn sharing_job(tick: u64, number: u32, node: u32) -> Vec<Bytes> {
 fn shared_input(tick: u64, node: u32, added: &[u32]) -> Vec<Bytes> {
     let mut batch = EventBatch::of::<Added>();
     added.iter().for_each(|number| batch.push(&Added(*number)));
-    let events = EventManifest { event: Added::ID, count: batch.len() as u32, bytes: batch.byte_len() as u64 };
-    let manifest = SharedManifest { system: "add".into(), node, parts: Vec::new(), events: vec![events] };
+    let manifest =
+        SharedManifest { system: "add".into(), node, parts: Vec::new(), events: vec![batch.manifest(Added::ID)] };
     let prefix = ChunkPrefix { kind: ChunkKind::Shared, ..prefix(tick, node) };
     let mut writer = ParcelWriter::new(prefix, SIZES, &manifest).unwrap();
     writer.stream(0, 0, batch.bytes()).unwrap();
