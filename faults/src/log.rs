@@ -1,6 +1,6 @@
 //! The log, read while it grows: its beginning is truncated by and by, and all of it is needed in the end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,7 +16,6 @@ use engine::net::config::ConnectionConfig;
 use crate::world::World;
 
 const EVERY: Duration = Duration::from_millis(1000);
-const STEP: Duration = Duration::from_millis(50);
 
 /// All messages of the log, from the first one.
 pub(crate) type Messages = Vec<Bytes>;
@@ -25,7 +24,8 @@ pub(crate) type Messages = Vec<Bytes>;
 pub(crate) struct Reader {
     streams: Arc<Streams>,
     messages: Arc<Mutex<Messages>>,
-    stop: Arc<AtomicBool>,
+    /// Its end is the reader's.
+    stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -33,22 +33,19 @@ impl Reader {
     pub(crate) fn start(config: &ConnectionConfig, world: &World) -> Result<Self> {
         let streams = Streams::open(config, "main", Mode::Server, world.jet()).context("the log, to read along")?;
         let (streams, messages) = (Arc::new(streams), Arc::new(Mutex::new(Messages::new())));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (reads, into, ends) = (streams.clone(), messages.clone(), stop.clone());
+        let (stop, stopped) = channel::<()>();
+        let (reads, into) = (streams.clone(), messages.clone());
         let work = move || {
-            while !ends.load(Ordering::Relaxed) {
+            loop {
                 // A server may be away; what can't be read now is read later.
                 let _ = read_on(&reads, &mut into.lock().unwrap_or_else(PoisonError::into_inner));
-                for _ in 0..EVERY.as_millis() / STEP.as_millis() {
-                    if ends.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    std::thread::sleep(STEP);
+                if stopped.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
+                    return;
                 }
             }
         };
         let thread = std::thread::Builder::new().name("faults-log".into()).spawn(work)?;
-        Ok(Self { streams, messages, stop, thread: Some(thread) })
+        Ok(Self { streams, messages, stop: Some(stop), thread: Some(thread) })
     }
 
     /// All that the log ever held.
@@ -60,7 +57,7 @@ impl Reader {
     }
 
     fn end(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
