@@ -1,12 +1,13 @@
 //! A process: it gets signals, what it prints is read line by line, and it dies with this one, however this one
 //! ends.
-#![expect(unsafe_code, reason = "the parent-death signal and signals to a child exist only in libc")]
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child as OsChild, Command, ExitStatus, Stdio};
+
+use engine::net::child;
 
 /// A running process; dropping it kills it.
 pub(crate) struct Child {
@@ -33,7 +34,7 @@ impl Child {
     ) -> io::Result<Self> {
         let complaints = OpenOptions::new().create(true).append(true).open(errors)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(complaints).process_group(0);
-        die_with_parent(&mut command);
+        child::end_with_parent(&mut command);
         let mut process = command.spawn()?;
         if let Some(out) = process.stdout.take() {
             std::thread::Builder::new().name("faults-lines".into()).spawn(move || {
@@ -55,11 +56,9 @@ impl Child {
             Signal::Stop => libc::SIGSTOP,
             Signal::Continue => libc::SIGCONT,
         };
-        if self.ended().is_none()
-            && let Ok(pid) = libc::pid_t::try_from(self.process.id())
-        {
-            // SAFETY: `kill` touches no memory. The child isn't waited for yet, so the number is still its.
-            unsafe { libc::kill(pid, number) };
+        if self.ended().is_none() {
+            // An error means that it ends right now.
+            let _ = child::signal(&self.process, number);
         }
     }
 
@@ -83,25 +82,3 @@ impl Drop for Child {
         self.kill();
     }
 }
-
-#[cfg(target_os = "linux")]
-fn die_with_parent(command: &mut Command) {
-    let parent = libc::pid_t::try_from(std::process::id()).unwrap_or_default();
-    let in_child = move || {
-        // SAFETY: only plain numbers go in; no memory is touched.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: has no preconditions. The parent may have died before the signal was asked for.
-        if unsafe { libc::getppid() } != parent {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        }
-        Ok(())
-    };
-    // SAFETY: the closure makes system calls only, all of them async-signal-safe; it allocates nothing.
-    unsafe { command.pre_exec(in_child) };
-}
-
-/// Other systems have no such signal; the children notice the end of the server instead.
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent(_: &mut Command) {}

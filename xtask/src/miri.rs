@@ -19,15 +19,10 @@ const RUNS: &[(&str, &str)] = &[
 ];
 
 /// Files that Miri can't run, since all they do is to call into the operating system.
-const FOREIGN: &[&str] = &["crates/engine_net/src/server/signal.rs", "crates/engine_app/src/dev/child.rs"];
+const FOREIGN: &[&str] = &["crates/engine_net/src/child.rs"];
 
-/// Files whose unsafe code Miri does not get to: allocators that only count, and signals to processes.
-const OUTSIDE: &[&str] = &[
-    "benches/src/allocator.rs",
-    "examples/arena/tests/processes/cluster.rs",
-    "faults/src/child.rs",
-    "fuzz/src/allocator.rs",
-];
+/// Files whose unsafe code Miri does not get to: allocators that only count.
+const OUTSIDE: &[&str] = &["benches/src/allocator.rs", "fuzz/src/allocator.rs"];
 
 /// Whether Miri runs the unsafe code of a file, or can't.
 pub(crate) fn sees(file: &str) -> bool {

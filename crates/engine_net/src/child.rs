@@ -1,12 +1,28 @@
-//! The two things about processes that the standard library can't do: to end with the parent, and to
+//! The two things about child processes that the standard library can't do: to end with the parent, and to
 //! receive a signal.
+//!
+//! ```
+//! # #[cfg(unix)]
+//! # fn main() -> std::io::Result<()> {
+//! use std::process::Command;
+//!
+//! let mut command = Command::new("sleep");
+//! engine_net::child::end_with_parent(command.arg("1000"));
+//! let mut child = command.spawn()?;
+//! engine_net::child::signal(&child, libc::SIGTERM)?;
+//! assert!(!child.wait()?.success());
+//! # Ok(())
+//! # }
+//! # #[cfg(not(unix))]
+//! # fn main() {}
+//! ```
 #![cfg_attr(unix, expect(unsafe_code, reason = "prctl and kill are C functions"))]
 
 use std::process::Command;
 
 /// Makes the child die when the thread that starts it dies, even by SIGKILL.
 #[cfg(target_os = "linux")]
-pub(super) fn end_with_parent(command: &mut Command) {
+pub fn end_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     let parent = std::process::id();
     // SAFETY: the closure runs between fork and exec and calls only prctl and getppid, which are
@@ -25,13 +41,16 @@ pub(super) fn end_with_parent(command: &mut Command) {
     }
 }
 
-/// Elsewhere a killed parent leaves its server behind; `Drop` still ends it.
+/// Elsewhere a killed parent leaves its children behind.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn end_with_parent(_command: &mut Command) {}
+pub fn end_with_parent(_command: &mut Command) {}
 
-/// Sends a signal to a child that has not been waited for.
+/// Sends a signal to a child that has not been waited for: the number of one that has may be another's by now.
+///
+/// # Errors
+/// What the system says: the child has ended, or there is no such signal.
 #[cfg(unix)]
-pub(super) fn send(child: &std::process::Child, signal: i32) -> std::io::Result<()> {
+pub fn signal(child: &std::process::Child, signal: i32) -> std::io::Result<()> {
     // SAFETY: kill touches no memory. The number is that of our own child: it was not waited for (the
     // caller holds it), so the system hasn't given it to anybody else.
     let result = unsafe { libc::kill(child.id().cast_signed(), signal) };

@@ -22,6 +22,8 @@ pub mod strict;
 pub mod subject;
 
 #[cfg(feature = "client")]
+pub mod child;
+#[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "client")]
 pub mod config;

@@ -1,12 +1,13 @@
 //! One child process: it writes into a log file, it is not reached by the terminal's Ctrl-C (its parent
 //! decides who ends in which order), and it dies with its parent, however that dies.
-#![expect(unsafe_code, reason = "the parent-death signal and signals to a child exist only in libc")]
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child as OsChild, Command, ExitStatus, Stdio};
+
+use engine_net::child;
 
 /// What is shown of a log, at the most.
 const TAIL_BYTES: u64 = 4 * 1024;
@@ -22,7 +23,7 @@ impl Child {
     pub(super) fn start(mut command: Command, log: &Path) -> io::Result<Self> {
         let out = File::create(log)?;
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).process_group(0);
-        die_with_parent(&mut command);
+        child::end_with_parent(&mut command);
         Ok(Self { process: command.spawn()?, log: log.to_owned() })
     }
 
@@ -37,11 +38,9 @@ impl Child {
 
     /// Asks it to end.
     pub(super) fn ask_to_end(&mut self) {
-        if self.ended().is_none()
-            && let Ok(pid) = libc::pid_t::try_from(self.process.id())
-        {
-            // SAFETY: `kill` touches no memory. The child isn't waited for yet, so the number is still its.
-            unsafe { libc::kill(pid, libc::SIGTERM) };
+        if self.ended().is_none() {
+            // An error means that it ends right now.
+            let _ = child::signal(&self.process, libc::SIGTERM);
         }
     }
 
@@ -74,28 +73,6 @@ fn tail(log: &Path) -> io::Result<String> {
     let whole_lines = if from == 0 { &text[..] } else { text.split_once('\n').map_or("", |(_, rest)| rest) };
     Ok(whole_lines.trim_end().to_owned())
 }
-
-#[cfg(target_os = "linux")]
-fn die_with_parent(command: &mut Command) {
-    let parent = libc::pid_t::try_from(std::process::id()).unwrap_or_default();
-    let in_child = move || {
-        // SAFETY: only plain numbers go in; no memory is touched.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: has no preconditions. The parent may have died before the signal was asked for.
-        if unsafe { libc::getppid() } != parent {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        }
-        Ok(())
-    };
-    // SAFETY: the closure makes system calls only, all of them async-signal-safe; it allocates nothing.
-    unsafe { command.pre_exec(in_child) };
-}
-
-/// Other systems have no such signal; the children notice the end of the server instead.
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent(_: &mut Command) {}
 
 #[cfg(test)]
 mod tests {

@@ -170,10 +170,7 @@ impl Leader {
     }
 
     pub(crate) fn signal(&self, signal: i32) {
-        // SAFETY: sends a signal to a child that was not waited for, so the number is still its own.
-        #[expect(unsafe_code, reason = "there is no other way to stop a process for a while")]
-        let sent = unsafe { libc::kill(self.process.id() as i32, signal) };
-        assert_eq!(sent, 0);
+        engine_net::child::signal(&self.process, signal).unwrap();
     }
 
     /// Waits for its end; its code, and what it wrote to standard error.

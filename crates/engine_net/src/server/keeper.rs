@@ -14,7 +14,7 @@ type Order = (Command, Sender<std::io::Result<Child>>);
 
 /// Starts a program from the keeper's thread.
 pub(super) fn spawn(mut command: Command) -> std::io::Result<Child> {
-    super::signal::end_with_parent(&mut command);
+    crate::child::end_with_parent(&mut command);
     let (reply, answer) = bounded(1);
     let gone = |_| std::io::Error::other("the thread that starts servers has ended");
     keeper()?.send((command, reply)).map_err(|_| gone(()))?;

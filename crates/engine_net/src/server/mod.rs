@@ -10,7 +10,6 @@ mod error;
 mod keeper;
 mod locate;
 mod process;
-mod signal;
 
 use std::{
     path::{Path, PathBuf},

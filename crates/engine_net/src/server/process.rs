@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ServerError, keeper, signal};
+use super::{ServerError, keeper};
 
 /// How often the ports file is looked for: a start takes 10 to 30 ms.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -69,7 +69,7 @@ impl ServerProcess {
 
     #[cfg(unix)]
     pub(super) fn signal(&self, number: i32) -> Result<(), ServerError> {
-        signal::send(&self.child, number).map_err(|reason| ServerError::Signal { reason })
+        crate::child::signal(&self.child, number).map_err(|reason| ServerError::Signal { reason })
     }
 
     /// Asks it to end, and kills it when it doesn't in time.

@@ -1,7 +1,5 @@
 //! Processes of the arena on a server of their own.
 
-#![expect(unsafe_code, reason = "SIGSTOP and SIGCONT are sent by libc::kill")]
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -26,9 +24,7 @@ impl Drop for Process {
 
 impl Process {
     pub(crate) fn signal(&self, signal: i32) {
-        // SAFETY: sends a signal to a child that was not waited for, so the number is still its own.
-        let sent = unsafe { libc::kill(self.0.id() as i32, signal) };
-        assert_eq!(sent, 0);
+        engine::net::child::signal(&self.0, signal).unwrap();
     }
 }
 
