@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::journal::Journal;
+
 /// Rows of a block: the unit of versions and of hashing.
 pub const BLOCK_ROWS: usize = 1024;
 
@@ -210,6 +212,14 @@ impl BitRows {
         }
     }
 
+    /// Adds the rows of words that start at a word of this set; bits past its end are left out.
+    pub(crate) fn add_words(&mut self, first: usize, words: &[u64]) {
+        self.words[first..].iter_mut().zip(words).for_each(|(mine, theirs)| *mine |= theirs);
+        if let Some(last) = self.words.last_mut() {
+            *last &= tail_mask(self.len);
+        }
+    }
+
     /// Takes all rows out.
     pub fn clear(&mut self) {
         self.words.fill(0);
@@ -272,12 +282,15 @@ fn tail_mask(len: usize) -> u64 {
 pub(crate) struct Changes {
     blocks: Vec<u64>,
     trackers: Vec<BitRows>,
+    /// For whoever is sent changes.
+    journal: Option<Box<Journal>>,
 }
 
-/// By hand, so that `clone_from` takes the memory that is there.
+/// By hand, so that `clone_from` takes the memory that is there. Copies have no journal: nobody is sent their
+/// changes.
 impl Clone for Changes {
     fn clone(&self) -> Self {
-        Self { blocks: self.blocks.clone(), trackers: self.trackers.clone() }
+        Self { blocks: self.blocks.clone(), trackers: self.trackers.clone(), journal: None }
     }
 
     fn clone_from(&mut self, source: &Self) {
@@ -289,7 +302,39 @@ impl Clone for Changes {
 impl Changes {
     /// For a column without rows and with so many trackers.
     pub(crate) fn new(trackers: usize) -> Self {
-        Self { blocks: Vec::new(), trackers: vec![BitRows::default(); trackers] }
+        Self { blocks: Vec::new(), trackers: vec![BitRows::default(); trackers], journal: None }
+    }
+
+    /// Begins to note which rows change in which version, behind `floor`.
+    pub(crate) fn keep_journal(&mut self, rows: usize, floor: u64) {
+        self.journal.get_or_insert_with(|| Box::new(Journal::new(rows, floor)));
+    }
+
+    /// Rows of a range that changed after a version, and perhaps others. The range starts at a multiple of 64.
+    pub(crate) fn since(&self, version: u64, rows: Range<usize>) -> BitRows {
+        debug_assert!(rows.start.is_multiple_of(WORD));
+        let mut changed = BitRows::new(rows.len());
+        if let Some(journal) = &self.journal {
+            journal.since(version, &rows, &self.blocks, &mut changed);
+            return changed;
+        }
+        for block in rows.start / BLOCK_ROWS..rows.end.div_ceil(BLOCK_ROWS) {
+            if self.blocks[block] > version {
+                let (first, end) = ((block * BLOCK_ROWS).max(rows.start), ((block + 1) * BLOCK_ROWS).min(rows.end));
+                changed.set_range(first - rows.start..end - rows.start);
+            }
+        }
+        changed
+    }
+
+    /// Whether a row of a range may have changed after a version. O(blocks).
+    pub(crate) fn any_since(&self, version: u64, rows: &Range<usize>) -> bool {
+        let blocks = rows.start / BLOCK_ROWS..rows.end.div_ceil(BLOCK_ROWS);
+        self.blocks[blocks].iter().any(|block| *block > version)
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.journal.as_ref().map_or(0, |journal| journal.heap_bytes())
     }
 
     pub(crate) fn add_tracker(&mut self, rows: usize) {
@@ -300,6 +345,7 @@ impl Changes {
     /// For a column that has so many rows at once. What its trackers have seen follows.
     pub(crate) fn restore(&mut self, rows: usize, version: u64) {
         self.blocks = vec![version; rows.div_ceil(BLOCK_ROWS)];
+        self.journal = None;
     }
 
     /// What a tracker has seen change.
@@ -329,6 +375,11 @@ impl Changes {
     }
 
     pub(crate) fn is_tracked(&self) -> bool {
+        !self.trackers.is_empty() || self.journal.is_some()
+    }
+
+    /// Whether a row that is marked without having changed makes a difference to somebody.
+    pub(crate) fn has_trackers(&self) -> bool {
         !self.trackers.is_empty()
     }
 
@@ -340,16 +391,19 @@ impl Changes {
         } else {
             self.blocks[(rows - 1) / BLOCK_ROWS] = version;
         }
-        if !self.trackers.is_empty() {
-            self.track_pushed(rows);
+        if self.is_tracked() {
+            self.track_pushed(rows, version);
         }
     }
 
     #[inline(never)]
-    fn track_pushed(&mut self, rows: usize) {
+    fn track_pushed(&mut self, rows: usize, version: u64) {
         for tracker in &mut self.trackers {
             tracker.resize(rows);
             tracker.set(rows - 1);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.touch(rows - 1, version);
         }
     }
 
@@ -371,6 +425,9 @@ impl Changes {
             tracker.resize(rows);
             tracker.set_range(from..rows);
         }
+        if let Some(journal) = &mut self.journal {
+            journal.touch_range(from..rows, version);
+        }
     }
 
     #[inline]
@@ -379,13 +436,16 @@ impl Changes {
         for tracker in &mut self.trackers {
             tracker.set(row);
         }
+        if let Some(journal) = &mut self.journal {
+            journal.touch(row, version);
+        }
     }
 
     /// All rows changed. Small tables without trackers are many, and worth a short way.
     #[inline]
     pub(crate) fn touch_all(&mut self, version: u64) {
-        match (&mut self.blocks[..], &self.trackers[..]) {
-            ([block], []) => *block = version,
+        match (&mut self.blocks[..], &self.trackers[..], &self.journal) {
+            ([block], [], None) => *block = version,
             _ => self.touch_all_slowly(version),
         }
     }
@@ -396,12 +456,19 @@ impl Changes {
         for tracker in &mut self.trackers {
             tracker.set_range(0..tracker.len());
         }
+        if let Some(journal) = &mut self.journal {
+            // Rows past the last one do not matter: they are cut off when somebody asks.
+            journal.touch_range(0..self.blocks.len() * BLOCK_ROWS, version);
+        }
     }
 
     pub(crate) fn touch_range(&mut self, rows: Range<usize>, version: u64) {
         self.touch_blocks(rows.clone(), version);
         for tracker in &mut self.trackers {
             tracker.set_range(rows.clone());
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.touch_range(rows, version);
         }
     }
 
@@ -414,6 +481,9 @@ impl Changes {
         }
         for tracker in &mut self.trackers {
             tracker.add_at(first, dirty);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.touch_rows(first, dirty, version);
         }
     }
 
@@ -433,13 +503,19 @@ impl Changes {
         } else {
             self.blocks[last / BLOCK_ROWS] = version;
         }
-        if !self.trackers.is_empty() {
-            self.track_swap_removed(row, last);
+        if self.is_tracked() {
+            self.track_swap_removed(row, last, version);
         }
     }
 
     #[inline(never)]
-    fn track_swap_removed(&mut self, row: usize, last: usize) {
+    fn track_swap_removed(&mut self, row: usize, last: usize, version: u64) {
+        if let Some(journal) = &mut self.journal {
+            journal.removed(last, version);
+            if row < last {
+                journal.touch(row, version);
+            }
+        }
         for tracker in &mut self.trackers {
             if tracker.get(last) {
                 tracker.set(row);

@@ -318,6 +318,33 @@ impl Column {
         self.changes.is_tracked()
     }
 
+    /// Whether it makes a difference to somebody when a row is marked that did not change. To those who are
+    /// [sent changes](crate::World::keep_journal) it makes none.
+    #[must_use]
+    pub fn has_trackers(&self) -> bool {
+        self.changes.has_trackers()
+    }
+
+    /// Rows of a range that changed after a version of the world, and perhaps others: exact for the last few
+    /// versions of a component with a [journal](crate::World::keep_journal), by blocks of
+    /// [`BLOCK_ROWS`](crate::BLOCK_ROWS) rows otherwise. Row 0 of the set is the first of the range.
+    ///
+    /// # Panics
+    /// When the range ends past the last row.
+    #[must_use]
+    pub fn changed_since(&self, version: u64, rows: Range<usize>) -> BitRows {
+        self.changes.since(version, rows)
+    }
+
+    /// Whether a row of a range may have changed after a version of the world. O(blocks).
+    ///
+    /// # Panics
+    /// When the range ends past the last row.
+    #[must_use]
+    pub fn any_changed_since(&self, version: u64, rows: &Range<usize>) -> bool {
+        self.changes.any_since(version, rows)
+    }
+
     /// Rows that changed since this tracker was last cleared.
     ///
     /// # Panics
@@ -330,7 +357,7 @@ impl Column {
     /// Bytes on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.documents.heap_bytes()
+        self.bytes.capacity() + self.documents.heap_bytes() + self.changes.heap_bytes()
     }
 
     /// # Panics

@@ -18,6 +18,7 @@ mod hash;
 pub mod hooks;
 mod id;
 pub mod image;
+mod journal;
 pub mod msgpack;
 pub mod name;
 pub mod query;

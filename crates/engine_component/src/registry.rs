@@ -16,6 +16,8 @@ pub struct ComponentInfo {
     pub(crate) float_lanes: Vec<(u32, u8)>,
     pub(crate) entity_offsets: Vec<u32>,
     pub(crate) trackers: usize,
+    /// Whether the columns of new tables get a journal.
+    pub(crate) journaled: bool,
 }
 
 impl ComponentInfo {
@@ -78,6 +80,7 @@ impl Registry {
             entity_offsets: schema.entity_offsets(),
             schema,
             trackers: 0,
+            journaled: false,
         };
         self.by_id.insert(id, self.components.len());
         self.components.push(info);

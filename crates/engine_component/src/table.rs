@@ -1,5 +1,6 @@
 //! A table: all entities of one archetype, one column per component, in a defined order of rows.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::changes::{BLOCK_ROWS, BitRows, Changes};
@@ -71,6 +72,16 @@ impl Table {
     #[must_use]
     pub fn entity_block_versions(&self) -> &[u64] {
         self.entity_changes.block_versions()
+    }
+
+    /// Rows of a range whose entity came or changed after a version of the world, and perhaps others: as
+    /// [`Column::changed_since`].
+    ///
+    /// # Panics
+    /// When the range ends past the last row.
+    #[must_use]
+    pub fn entities_changed_since(&self, version: u64, rows: Range<usize>) -> BitRows {
+        self.entity_changes.since(version, rows)
     }
 
     /// The number of rows.

@@ -102,14 +102,15 @@ impl<'a, D: QueryData, F: QueryFilter> ByEntity<'a, D, F> {
         let table = self.tables.get(index)?;
         // SAFETY: the item borrows this, so it is the only one; the rest is what the maker has promised.
         let item = unsafe { table.rows.at(row) }?;
+        if table.tracked {
+            self.track(index, row);
+            return Some(D::shorten(item));
+        }
         for mark in &self.marks[index * D::WRITES..][..D::WRITES] {
             if !mark.blocks.is_null() {
                 // SAFETY: there is a version for the block of each row, and the world is exclusively borrowed.
                 unsafe { *mark.blocks.add(row / BLOCK_ROWS) = self.version };
             }
-        }
-        if table.tracked {
-            self.track(index, row);
         }
         Some(D::shorten(item))
     }

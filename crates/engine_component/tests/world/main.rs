@@ -9,6 +9,7 @@ mod hash;
 mod hooks;
 mod image;
 mod image_damage;
+mod journal;
 mod model;
 mod structure;
 mod values;
