@@ -1,12 +1,12 @@
 //! How the results of a complete node become world: whole, in the order of its jobs, and by nobody else.
 
 use engine_component::{BitRows, Column, ComponentId, StorageKind, World};
-use engine_net::parcel::{Bits, Body, Section};
+use engine_net::parcel::{Bits, Body, Parcel, Section};
 use engine_system::EventBatch;
 
 use crate::local::{LocalResult, Written};
-use crate::plan::{JobPlan, PartPlan};
-use crate::receive::Received;
+use crate::plan::{PartPlan, TickPlan};
+use crate::receive::{Effects, Received};
 
 /// What a job brought back, checked.
 #[derive(Debug)]
@@ -14,12 +14,33 @@ pub enum JobResult {
     /// Computed in this process: Plain rows are in place.
     Local(LocalResult),
     /// Computed by an instance.
-    Remote(Received),
+    Remote(RemoteResult),
     /// Given up, by the system's policy: the shard keeps its values.
     Held,
 }
 
+/// What an instance brought back of a job.
+#[derive(Debug)]
+pub struct RemoteResult {
+    /// The columns of all jobs of its batch, and which those are; of the first job of the batch only.
+    pub columns: Option<(Parcel, Vec<u32>)>,
+    /// What the job did besides.
+    pub effects: Effects,
+    /// Nanoseconds in the function, of all jobs of the batch; of the first one only.
+    pub compute_ns: u64,
+}
+
 impl JobResult {
+    /// The results of the jobs of a batch, in their order.
+    pub fn of_batch(jobs: &[u32], received: Received) -> impl Iterator<Item = (u32, Self)> {
+        let Received { parcel, effects, compute_ns } = received;
+        let mut first = Some(((parcel, jobs.to_vec()), compute_ns));
+        jobs.iter().zip(effects).map(move |(job, effects)| {
+            let (columns, compute_ns) = first.take().map_or((None, 0), |(columns, ns)| (Some(columns), ns));
+            (*job, Self::Remote(RemoteResult { columns, effects, compute_ns }))
+        })
+    }
+
     /// The record of commands, and the events, taken out.
     pub fn take_effects(&mut self) -> (Vec<u8>, Vec<(ComponentId, EventBatch)>) {
         match self {
@@ -27,7 +48,9 @@ impl JobResult {
                 let output = std::mem::take(&mut result.output);
                 (output.commands.into_bytes(), output.events)
             }
-            Self::Remote(received) => (std::mem::take(&mut received.commands), std::mem::take(&mut received.events)),
+            Self::Remote(RemoteResult { effects, .. }) => {
+                (std::mem::take(&mut effects.commands), std::mem::take(&mut effects.events))
+            }
             Self::Held => (Vec::new(), Vec::new()),
         }
     }
@@ -37,7 +60,7 @@ impl JobResult {
     pub fn spawns(&self) -> u32 {
         match self {
             Self::Local(result) => result.output.commands.spawns(),
-            Self::Remote(received) => received.spawns,
+            Self::Remote(result) => result.effects.spawns,
             Self::Held => 0,
         }
     }
@@ -47,21 +70,23 @@ impl JobResult {
     pub fn compute_ns(&self) -> u64 {
         match self {
             Self::Local(result) => result.compute_ns,
-            Self::Remote(received) => received.compute_ns,
+            Self::Remote(result) => result.compute_ns,
             Self::Held => 0,
         }
     }
 
-    /// Writes the columns into the world.
-    pub fn merge(self, world: &mut World, job: &JobPlan) {
+    /// Writes the columns into the world: of a batch, those of all its jobs with the first one.
+    pub fn merge(self, world: &mut World, plan: &TickPlan) {
         match self {
             Self::Local(result) => {
                 for (part, column, written) in result.written {
                     merge_local(world, &part, usize::from(column), written);
                 }
             }
-            Self::Remote(received) => merge_remote(world, job, &received),
-            Self::Held => {}
+            Self::Remote(RemoteResult { columns: Some((parcel, jobs)), .. }) => {
+                merge_remote(world, plan, &parcel, &jobs);
+            }
+            Self::Remote(_) | Self::Held => {}
         }
     }
 }
@@ -80,13 +105,15 @@ fn merge_local(world: &mut World, part: &PartPlan, column: usize, written: Writt
     }
 }
 
-fn merge_remote(world: &mut World, job: &JobPlan, received: &Received) {
+fn merge_remote(world: &mut World, plan: &TickPlan, parcel: &Parcel, jobs: &[u32]) {
     let version = world.version();
-    for section in received.parcel.sections() {
+    let jobs = jobs.iter().map(|job| &plan.jobs[*job as usize]);
+    let parts: Vec<&PartPlan> = jobs.flat_map(|job| job.parts.iter().chain(&job.resources)).collect();
+    for section in parcel.sections() {
         // The parcel was verified; a section that does not decode can't be in it.
         let Ok(section) = section else { continue };
-        let part = job.parts.iter().chain(&job.resources).nth(usize::from(section.part));
-        let Some(part) = part.filter(|_| !matches!(section.body, Body::Stream(_))) else { continue };
+        let part = parts.get(usize::from(section.part)).filter(|_| !matches!(section.body, Body::Stream(_)));
+        let Some(part) = part else { continue };
         let Some(Some(column)) = part.columns.get(usize::from(section.column)) else { continue };
         let column = world.table_mut(part.table).column_mut(usize::from(*column));
         merge_section(column, part.first_row as usize + section.first_row as usize, &section, version);
@@ -126,7 +153,7 @@ fn merge_range(column: &mut Column, first: usize, rows: usize, bytes: &[u8], ver
     debug_assert_eq!(column.kind(), StorageKind::Plain);
     let stride = column.stride();
     let place = first * stride..(first + rows) * stride;
-    if column.is_tracked() {
+    if column.has_trackers() {
         let differ = BitRows::differing(&column.bytes()[place.clone()], bytes, stride);
         column.bytes_mut()[place].copy_from_slice(bytes);
         for row in differ.iter_ones() {
@@ -139,12 +166,10 @@ fn merge_range(column: &mut Column, first: usize, rows: usize, bytes: &[u8], ver
 }
 
 fn mark(column: &mut Column, first: usize, bits: Bits<'_>, version: u64) {
-    match BitRows::from_bytes(bits.bytes(), bits.rows() as usize) {
-        Some(rows) if first.is_multiple_of(64) => column.mark_rows(first, &rows, version),
-        _ => {
-            for row in bits.ones() {
-                column.mark_range(first + row..first + row + 1, version);
-            }
-        }
+    if first.is_multiple_of(64) && bits.count() * 8 >= bits.rows() as usize {
+        return column.mark_rows(first, &bits.to_rows(), version);
+    }
+    for row in bits.ones() {
+        column.mark_range(first + row..first + row + 1, version);
     }
 }

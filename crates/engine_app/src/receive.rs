@@ -7,8 +7,8 @@ use engine_net::descriptor::SystemDescriptor;
 use engine_net::messages::rejected::RejectReason;
 use engine_net::parcel::Expect;
 use engine_net::parcel::{Body, Documents};
+use engine_net::parcel::{JobEffects, PartManifest, PartSource, ResultManifest};
 use engine_net::parcel::{Parcel, Refusal};
-use engine_net::parcel::{PartManifest, PartSource, ResultManifest};
 use engine_system::EventBatch;
 
 use crate::plan::JobPlan;
@@ -17,19 +17,26 @@ use crate::ship::job_parts;
 /// Bytes of commands, and of events, of one job, at the most.
 pub const MAX_STREAM: u64 = 32 << 20;
 
-/// A result that is checked: it fits its job, and may be merged.
+/// The result of a batch, checked: it fits its jobs, and may be merged.
 #[derive(Debug)]
 pub struct Received {
     /// The columns, still in the buffers in which they came.
     pub parcel: Parcel,
+    /// What each of the jobs did besides.
+    pub effects: Vec<Effects>,
+    /// Nanoseconds in the function.
+    pub compute_ns: u64,
+}
+
+/// What a job did besides writing rows.
+#[derive(Debug, Default)]
+pub struct Effects {
     /// The record of commands.
     pub commands: Vec<u8>,
     /// How many entities they spawn.
     pub spawns: u32,
-    /// A batch for each event type that the system writes.
+    /// A batch for each event type of which the job sent something.
     pub events: Vec<(ComponentId, EventBatch)>,
-    /// Nanoseconds in the function.
-    pub compute_ns: u64,
 }
 
 /// Why a result is refused.
@@ -68,17 +75,17 @@ fn access(descriptor: &SystemDescriptor, part: &PartManifest, column: u16) -> Op
     }
 }
 
-/// Checks a whole result against its job, the system's declaration and the schemas.
+/// Checks a whole result against the jobs of its batch, the system's declaration and the schemas.
 ///
 /// # Errors
 /// The first thing that is wrong with it; the world has not been touched.
 pub fn check(
     world: &World,
     descriptor: &SystemDescriptor,
-    job: &JobPlan,
+    jobs: &[&JobPlan],
     parcel: Parcel,
 ) -> Result<Received, Rejection> {
-    take(world, descriptor, job, parcel, check_values)
+    take(world, descriptor, jobs, parcel, check_values)
 }
 
 /// As [`check`], of a result whose values were part of the world once: whatever they are, they stand.
@@ -88,76 +95,112 @@ pub fn check(
 pub fn read(
     world: &World,
     descriptor: &SystemDescriptor,
-    job: &JobPlan,
+    jobs: &[&JobPlan],
     parcel: Parcel,
 ) -> Result<Received, Rejection> {
-    take(world, descriptor, job, parcel, |_, _, _, _, _| Ok(()))
+    take(world, descriptor, jobs, parcel, |_, _, _, _, _| Ok(()))
 }
 
-/// Checks the values of the columns of parts, where jobs spawn so many entities.
-type CheckValues = fn(&World, &SystemDescriptor, &[PartManifest], &Parcel, u32) -> Result<(), Rejection>;
+/// Checks the values of the columns of parts, where the job of each part spawns so many entities.
+type CheckValues = fn(&World, &SystemDescriptor, &[PartManifest], &Parcel, &[u32]) -> Result<(), Rejection>;
 
 fn take(
     world: &World,
     descriptor: &SystemDescriptor,
-    job: &JobPlan,
+    jobs: &[&JobPlan],
     parcel: Parcel,
     check_values: CheckValues,
 ) -> Result<Received, Rejection> {
     let manifest: ResultManifest = parcel.manifest()?;
-    check_streams(descriptor, &manifest)?;
-    let parts = job_parts(world, descriptor, job, false);
-    let streams =
-        std::iter::once(manifest.commands_bytes).chain(manifest.events.iter().map(|event| event.bytes)).collect();
+    check_streams(descriptor, &manifest, jobs.len())?;
+    let of_jobs: Vec<Vec<PartManifest>> = jobs.iter().map(|job| job_parts(world, descriptor, job, false)).collect();
+    let counts: Vec<usize> = of_jobs.iter().map(Vec::len).collect();
+    let parts = of_jobs.concat();
+    let sizes = manifest
+        .jobs
+        .iter()
+        .flat_map(|job| std::iter::once(job.commands_bytes).chain(job.events.iter().map(|event| event.bytes)));
+    let sizes: Vec<u64> = sizes.collect();
+    let mut streams: Vec<Vec<u8>> = vec![Vec::new(); sizes.len()];
     let writes = |part: &PartManifest, column: u16| access(descriptor, part, column).is_some_and(|access| access.write);
-    Expect::result(&parts, writes, streams).verify(&parcel)?;
-    let mut streams: Vec<Vec<u8>> = vec![Vec::new(); 1 + manifest.events.len()];
+    Expect::result(&parts, writes, sizes).verify(&parcel)?;
     for section in parcel.sections() {
         let section = section?;
         if let Body::Stream(bytes) = section.body {
             streams[usize::from(section.part)].extend_from_slice(bytes);
         }
     }
-    let commands = std::mem::take(&mut streams[0]);
+    let mut effects: Vec<Effects> = jobs.iter().map(|_| Effects::default()).collect();
+    let mut streams = streams.into_iter();
+    for job in &manifest.jobs {
+        effects[job.job as usize] = effects_of(world, job, &mut streams)?;
+    }
+    // For each part, how many entities its job spawns.
+    let spawns: Vec<u32> =
+        effects.iter().zip(counts).flat_map(|(effects, parts)| std::iter::repeat_n(effects.spawns, parts)).collect();
+    check_values(world, descriptor, &parts, &parcel, &spawns)?;
+    Ok(Received { parcel, effects, compute_ns: manifest.compute_ns })
+}
+
+/// Takes the streams of a job: commands first, then each event type.
+fn effects_of(
+    world: &World,
+    job: &JobEffects,
+    streams: &mut impl Iterator<Item = Vec<u8>>,
+) -> Result<Effects, Rejection> {
+    let commands = streams.next().unwrap_or_default();
     let spawns = commands::check(&commands, world.registry())
         .map_err(|error| Rejection::new(RejectReason::BadCommand, error))?;
-    check_values(world, descriptor, &parts, &parcel, spawns)?;
-    let mut events = Vec::with_capacity(manifest.events.len());
-    for (declared, bytes) in manifest.events.iter().zip(&streams[1..]) {
+    let mut events = Vec::with_capacity(job.events.len());
+    for (declared, bytes) in job.events.iter().zip(streams) {
         let refuse = |error: &dyn std::fmt::Display| Rejection::new(RejectReason::BadEvent, error);
         let schema = world.schema(declared.event).ok_or_else(|| refuse(&"an event type that is not registered"))?;
-        let batch = EventBatch::from_bytes(schema, declared.count as usize, bytes).map_err(|error| refuse(&error))?;
+        let batch = EventBatch::from_bytes(schema, declared.count as usize, &bytes).map_err(|error| refuse(&error))?;
         if schema.may_hold_entities() {
             let rows = || batch.as_slice().rows();
             check_spawned(spawns, |visit| rows().for_each(|row| schema.visit_entities(row, &mut *visit)))?;
         }
         events.push((declared.event, batch));
     }
-    Ok(Received { parcel, commands, spawns, events, compute_ns: manifest.compute_ns })
+    Ok(Effects { commands, spawns, events })
 }
 
-fn check_streams(descriptor: &SystemDescriptor, manifest: &ResultManifest) -> Result<(), Rejection> {
-    if manifest.commands_bytes > 0 && !descriptor.commands {
+fn check_streams(descriptor: &SystemDescriptor, manifest: &ResultManifest, jobs: usize) -> Result<(), Rejection> {
+    let mut last = None;
+    for job in &manifest.jobs {
+        if job.job as usize >= jobs || last.is_some_and(|last| job.job <= last) {
+            let message = format!("job {} of a batch of {jobs}, or out of order", job.job);
+            return Err(Rejection::new(RejectReason::UnknownJob, message));
+        }
+        last = Some(job.job);
+        check_effects(descriptor, job)?;
+    }
+    // Tags have no bytes, and are read one by one all the same: each counts as one.
+    let of_job = |job: &JobEffects| {
+        let sizes = job.events.iter().map(|event| event.bytes.max(event.count.into()));
+        sizes.fold(job.commands_bytes, u64::saturating_add)
+    };
+    let bytes = manifest.jobs.iter().map(of_job).fold(0, u64::saturating_add);
+    if bytes > MAX_STREAM {
+        let message = format!("{bytes} bytes of commands and events; {MAX_STREAM} are accepted");
+        return Err(Rejection::new(RejectReason::TooLarge, message));
+    }
+    Ok(())
+}
+
+fn check_effects(descriptor: &SystemDescriptor, job: &JobEffects) -> Result<(), Rejection> {
+    if job.commands_bytes > 0 && !descriptor.commands {
         let message = format!("system `{}` does not declare commands and gives some", descriptor.name);
         return Err(Rejection::new(RejectReason::BadCommand, message));
     }
-    for (at, event) in manifest.events.iter().enumerate() {
+    for (at, event) in job.events.iter().enumerate() {
         let declared = descriptor.writes_events.contains(&event.event);
-        let again = manifest.events[..at].iter().any(|other| other.event == event.event);
+        let again = job.events[..at].iter().any(|other| other.event == event.event);
         if !declared || again {
             let message =
                 format!("system `{}` does not declare event {}, or sends it twice", descriptor.name, event.event);
             return Err(Rejection::new(RejectReason::BadEvent, message));
         }
-    }
-    // Tags have no bytes, and are read one by one all the same: each counts as one.
-    let sizes = manifest.events.iter().map(|event| event.bytes.max(event.count.into()));
-    let bytes = sizes.fold(manifest.commands_bytes, u64::saturating_add);
-    if bytes > MAX_STREAM {
-        return Err(Rejection::new(
-            RejectReason::TooLarge,
-            format!("{bytes} bytes of commands and events; {MAX_STREAM} are accepted"),
-        ));
     }
     Ok(())
 }
@@ -167,7 +210,7 @@ fn check_values(
     descriptor: &SystemDescriptor,
     parts: &[PartManifest],
     parcel: &Parcel,
-    spawns: u32,
+    spawns: &[u32],
 ) -> Result<(), Rejection> {
     for section in parcel.sections() {
         let section = section?;
@@ -176,6 +219,7 @@ fn check_values(
         else {
             continue;
         };
+        let spawns = spawns[usize::from(section.part)];
         match section.body {
             Body::Plain(bytes) | Body::PackedPlain(_, bytes) => check_plain(schema, bytes, spawns)?,
             Body::Documents(documents) | Body::PackedDocuments(_, documents) => {

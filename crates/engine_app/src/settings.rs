@@ -38,6 +38,11 @@ pub struct Settings {
     pub chunk_bytes: usize,
     /// Bytes on their way to one instance, at the most: half of what the server holds for a client.
     pub in_flight_bytes: u64,
+    /// Jobs of a system for one instance go together, up to so many bytes that are sent for them and expected back;
+    /// 0 sends each by itself.
+    pub batch_bytes: usize,
+    /// Whether instances keep columns from tick to tick, and are sent what changed; else all of them every time.
+    pub keep: bool,
     /// Connections out, over which instances are spread.
     pub lanes: usize,
     /// An instance that is silent for so long while it has a job is taken for dead.
@@ -67,6 +72,8 @@ impl Default for Settings {
             rows_per_shard: WorldSettings::default().rows_per_shard,
             chunk_bytes: DEFAULT_CHUNK_BYTES,
             in_flight_bytes: 32 << 20,
+            batch_bytes: 256 << 10,
+            keep: true,
             lanes: 2,
             instance_timeout_ms: 10_000,
             ask_after_ms: 500,

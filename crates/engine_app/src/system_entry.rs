@@ -29,6 +29,8 @@ pub struct SystemEntry {
 pub struct RunFigures {
     /// Jobs.
     pub jobs: u32,
+    /// Rows of jobs that were sent to instances.
+    pub rows: u64,
     /// When the node started, in nanoseconds of the driver's clock.
     pub started: u64,
     /// Nanoseconds from the start to the merge.

@@ -85,6 +85,7 @@ fn honest() -> Register {
         systems: vec![system.descriptor().clone()],
         schemas: system.schemas().to_vec(),
         max_payload: 1 << 20,
+        keep_bytes: 1 << 20,
     }
 }
 

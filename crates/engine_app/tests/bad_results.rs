@@ -15,7 +15,7 @@ use engine_net::messages::Message;
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::messages::status::{Status, StatusReply};
 use engine_net::parcel::control::{self, Failed, Missing};
-use engine_net::parcel::{ChunkSizes, ColumnData, EventManifest, OutColumn, ParcelWriter, ResultManifest};
+use engine_net::parcel::{ChunkSizes, ColumnData, EventManifest, JobEffects, OutColumn, ParcelWriter, ResultManifest};
 use engine_net::subject::Subject;
 use engine_net::{ChunkKind, ChunkPrefix, messages::Reply, strict};
 use engine_system::runner::{Answer, InstanceCore};
@@ -63,7 +63,8 @@ fn app() -> App {
 }
 
 fn settings() -> Settings {
-    Settings { ticks: Some(TICKS), time: TimeMode::Fast, rows_per_shard: ROWS, chunk_bytes: 256, ..Settings::default() }
+    let one_by_one = Settings { batch_bytes: 0, ..Settings::default() };
+    Settings { ticks: Some(TICKS), time: TimeMode::Fast, rows_per_shard: ROWS, chunk_bytes: 256, ..one_by_one }
 }
 
 fn undisturbed() -> WorldHash {
@@ -182,8 +183,12 @@ fn result(prefix: &ChunkPrefix, manifest: &ResultManifest, rows: usize, columns:
 }
 
 /// The manifest of a result without commands and events.
+fn effects(commands_bytes: u64, events: Vec<EventManifest>) -> ResultManifest {
+    ResultManifest { jobs: vec![JobEffects { job: 0, commands_bytes, events }], ..none() }
+}
+
 fn none() -> ResultManifest {
-    ResultManifest { compute_ns: 0, wait_ns: 0, commands_bytes: 0, events: Vec::new() }
+    ResultManifest { compute_ns: 0, wait_ns: 0, jobs: Vec::new() }
 }
 
 fn plain(column: u16, bytes: &[u8], stride: usize) -> OutColumn<'_> {
@@ -317,16 +322,16 @@ fn numbers_that_are_none() {
 
 #[test]
 fn commands_and_events_that_were_not_declared() {
-    let commands = ResultManifest { commands_bytes: 4, ..none() };
+    let commands = effects(4, Vec::new());
     forged(RejectReason::BadCommand, |prefix, _| {
         let mut writer = ParcelWriter::new(*prefix, ChunkSizes::default(), &commands).unwrap();
         writer.stream(0, 0, &[1, 2, 3, 4]).unwrap();
         writer.finish().unwrap()
     });
     let event = EventManifest { event: ComponentId::of_name("test.Position"), count: 1, bytes: 4 };
-    let events = ResultManifest { events: vec![event], ..none() };
+    let events = effects(0, vec![event]);
     forged(RejectReason::BadEvent, |prefix, _| result(prefix, &events, ROWS, &[]));
-    let large = ResultManifest { commands_bytes: u64::MAX, ..none() };
+    let large = effects(u64::MAX, Vec::new());
     forged(RejectReason::BadCommand, |prefix, _| result(prefix, &large, ROWS, &[]));
 }
 
@@ -334,7 +339,7 @@ fn commands_and_events_that_were_not_declared() {
 fn events_without_a_byte_that_are_too_many() {
     let tags = |name, count| EventManifest { event: ComponentId::of_name(name), count, bytes: 0 };
     for count in [u32::MAX, 20 << 20] {
-        let many = ResultManifest { events: vec![tags("test.Bell", count), tags("test.Gong", count)], ..none() };
+        let many = effects(0, vec![tags("test.Bell", count), tags("test.Gong", count)]);
         forged(RejectReason::TooLarge, |prefix, _| result(prefix, &many, ROWS, &[]));
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  0  u8   kind       1 job · 2 shared input · 3 result · 4 missing · 5 resend · 6 failed · 7 working
-//!  1  u8   version    1
+//!  1  u8   version    2
 //!  2  u16  attempt
 //!  4  u32  job        of a shared input: the node
 //!  8  u64  epoch
@@ -20,7 +20,7 @@ use thiserror::Error;
 /// Bytes of a prefix.
 pub const PREFIX_BYTES: usize = 32;
 /// The version of the layout of prefixes, manifests and sections.
-pub const CHUNK_VERSION: u8 = 1;
+pub const CHUNK_VERSION: u8 = 2;
 
 /// What a chunk is a part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,8 +215,8 @@ mod tests {
         let good = prefix().encode();
         assert_eq!(ChunkPrefix::decode(&good[..31]), Err(PrefixError::Short(31)));
         let mut bad = good;
-        bad[1] = 2;
-        assert_eq!(ChunkPrefix::decode(&bad), Err(PrefixError::Version(2)));
+        bad[1] = 1;
+        assert_eq!(ChunkPrefix::decode(&bad), Err(PrefixError::Version(1)));
         let mut bad = good;
         bad[0] = 0;
         assert_eq!(ChunkPrefix::decode(&bad), Err(PrefixError::Kind(0)));

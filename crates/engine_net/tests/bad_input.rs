@@ -72,7 +72,7 @@ fn part(rows: u32) -> PartManifest {
         archetype: vec![ComponentId::of_name("test.A")],
         first_row: 0,
         rows,
-        entities: true,
+        entities: Some(Place::Inline),
         columns: vec![column(0, 4), column(1, 0)],
         changed: 1,
     }
@@ -101,7 +101,7 @@ fn a_claim_of_four_billion_rows_is_a_wrong_length() {
 fn claims_that_no_bytes_bear_witness_to_are_bounded() {
     let empty = parcel(&[]);
     let verify = |part: PartManifest| Expect::input(&[part], &[]).verify(&empty).unwrap_err().code();
-    let bare = PartManifest { entities: false, columns: vec![], changed: 0, ..part(u32::MAX) };
+    let bare = PartManifest { entities: None, columns: vec![], changed: 0, ..part(u32::MAX) };
     assert_eq!(verify(bare.clone()), RejectReason::TooLarge);
     assert_eq!(verify(PartManifest { rows: 1, changed: u16::MAX, ..bare.clone() }), RejectReason::TooLarge);
     assert_eq!(Expect::input(&[PartManifest { rows: 1000, ..bare }], &[]).verify(&empty), Ok(()));

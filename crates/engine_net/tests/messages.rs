@@ -97,13 +97,14 @@ fn messages_of_instances_travel() {
     let register = Register {
         instance: "i".to_owned(),
         nonce: 77,
-        protocol: 1,
+        protocol: engine_net::PROTOCOL,
         engine: "0.1.0".to_owned(),
         host: "h".to_owned(),
         pid: 1,
         systems: vec![engine_net::descriptor::SystemDescriptor::new("steer")],
         schemas: vec![],
         max_payload: 1 << 20,
+        keep_bytes: 1 << 20,
     };
     travels(&register);
     assert_eq!(register.check(), Ok(()));
@@ -111,7 +112,7 @@ fn messages_of_instances_travel() {
     bad.instance = "i.*".to_owned();
     assert_eq!(bad.check().unwrap_err().code, "bad_name");
     let mut bad = register;
-    bad.protocol = 2;
+    bad.protocol = 1;
     assert_eq!(bad.check().unwrap_err().code, "protocol");
     travels(&Leave { instance: "i".to_owned(), slot: 1, epoch: 2 });
     travels::<LeaveReply>(&Reply::Ok(Leaving { open_jobs: 3 }));

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use engine_component::{BitRows, ComponentId, Entity};
 use engine_net::parcel::{
-    Assembler, Body, ChunkSizes, ColumnData, ColumnManifest, EventManifest, Expect, JobManifest, Limits, OutColumn,
+    Assembler, Body, ChunkSizes, ColumnData, ColumnManifest, Expect, JobEffects, JobManifest, Jobs, Limits, OutColumn,
     Parcel, ParcelWriter, PartManifest, PartSource, Place, Progress, ResultManifest, WireTime,
 };
 use engine_net::{ChunkKind, ChunkPrefix};
@@ -44,7 +44,7 @@ impl Rows {
             archetype: vec![ComponentId::of_name("test.A")],
             first_row: 0,
             rows: self.len() as u32,
-            entities: true,
+            entities: Some(Place::Inline),
             columns,
             changed: 1,
         }
@@ -108,7 +108,7 @@ fn read(parcel: &Parcel, parts: &mut [Rows]) -> Vec<u8> {
                 }
             }
             Body::Changed(bits) => {
-                part.changed.add_at(first, &BitRows::from_bytes(bits.bytes(), bits.rows() as usize).unwrap());
+                part.changed.add_at(first, &bits.to_rows());
             }
             Body::PackedPlain(bits, data) => {
                 let (stride, bytes) = &mut part.plain[section.column as usize - 1];
@@ -131,11 +131,11 @@ fn job(parts: &[Rows]) -> JobManifest {
     JobManifest {
         system: "test".to_owned(),
         node: 1,
-        shard: 0,
         seed: 7,
         time: WireTime { tick: 100, dt: 0.016, elapsed: 1.6 },
         shared: false,
-        parts: parts.iter().map(Rows::manifest).collect(),
+        jobs: Jobs::one(parts.iter().map(Rows::manifest).collect()),
+        keep: None,
         chunk_bytes: 24 << 10,
         deadline_ms: None,
     }
@@ -196,7 +196,7 @@ proptest! {
         let parcel = assembler.finish().unwrap();
         let manifest: JobManifest = parcel.manifest().unwrap();
         prop_assert_eq!(&manifest, &job(&parts));
-        Expect::input(&manifest.parts, &[]).verify(&parcel).unwrap();
+        Expect::input(&manifest.jobs.parts().unwrap(), &[]).verify(&parcel).unwrap();
         let mut arrived: Vec<Rows> = parts.iter().map(Rows::blank).collect();
         read(&parcel, &mut arrived);
         prop_assert_eq!(arrived, parts);
@@ -223,7 +223,8 @@ proptest! {
     ) {
         let dirty = bits(&dirty);
         let write = |sizes: ChunkSizes, compute_ns: u64| {
-            let manifest = ResultManifest { compute_ns, wait_ns: 0, commands_bytes: commands.len() as u64, events: vec![] };
+            let effects = JobEffects { job: 0, commands_bytes: commands.len() as u64, events: vec![] };
+            let manifest = ResultManifest { compute_ns, wait_ns: 0, jobs: vec![effects] };
             let mut writer = ParcelWriter::new(prefix(ChunkKind::Result), sizes, &manifest).unwrap();
             part.write_dirty(0, &dirty, &mut writer);
             writer.stream(0, 0, &commands).unwrap();
@@ -231,7 +232,7 @@ proptest! {
         };
         let parcel = write(sizes, 5);
         let manifest: ResultManifest = parcel.manifest().unwrap();
-        let expect = Expect::result(&[part.manifest()], |_, _| true, vec![manifest.commands_bytes]);
+        let expect = Expect::result(&[part.manifest()], |_, _| true, vec![manifest.jobs[0].commands_bytes]);
         expect.verify(&parcel).unwrap();
         let mut arrived = vec![part.blank()];
         prop_assert_eq!(&read(&parcel, &mut arrived), &commands);
@@ -247,7 +248,7 @@ proptest! {
         if part.plain.is_empty() {
             return Ok(());
         }
-        let nothing = Expect::result(&[part.manifest()], |_, column| column == 0, vec![manifest.commands_bytes]);
+        let nothing = Expect::result(&[part.manifest()], |_, column| column == 0, vec![manifest.jobs[0].commands_bytes]);
         prop_assert_eq!(nothing.verify(&parcel).is_err(), dirty.any(), "columns that may not be written are refused");
     }
 
@@ -293,8 +294,7 @@ fn large_documents_get_chunks_of_their_own_and_too_large_ones_are_an_error() {
     let sizes = ChunkSizes { aim: 1000, limit: 100_000 };
     let write = |bytes: usize| {
         let documents = vec![vec![1_u8; 10], vec![2; bytes], vec![3; 10]];
-        let manifest =
-            ResultManifest { compute_ns: 0, wait_ns: 0, commands_bytes: 0, events: Vec::<EventManifest>::new() };
+        let manifest = ResultManifest { compute_ns: 0, wait_ns: 0, jobs: Vec::new() };
         let mut writer = ParcelWriter::new(prefix(ChunkKind::Result), sizes, &manifest).unwrap();
         let column = OutColumn { column: 0, data: ColumnData::Documents(&documents) };
         writer.part(0, 3, &[column]).map(|()| writer.finish().unwrap())
@@ -318,7 +318,7 @@ fn large_documents_get_chunks_of_their_own_and_too_large_ones_are_an_error() {
 fn columns_of_a_range_of_rows_travel_together() {
     let rows = 10_000;
     let (positions, velocities) = (vec![1_u8; rows * 12], vec![2_u8; rows * 12]);
-    let manifest = ResultManifest { compute_ns: 0, wait_ns: 0, commands_bytes: 0, events: vec![] };
+    let manifest = ResultManifest { compute_ns: 0, wait_ns: 0, jobs: vec![] };
     let mut writer = ParcelWriter::new(prefix(ChunkKind::Job), ChunkSizes::default(), &manifest).unwrap();
     let columns = [&positions, &velocities].map(|bytes| ColumnData::Plain { bytes, stride: 12 });
     let columns = [0, 1].map(|column| OutColumn { column, data: columns[usize::from(column)] });

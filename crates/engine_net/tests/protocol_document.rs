@@ -16,8 +16,8 @@ use engine_component::{ArchetypeId, BitRows, ComponentId, Entity};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::messages;
 use engine_net::parcel::{
-    ChunkSizes, ColumnData, ColumnManifest, Expect, JobManifest, Limits, Missing, OutColumn, Parcel, ParcelWriter,
-    PartManifest, PartSource, Place, ResultManifest, WireTime, control,
+    ChunkSizes, ColumnData, ColumnManifest, Expect, JobEffects, JobManifest, Jobs, Limits, Missing, OutColumn, Parcel,
+    ParcelWriter, PartManifest, PartSource, Place, ResultManifest, WireTime, control,
 };
 use engine_net::prefix::PREFIX_BYTES;
 use engine_net::{ChunkKind, ChunkPrefix, strict};
@@ -61,7 +61,7 @@ fn part() -> PartManifest {
         archetype,
         first_row: 0,
         rows: 3,
-        entities: true,
+        entities: Some(Place::Inline),
         columns: vec![column(0), column(1)],
         changed: 0,
     }
@@ -75,11 +75,11 @@ fn job() -> Vec<Bytes> {
     let manifest = JobManifest {
         system: "integrate".to_owned(),
         node: 1,
-        shard: 0,
         seed: 7,
         time: WireTime { tick: 300, dt: 0.5, elapsed: 150.0 },
         shared: false,
-        parts: vec![part()],
+        jobs: Jobs::one(vec![part()]),
+        keep: None,
         chunk_bytes: 24576,
         deadline_ms: None,
     };
@@ -94,7 +94,7 @@ fn job() -> Vec<Bytes> {
     writer.part(0, 3, &columns).unwrap();
     let chunks = writer.finish().unwrap();
     let parcel = Parcel::of_chunks(chunks.clone(), Limits::default()).unwrap();
-    Expect::input(&manifest.parts, &[]).verify(&parcel).unwrap();
+    Expect::input(&[part()], &[]).verify(&parcel).unwrap();
     chunks
 }
 
@@ -102,8 +102,8 @@ fn result() -> Vec<Bytes> {
     let mut commands = CommandBuffer::default();
     commands.despawn(Entity::from_bits(12));
     let commands = commands.into_bytes();
-    let manifest =
-        ResultManifest { compute_ns: 900, wait_ns: 40, commands_bytes: commands.len() as u64, events: Vec::new() };
+    let effects = JobEffects { job: 0, commands_bytes: commands.len() as u64, events: Vec::new() };
+    let manifest = ResultManifest { compute_ns: 900, wait_ns: 40, jobs: vec![effects] };
     let mut writer = ParcelWriter::new(prefix(ChunkKind::Result), ChunkSizes::default(), &manifest).unwrap();
     let positions = floats([0.0, 0.0, 2.0, 1.0, 2.0, 2.0]);
     let mut dirty = BitRows::new(3);
@@ -113,7 +113,7 @@ fn result() -> Vec<Bytes> {
     writer.stream(0, 0, &commands).unwrap();
     let chunks = writer.finish().unwrap();
     let parcel = Parcel::of_chunks(chunks.clone(), Limits::default()).unwrap();
-    Expect::result(&[part()], |_, column| column == 0, vec![manifest.commands_bytes]).verify(&parcel).unwrap();
+    Expect::result(&[part()], |_, column| column == 0, vec![commands.len() as u64]).verify(&parcel).unwrap();
     chunks
 }
 
@@ -149,7 +149,7 @@ impl Dump<'_> {
         let (prefix, _) = ChunkPrefix::decode(self.bytes).unwrap();
         let ChunkPrefix { kind, attempt, job, epoch, tick, chunk, chunks, instance } = prefix;
         self.line(1, &format!("kind {} ({kind:?})", kind as u8));
-        self.line(1, "version 1");
+        self.line(1, &format!("version {}", self.bytes[1]));
         self.line(2, &format!("attempt {attempt}"));
         self.line(4, &format!("job {job}"));
         self.line(8, &format!("epoch {epoch}"));

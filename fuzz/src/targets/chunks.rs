@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use engine_net::parcel::control::{self, Failed, Missing};
 use engine_net::parcel::{
-    Assembler, Body, Expect, JobManifest, Limits, Parcel, Progress, ResultManifest, SharedManifest,
+    Assembler, Body, Expect, JobEffects, JobManifest, Limits, Parcel, Progress, ResultManifest, SharedManifest,
 };
 use engine_net::prefix::PREFIX_BYTES;
 use engine_net::{ChunkKind, ChunkPrefix};
@@ -109,14 +109,18 @@ fn look_at(parcel: &Parcel) {
         }
     }
     if let Ok(manifest) = parcel.manifest::<JobManifest>() {
-        verify(&Expect::input(&manifest.parts, &[]), parcel);
-        verify(&Expect::result(&manifest.parts, |_, column| column % 2 == 0, vec![8]), parcel);
+        let parts = manifest.jobs.parts().unwrap_or_default();
+        verify(&Expect::input(&parts, &[]), parcel);
+        verify(&Expect::result(&parts, |_, column| column % 2 == 0, vec![8]), parcel);
     }
     if let Ok(manifest) = parcel.manifest::<SharedManifest>() {
         verify(&Expect::input(&manifest.parts, &manifest.events), parcel);
     }
     if let Ok(manifest) = parcel.manifest::<ResultManifest>() {
-        let streams = std::iter::once(manifest.commands_bytes).chain(manifest.events.iter().map(|event| event.bytes));
+        let of_job = |job: &JobEffects| {
+            std::iter::once(job.commands_bytes).chain(job.events.iter().map(|event| event.bytes)).collect::<Vec<_>>()
+        };
+        let streams = manifest.jobs.iter().flat_map(of_job);
         verify(&Expect::result(&[], |_, _| true, streams.collect()), parcel);
     }
 }

@@ -7,7 +7,7 @@ use engine_net::messages::query::QueryRequest;
 use engine_net::messages::register::Leave;
 use engine_net::messages::schemas::SchemasRequest;
 use engine_net::messages::watch::{WatchAck, WatchOpen, WatchRequest};
-use engine_net::parcel::{ChunkSizes, ColumnData, EventManifest, OutColumn, ParcelWriter, ResultManifest};
+use engine_net::parcel::{ChunkSizes, ColumnData, EventManifest, JobEffects, OutColumn, ParcelWriter, ResultManifest};
 use engine_net::{ChunkKind, ChunkPrefix, strict};
 use serde_json::json;
 
@@ -104,7 +104,9 @@ fn forge(honest: &Bytes, script: &mut Script<'_>) -> Vec<Bytes> {
         events.push(EventManifest { event, count, bytes: bytes.len() as u64 });
         records.push(bytes);
     }
-    let manifest = ResultManifest { compute_ns: 1, wait_ns: 1, commands_bytes: commands.len() as u64, events };
+    let job = if script.byte() > 250 { u32::from(script.byte()) } else { 0 };
+    let effects = JobEffects { job, commands_bytes: commands.len() as u64, events };
+    let manifest = ResultManifest { compute_ns: 1, wait_ns: 1, jobs: vec![effects] };
     let sizes = ChunkSizes { aim: 512, ..ChunkSizes::default() };
     let Ok(mut writer) = ParcelWriter::new(prefix.answer(ChunkKind::Result), sizes, &manifest) else {
         return Vec::new();

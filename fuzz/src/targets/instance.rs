@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use engine_net::messages::rejected::{RejectReason, Rejected};
-use engine_net::parcel::{JobManifest, Parcel, SharedManifest};
+use engine_net::parcel::{Check, JobManifest, Jobs, Keep, Parcel, Place, SharedManifest};
 use engine_net::prefix::PREFIX_BYTES;
 use engine_net::{ChunkKind, ChunkPrefix, strict};
 use engine_system::runner::{Answer, InstanceCore};
@@ -109,7 +109,7 @@ fn other_manifest(traffic: &Traffic, chunk: &Bytes, script: &mut Script<'_>) -> 
                 2 => manifest.chunk_bytes = script.long() as u32,
                 _ => manifest.time.tick = script.long(),
             }
-            manifest.parts.iter_mut().for_each(|part| change(part, script));
+            other_jobs(&mut manifest, script);
             strict::encode(&manifest)
         }),
         _ => parcel.manifest::<SharedManifest>().ok().map(|mut manifest| {
@@ -135,11 +135,40 @@ fn other_manifest(traffic: &Traffic, chunk: &Bytes, script: &mut Script<'_>) -> 
     chunks
 }
 
+const PLACES: [Place; 4] = [Place::Inline, Place::Kept, Place::Changed, Place::Elsewhere];
+
+/// Other jobs, and another opinion of what the instance has kept.
+fn other_jobs(manifest: &mut JobManifest, script: &mut Script<'_>) {
+    match &mut manifest.jobs {
+        Jobs::List(list) => {
+            list.kinds.iter_mut().for_each(|kind| change(kind, script));
+            for part in list.jobs.iter_mut().flatten() {
+                match script.byte() % 8 {
+                    0 => part.0 = u16::from(script.byte()),
+                    1 => part.1 = script.long() as u32,
+                    2 => part.2 = script.long() as u32,
+                    _ => {}
+                }
+            }
+        }
+        Jobs::Again(digest) => *digest ^= u64::from(script.byte()),
+    }
+    match script.byte() % 8 {
+        0 => manifest.keep = None,
+        1 => manifest.jobs = Jobs::Again(script.long()),
+        2 => {
+            let check = Some(Check { part: 0, column: u16::from(script.byte() % 4), digest: script.long() });
+            manifest.keep = Some(Keep { stamp: script.long(), bases: script.long() % 2, check });
+        }
+        _ => {}
+    }
+}
+
 fn change(part: &mut engine_net::parcel::PartManifest, script: &mut Script<'_>) {
     match script.byte() % 16 {
         0 => part.rows = script.long() as u32,
         1 => part.first_row = script.long() as u32,
-        2 => part.entities = !part.entities,
+        2 => part.entities = part.entities.map_or(Some(*script.choose(&PLACES)), |_| None),
         3 => part.number = u16::from(script.byte()),
         4 => part.changed = u16::from(script.byte()),
         5 => part.archetype.truncate(script.below(4)),
@@ -151,6 +180,11 @@ fn change(part: &mut engine_net::parcel::PartManifest, script: &mut Script<'_>) 
             }
         }
         8 => part.columns.extend_from_within(..),
+        10 => {
+            if let Some(first) = part.columns.first_mut() {
+                first.place = *script.choose(&PLACES);
+            }
+        }
         9 => part.archetype.reverse(),
         _ => {}
     }

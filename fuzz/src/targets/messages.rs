@@ -70,6 +70,7 @@ fn register() -> Register {
         systems,
         schemas: bits::schemas().to_vec(),
         max_payload: 1 << 20,
+        keep_bytes: 1 << 20,
     }
 }
 

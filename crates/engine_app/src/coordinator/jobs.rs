@@ -1,34 +1,21 @@
-//! Jobs at instances: who gets which, sending within bounds, moving them when an instance dies.
+//! Jobs at instances: who gets which, and moving them when an instance dies.
 
-use engine_net::parcel::Assembler;
-use engine_net::parcel::WireTime;
-use engine_net::{ChunkKind, ChunkPrefix};
-
-use super::{Coordinator, Output};
+use super::Coordinator;
+use super::batches::OpenBatch;
 use crate::members::shard_key;
-use crate::ship::{Shipment, needs_shared};
 
 /// A job that is assigned to an instance.
 pub(super) struct OpenJob {
     /// The instance.
     pub(super) member: String,
-    /// Its slot.
-    pub(super) slot: u32,
     /// Which attempt; a job that moves gets the next one.
     pub(super) attempt: u16,
-    /// Whether it was sent.
-    pub(super) sent: bool,
-    /// Bytes that were sent for it.
-    pub(super) bytes: u64,
-    /// When it was first sent, and when the instance was last heard of about it.
-    pub(super) sent_at: u64,
-    pub(super) heard_at: u64,
-    /// How often it was asked about since it was heard of.
-    pub(super) asked: u32,
+    /// The first job of the batch in which it was sent; none before.
+    pub(super) batch: Option<u32>,
     /// Instances that died with it.
     pub(super) deaths: u32,
-    /// The result, as far as it came.
-    pub(super) result: Option<Assembler>,
+    /// It was in a batch that failed: now it is sent by itself, so that it is known which job it was.
+    pub(super) alone: bool,
 }
 
 /// Why an instance is taken out.
@@ -56,18 +43,7 @@ impl Gone {
     }
 }
 
-/// Chunks of a shared input carry the node instead of a job.
-pub(super) enum Piece {
-    Job,
-    Shared(u32),
-}
-
 impl Coordinator {
-    fn wire_time(&self) -> WireTime {
-        let time = self.time(self.running.as_ref().map_or(0, |running| running.tick));
-        WireTime { tick: time.tick, dt: time.dt, elapsed: time.elapsed }
-    }
-
     /// Chooses an instance for each job. Jobs for which there is none stay unassigned until one joins.
     pub(super) fn assign_jobs(&mut self, now: u64, jobs: Vec<u32>) {
         let Some(running) = &mut self.running else { return };
@@ -88,28 +64,20 @@ impl Coordinator {
         if members.is_empty() {
             for job in jobs {
                 if let Some(open) = running.open.get_mut(&job) {
-                    (open.sent, open.result) = (false, None);
+                    open.batch = None;
                 }
                 running.queue.push_homeless(job);
             }
             return;
         }
         for (job, member) in jobs.into_iter().zip(members) {
-            let Some(slot) = self.members.get(&member).map(|member| member.slot) else { continue };
+            if self.members.get(&member).is_none() {
+                continue;
+            }
             running.queue.push(&member, job);
-            let before = running.open.remove(&job);
-            let (attempt, deaths) = before.map_or((0, 0), |open| (open.attempt.wrapping_add(1), open.deaths));
-            let open = OpenJob {
-                member,
-                slot,
-                attempt,
-                sent: false,
-                bytes: 0,
-                sent_at: now,
-                heard_at: now,
-                asked: 0,
-                deaths,
-                result: None,
+            let open = match running.open.remove(&job) {
+                None => OpenJob { member, attempt: 0, batch: None, deaths: 0, alone: false },
+                Some(before) => OpenJob { member, attempt: before.attempt.wrapping_add(1), batch: None, ..before },
             };
             running.open.insert(job, open);
         }
@@ -129,123 +97,14 @@ impl Coordinator {
         }
     }
 
-    /// Sends the next job to an instance that has room. One at a time, when the driver asks for more to do:
-    /// so bytes are on their way while the next job is made.
-    pub(super) fn send_next_job(&mut self) {
-        while let Some(running) = &mut self.running {
-            let (members, most) = (&self.members, self.settings.in_flight_bytes);
-            let has_room =
-                |name: &str| members.get(name).is_some_and(|member| member.open_jobs == 0 || member.in_flight < most);
-            let Some((member, job)) = running.queue.next(has_room) else { return };
-            let waits = running.open.get(&job).is_some_and(|open| open.member == member && !open.sent);
-            if waits && running.run.is_open(job) {
-                return self.send_job(self.now, job);
-            }
-        }
-    }
-
-    /// Makes the chunks of a job or of a shared input, for the instance that the job is assigned to.
-    pub(super) fn chunks(&self, job: u32, piece: &Piece) -> Option<Vec<bytes::Bytes>> {
-        let running = self.running.as_ref()?;
-        let open = running.open.get(&job)?;
-        let plan = &running.run.plan().jobs[job as usize];
-        let node = &running.run.plan().nodes[plan.node];
-        let shipment = Shipment {
-            world: &self.world,
-            entry: &self.systems[node.system],
-            time: self.wire_time(),
-            seed: self.settings.seed,
-            sizes: self.sizes,
-        };
-        let prefix = ChunkPrefix {
-            kind: ChunkKind::Job,
-            attempt: open.attempt,
-            job,
-            epoch: self.epoch,
-            tick: running.tick,
-            chunk: 0,
-            chunks: 1,
-            instance: open.slot,
-        };
-        let nothing = Vec::new();
-        let chunks = match piece {
-            Piece::Job => shipment.job(prefix, node, plan),
-            Piece::Shared(number) => {
-                let events = running.events.get(&plan.node).unwrap_or(&nothing);
-                shipment.shared(ChunkPrefix { attempt: 0, ..prefix }, *number, node, events)
-            }
-        };
-        match chunks {
-            Ok(chunks) => Some(chunks),
-            Err(error) => {
-                tracing::error!(system = self.systems[node.system].name(), %error, "a job can't be sent");
-                None
-            }
-        }
-    }
-
-    fn send_job(&mut self, now: u64, job: u32) {
-        let Some(running) = &self.running else { return };
-        let Some(open) = running.open.get(&job) else { return };
-        let node = running.run.plan().jobs[job as usize].node;
-        let system = running.run.plan().nodes[node].system;
-        let member = open.member.clone();
-        let shared = needs_shared(self.systems[system].descriptor(), &running.run.plan().nodes[node])
-            && !running.shared_sent.contains(&(node, member.clone()));
-        let mut sent = 0;
-        if shared {
-            let Some(chunks) = self.chunks(job, &Piece::Shared(node as u32)) else { return self.give_up(job) };
-            sent += self.send_chunks(job, chunks, None);
-            if let Some(running) = &mut self.running {
-                running.shared_sent.insert((node, member.clone()));
-            }
-        }
-        let Some(chunks) = self.chunks(job, &Piece::Job) else { return self.give_up(job) };
-        sent += self.send_chunks(job, chunks, Some(job));
-        let Some(running) = &mut self.running else { return };
-        running.bytes += sent;
-        self.systems[system].run.bytes_out += sent;
-        if let Some(open) = running.open.get_mut(&job) {
-            (open.sent, open.bytes, open.sent_at, open.heard_at) = (true, sent, now, now);
-        }
-        if let Some(member) = self.members.get_mut(&member) {
-            member.in_flight += sent;
-            member.open_jobs += 1;
-        }
-    }
-
-    /// A job that can't be put into messages: its shard keeps its values, in this tick and in the next.
-    fn give_up(&mut self, job: u32) {
-        self.figures.count("unsendable");
-        self.stage_held(job);
-        self.advance(self.now);
-    }
-
-    /// Sends chunks on the job's subject; the first one of a job asks for an answer when nobody is there.
-    pub(super) fn send_chunks(&mut self, job: u32, chunks: Vec<bytes::Bytes>, token: Option<u32>) -> u64 {
-        let Some(running) = &self.running else { return 0 };
-        let Some(open) = running.open.get(&job) else { return 0 };
-        let node = &running.run.plan().nodes[running.run.plan().jobs[job as usize].node];
-        let subject = self.subjects.schedule(self.systems[node.system].name(), &open.member);
-        let lane = self.members.get(&open.member).map_or(1, |member| member.lane + 1);
-        let token = token.map(|job| format!("{}.{job}.{}", running.tick, open.attempt));
-        let mut bytes = 0;
-        for (index, payload) in chunks.into_iter().enumerate() {
-            bytes += payload.len() as u64;
-            let token = token.clone().filter(|_| index == 0);
-            self.out.push_back(Output::Send { lane, subject: subject.clone(), token, headers: None, payload });
-        }
-        bytes
-    }
-
     /// Nobody listens where a job was sent: the instance is gone, and its jobs go elsewhere at once.
     pub fn nobody_there(&mut self, now: u64, token: &str) {
         let numbers: Vec<u64> = token.split('.').filter_map(|number| number.parse().ok()).collect();
         let [tick, job, attempt] = numbers[..] else { return };
         let Some(running) = self.running.as_ref().filter(|running| running.tick == tick) else { return };
-        let open = u32::try_from(job).ok().and_then(|job| running.open.get(&job));
-        if let Some(open) = open.filter(|open| u64::from(open.attempt) == attempt) {
-            let member = open.member.clone();
+        let batch = u32::try_from(job).ok().and_then(|job| running.batches.get(&job));
+        if let Some(batch) = batch.filter(|batch| u64::from(batch.attempt) == attempt) {
+            let member = batch.member.clone();
             self.lose_member(now, &member, Gone::NobodyListens);
             self.advance(now);
         }
@@ -256,8 +115,9 @@ impl Coordinator {
         let Some(member) = self.members.leave(name) else { return };
         tracing::warn!(instance = name, ?why, "an instance is gone");
         self.figures.count("lost_instances");
+        self.residents.leave(member.slot);
         let Some(running) = &mut self.running else { return };
-        running.shared_sent.retain(|(_, member)| member != name);
+        running.shared_sent.retain(|(_, member), _| member != name);
         running.queue.drop_line(name);
         let mut moved = std::collections::BTreeMap::<usize, Vec<u32>>::new();
         let mut held = Vec::new();
@@ -269,9 +129,12 @@ impl Coordinator {
             if open.member != name || !running.run.is_open(*job) {
                 continue;
             }
-            if open.sent {
-                let had_it = now.saturating_sub(open.sent_at) >= long_enough;
-                open.deaths += u32::from(may_be_death && had_it);
+            if let Some(batch) = open.batch.take().and_then(|batch| running.batches.get(&batch)) {
+                let had_it = now.saturating_sub(batch.sent_at) >= long_enough;
+                // Which job of a batch it was nobody knows: they are tried one by one.
+                let is_alone = batch.jobs.len() == 1;
+                open.alone |= !is_alone && may_be_death && had_it;
+                open.deaths += u32::from(is_alone && may_be_death && had_it);
                 *self.figures.counters.entry("reassigned".into()).or_default() += 1;
             }
             // In a tick that is repeated its record decides.
@@ -281,6 +144,7 @@ impl Coordinator {
                 moved.entry(running.run.plan().jobs[*job as usize].node).or_default().push(*job);
             }
         }
+        running.batches.retain(|_, batch| batch.member != name);
         for job in held {
             tracing::error!(job, "a job lost too many instances: its shard keeps its values in this tick");
             self.figures.count("quarantined");
@@ -298,15 +162,28 @@ impl Coordinator {
         }
     }
 
-    /// A job is off its instance's hands: there is room for others. The bytes that were sent for it.
-    pub(super) fn free_room(&mut self, job: u32) -> u64 {
-        let Some(open) = self.running.as_mut().and_then(|running| running.open.get_mut(&job)) else { return 0 };
-        let bytes = std::mem::take(&mut open.bytes);
+    /// A batch is off its instance's hands: there is room for others.
+    pub(super) fn free_room(&mut self, batch: u32) {
+        let Some(open) = self.running.as_mut().and_then(|running| running.batches.get_mut(&batch)) else { return };
+        let (bytes, jobs) = (std::mem::take(&mut open.bytes), open.jobs.len() as u32);
         let member = self.members.get_mut(&open.member).filter(|member| bytes > 0 && member.slot == open.slot);
         if let Some(member) = member {
             member.in_flight = member.in_flight.saturating_sub(bytes);
-            member.open_jobs = member.open_jobs.saturating_sub(1);
+            member.open_jobs = member.open_jobs.saturating_sub(jobs);
         }
-        bytes
+    }
+
+    /// A batch comes to nothing: what its instance made of it, or will, does not count.
+    pub(super) fn end_batch(&mut self, batch: u32) -> Option<OpenBatch> {
+        self.free_room(batch);
+        let running = self.running.as_mut()?;
+        let open = running.batches.remove(&batch)?;
+        for job in &open.jobs {
+            if let Some(job) = running.open.get_mut(job) {
+                job.batch = None;
+            }
+        }
+        self.forget_cargo(open.slot, &open.cargo);
+        Some(open)
     }
 }

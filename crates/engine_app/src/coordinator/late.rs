@@ -25,7 +25,7 @@ impl Coordinator {
         self.figures.count("stood_still");
         self.members.iter_mut().for_each(|member| member.last_heard = now);
         if let Some(running) = &mut self.running {
-            running.open.values_mut().for_each(|open| open.heard_at = now);
+            running.batches.values_mut().for_each(|open| open.heard_at = now);
         }
     }
 
@@ -36,7 +36,7 @@ impl Coordinator {
         let timeout = self.settings.instance_timeout_ms * 1_000_000;
         let mut silent = Vec::new();
         let mut dead = Vec::new();
-        for (job, open) in running.open.iter().filter(|(job, open)| open.sent && running.run.is_open(**job)) {
+        for (job, open) in running.batches.iter().filter(|(job, _)| running.run.is_open(**job)) {
             let silence = now.saturating_sub(open.heard_at);
             // Who computes for long says so, and sends heartbeats: without either it is given up sooner.
             let is_quiet = self.members.get(&open.member).is_some_and(|member| member.is_quiet(now));
@@ -55,7 +55,7 @@ impl Coordinator {
         self.apply_deadlines(now);
     }
 
-    /// Asks an instance for the result of a job: for what is missing of it, or for all.
+    /// Asks an instance for the result of a batch: for what is missing of it, or for all.
     fn ask_after(&mut self, job: u32) {
         let Some(running) = &mut self.running else { return };
         if planted::is(Bug::MergePartialNode) && running.run.is_open(job) {
@@ -63,7 +63,7 @@ impl Coordinator {
             return;
         }
         let tick = running.tick;
-        let Some(open) = running.open.get_mut(&job) else { return };
+        let Some(open) = running.batches.get_mut(&job) else { return };
         open.asked += 1;
         let chunks: Vec<u16> = open
             .result
@@ -93,7 +93,7 @@ impl Coordinator {
         }
         let Some(running) = &self.running else { return };
         let plan = running.run.plan();
-        let sent = running.open.iter().filter(|(_, open)| open.sent).map(|(job, open)| (*job, Some(open)));
+        let sent = running.batches.values().flat_map(|batch| batch.jobs.iter().map(move |job| (*job, Some(batch))));
         // Who has no instance is late as well, counted from when its system's turn came.
         let waiting = sent.chain(running.queue.homeless().iter().map(|job| (*job, None)));
         let mut late = Vec::new();
@@ -125,6 +125,7 @@ impl Coordinator {
         }
     }
 
+    /// A job that is late, and those that travel with it, go to somebody else.
     fn retry_elsewhere(&mut self, now: u64, job: u32, from: &str) {
         let Some(running) = &self.running else { return };
         let node = running.run.plan().jobs[job as usize].node;
@@ -132,13 +133,14 @@ impl Coordinator {
         if self.members.of_system(&name).filter(|member| member.name != from).count() == 0 {
             return;
         }
+        let batch = running.open.get(&job).and_then(|open| open.batch);
+        let Some(batch) = batch.and_then(|batch| self.end_batch(batch)) else { return };
         self.figures.count("retried");
-        self.free_room(job);
         if let Some(member) = self.members.get_mut(from) {
             // The slow one gets less from now on.
             member.speed *= 0.5;
         }
-        self.assign_jobs(now, vec![job]);
+        self.assign_jobs(now, batch.jobs);
     }
 
     /// The node does not happen in this tick: nothing of it is merged.
@@ -146,7 +148,7 @@ impl Coordinator {
         self.figures.count("skipped");
         let Some(running) = &self.running else { return };
         for job in running.run.plan().nodes[node].jobs.clone() {
-            self.free_room(job);
+            self.end_batch(job);
             if let Some(running) = &mut self.running {
                 running.kept.insert(job);
                 running.run.replace(job, JobResult::Held);

@@ -27,6 +27,10 @@ pub struct Load {
     pub undurable: usize,
     /// Messages that wait for those.
     pub held: usize,
+    /// Copies that instances have, as far as the coordinator counts on them.
+    pub copies: u64,
+    /// Bytes of them.
+    pub copied_bytes: u64,
 }
 
 impl Coordinator {
@@ -47,6 +51,15 @@ impl Coordinator {
             outputs: self.out.len(),
             undurable,
             held,
+            copies: self.members.iter().map(|member| self.residents.load(member.slot).0).sum(),
+            copied_bytes: self.members.iter().map(|member| self.residents.load(member.slot).1).sum(),
         }
+    }
+
+    /// # Panics
+    /// When what it holds contradicts itself.
+    pub fn check_invariants(&self) {
+        self.world.check_invariants();
+        self.residents.check_invariants();
     }
 }

@@ -129,7 +129,18 @@ impl Coordinator {
             "an instance joins"
         );
         let slot = member.slot;
+        self.residents.join(slot, register.keep_bytes);
+        self.journal(register)?;
         Ok(self.accepted(slot, components))
+    }
+
+    /// What its systems read will be sent to it, and then what changed: that is noted from now on.
+    fn journal(&mut self, register: &Register) -> Result<(), Problem> {
+        let queries = register.systems.iter().flat_map(|system| system.queries.iter().chain(&system.views));
+        for column in queries.flat_map(|query| &query.columns).filter(|_| self.settings.keep) {
+            self.world.keep_journal(column.component).map_err(|error| Problem::new("bad_schema", error))?;
+        }
+        Ok(())
     }
 
     fn accepted(&self, slot: u32, components: Vec<KnownComponent>) -> Accepted {
@@ -187,7 +198,7 @@ impl Coordinator {
             running
                 .open
                 .iter()
-                .filter(|(job, open)| open.member == name && open.sent && running.run.is_open(**job))
+                .filter(|(job, open)| open.member == name && open.batch.is_some() && running.run.is_open(**job))
                 .count()
         });
         self.answer::<LeaveReply>(reply, &Reply::Ok(Leaving { open_jobs: open_jobs as u32 }));

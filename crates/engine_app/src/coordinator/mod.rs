@@ -16,7 +16,9 @@
 //! | `first_tick.rs` | what is done once, before it |
 //! | `error.rs` | why there is no coordinator, or it ends |
 //! | `spawned.rs` | the numbers of entities that jobs spawn |
-//! | `jobs.rs` | sends jobs to instances, moves them when one dies |
+//! | `jobs.rs` | which instance gets which job; moves them when one dies |
+//! | `batches.rs` | sends them, several at a time |
+//! | `cargo.rs`, `residents.rs` | what is sent, given what an instance has kept |
 //! | `late.rs` | asks after silent jobs, applies deadlines |
 //! | `send_queue.rs` | who is sent the next job |
 //! | `results.rs` | takes what instances send, or refuses it |
@@ -34,6 +36,8 @@
 //! | `load.rs` | what it holds, for whoever checks that it is bounded |
 
 mod announce;
+mod batches;
+mod cargo;
 mod commands;
 mod durable;
 mod edits;
@@ -49,6 +53,7 @@ mod queries;
 mod registration;
 mod remembered;
 mod replay;
+mod residents;
 mod results;
 mod schemas;
 mod send_queue;
@@ -82,9 +87,11 @@ use crate::merge::JobResult;
 use crate::record::{Input, TickRecord};
 use crate::schedule::{Registered, Schedule};
 use crate::settings::Settings;
+use crate::ship::Cargo;
 use crate::system_entry::SystemEntry;
 use crate::tick_run::TickRun;
 
+use batches::OpenBatch;
 use commands::Waiting;
 use durable::Durability;
 pub use error::CoordinatorError;
@@ -93,6 +100,7 @@ use jobs::OpenJob;
 pub use load::Load;
 use remembered::Remembered;
 use replay::Replayed;
+use residents::Residents;
 use send_queue::SendQueue;
 use snapshots::Snapshots;
 use spawned::Recorded;
@@ -149,10 +157,12 @@ struct Running {
     events: BTreeMap<usize, Vec<engine_system::EventBatch>>,
     /// Open jobs at instances.
     open: BTreeMap<u32, OpenJob>,
+    /// Batches that were sent, by their first jobs, until their node is merged.
+    batches: BTreeMap<u32, OpenBatch>,
     /// Jobs that wait for room, in order.
     queue: SendQueue,
     /// Shared inputs that were sent: (node, instance).
-    shared_sent: std::collections::BTreeSet<(usize, String)>,
+    shared_sent: BTreeMap<(usize, String), Cargo>,
     /// Events for the outside.
     emitted: Vec<(engine_component::ComponentId, engine_system::EventBatch)>,
     bytes: u64,
@@ -214,6 +224,7 @@ pub struct Coordinator {
     scheduled_for: (usize, usize),
     events: EventQueues,
     members: Members,
+    residents: Residents,
     joins: Vec<(Option<String>, Register)>,
     epoch: u64,
     tick: u64,
@@ -297,6 +308,7 @@ impl Coordinator {
             scheduled_for: (usize::MAX, 0),
             events,
             members: Members::default(),
+            residents: Residents::default(),
             joins: Vec::new(),
             epoch,
             tick: 0,
@@ -409,7 +421,7 @@ impl Coordinator {
     /// The next thing to be done.
     pub fn next_output(&mut self) -> Option<Output> {
         if self.out.is_empty() {
-            self.send_next_job();
+            self.send_next_batch();
         }
         self.out.pop_front()
     }

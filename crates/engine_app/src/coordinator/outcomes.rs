@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use engine_component::{BitRows, StorageKind, World};
 use engine_net::descriptor::SystemDescriptor;
-use engine_net::parcel::{ChunkSizes, ColumnData, Limits, OutColumn, Parcel, ParcelWriter, ResultManifest, WriteError};
+use engine_net::parcel::{
+    ChunkSizes, ColumnData, JobEffects, Limits, OutColumn, Parcel, ParcelWriter, ResultManifest, WriteError,
+};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::{Coordinator, CoordinatorError};
@@ -40,7 +42,11 @@ impl Coordinator {
                 instance: 0,
             };
             let chunks = match running.run.staged(job) {
-                Some(JobResult::Remote(received)) => Ok(received.parcel.chunks().to_vec()),
+                // Such a system's jobs travel one by one.
+                Some(JobResult::Remote(result)) => match &result.columns {
+                    Some((parcel, _)) => Ok(parcel.chunks().to_vec()),
+                    None => continue,
+                },
                 Some(JobResult::Local(result)) => {
                     let job = &running.run.plan().jobs[job as usize];
                     write(&self.world, descriptor, job, result, (prefix, self.sizes))
@@ -72,11 +78,13 @@ impl Coordinator {
                     let parcel = Parcel::of_chunks(chunks, limits).map_err(|error| error.to_string())?;
                     let plan = &running.run.plan().jobs[job as usize];
                     let received =
-                        receive::read(&self.world, descriptor, plan, parcel).map_err(|error| error.message)?;
+                        receive::read(&self.world, descriptor, &[plan], parcel).map_err(|error| error.message)?;
                     Ok((job, received))
                 });
             match received {
-                Ok((job, received)) => drop(running.run.stage(job, JobResult::Remote(received))),
+                Ok((job, received)) => JobResult::of_batch(&[job], received).for_each(|(job, result)| {
+                    running.run.stage(job, result);
+                }),
                 Err(reason) => {
                     let tick = running.tick;
                     self.failure.get_or_insert(CoordinatorError::Outcome { tick, system, shard, reason });
@@ -99,8 +107,11 @@ fn write(
     let manifest = ResultManifest {
         compute_ns: result.compute_ns,
         wait_ns: 0,
-        commands_bytes: commands.len() as u64,
-        events: events.iter().map(|(event, batch)| batch.manifest(*event)).collect(),
+        jobs: vec![JobEffects {
+            job: 0,
+            commands_bytes: commands.len() as u64,
+            events: events.iter().map(|(event, batch)| batch.manifest(*event)).collect(),
+        }],
     };
     let mut writer = ParcelWriter::new(prefix, sizes, &manifest)?;
     for (number, part) in job.parts.iter().chain(&job.resources).enumerate() {

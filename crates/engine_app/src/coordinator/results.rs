@@ -5,14 +5,16 @@ use bytes::Bytes;
 use engine_net::headers::Headers;
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::parcel::control::{self, Failed, Missing};
-use engine_net::parcel::{Assembler, Limits, Progress};
+use engine_net::parcel::{Assembler, Jobs, Limits, Progress};
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::planted::{self, Bug};
 
 use super::Coordinator;
-use super::jobs::Piece;
+use super::batches::Piece;
 use crate::merge::JobResult;
+use crate::plan::JobPlan;
 use crate::receive::{self, Rejection};
+use crate::ship::Cargo;
 
 /// Bytes that a result may have beyond the columns of its job: commands, events, manifests.
 const RESULT_ALLOWANCE: usize = receive::MAX_STREAM as usize + (1 << 20);
@@ -62,7 +64,7 @@ impl Coordinator {
         };
         if prefix.kind == ChunkKind::Missing
             && running.run.plan().nodes.len() > prefix.job as usize
-            && !running.open.contains_key(&prefix.job)
+            && !running.batches.contains_key(&prefix.job)
         {
             return Ok(()); // Asks for a shared input, by its node.
         }
@@ -75,8 +77,8 @@ impl Coordinator {
         if !running.run.is_open(prefix.job) {
             return refuse(RejectReason::Claimed, format!("job {} has its result", prefix.job));
         }
-        match running.open.get(&prefix.job) {
-            Some(open) if open.sent && open.attempt == prefix.attempt && open.slot == prefix.instance => Ok(()),
+        match running.batches.get(&prefix.job) {
+            Some(open) if open.attempt == prefix.attempt && open.slot == prefix.instance => Ok(()),
             _ => refuse(
                 RejectReason::OldAttempt,
                 format!("attempt {} of job {} is not open at `{instance}`", prefix.attempt, prefix.job),
@@ -88,7 +90,7 @@ impl Coordinator {
         if let Some(member) = self.members.get_mut(instance) {
             member.hear(now);
         }
-        let open = self.running.as_mut().and_then(|running| running.open.get_mut(&job));
+        let open = self.running.as_mut().and_then(|running| running.batches.get_mut(&job));
         if let Some(open) = open.filter(|open| open.member == instance) {
             (open.heard_at, open.asked) = (now, 0);
         }
@@ -97,7 +99,7 @@ impl Coordinator {
     fn take_chunk(&mut self, now: u64, instance: &str, prefix: &ChunkPrefix, payload: Bytes) -> Result<(), Rejection> {
         let limits = Limits { chunks: u16::MAX, bytes: self.result_limit(prefix.job) };
         let Some(running) = &mut self.running else { return Ok(()) };
-        let Some(open) = running.open.get_mut(&prefix.job) else { return Ok(()) };
+        let Some(open) = running.batches.get_mut(&prefix.job) else { return Ok(()) };
         let assembler = match &mut open.result {
             Some(assembler) => assembler,
             none => none.insert(Assembler::new(prefix, limits)?),
@@ -112,25 +114,27 @@ impl Coordinator {
         if progress != Progress::Complete {
             return Ok(());
         }
-        let (result, sent_at) = (open.result.take(), open.sent_at);
+        let (result, sent_at, jobs) = (open.result.take(), open.sent_at, open.jobs.clone());
         let Some(parcel) = result.and_then(Assembler::finish) else { return Ok(()) };
-        let plan = running.run.plan().jobs[prefix.job as usize].clone();
-        let system = running.run.plan().nodes[plan.node].system;
+        let plans: Vec<&JobPlan> = jobs.iter().map(|job| &running.run.plan().jobs[*job as usize]).collect();
+        let system = running.run.plan().nodes[plans[0].node].system;
         let received_bytes = parcel.bytes() as u64;
-        let received = match receive::check(&self.world, self.systems[system].descriptor(), &plan, parcel) {
+        let rows: u64 = plans.iter().flat_map(|plan| &plan.parts).map(|part| u64::from(part.rows)).sum();
+        let received = match receive::check(&self.world, self.systems[system].descriptor(), &plans, parcel) {
             Ok(received) => received,
             Err(rejection) => {
                 self.fail_attempt(now, prefix.job);
                 return Err(rejection);
             }
         };
-        let rows: u64 = plan.parts.iter().map(|part| u64::from(part.rows)).sum();
         planted::arrived(prefix.job);
         self.free_room(prefix.job);
         self.note_speed(instance, rows, now.saturating_sub(sent_at));
         self.systems[system].run.bytes_in += received_bytes;
         if let Some(running) = &mut self.running {
-            running.run.stage(prefix.job, JobResult::Remote(received));
+            for (job, result) in JobResult::of_batch(&jobs, received) {
+                running.run.stage(job, result);
+            }
         }
         Ok(())
     }
@@ -142,11 +146,12 @@ impl Coordinator {
         member.speed = if member.speed > 0.0 { member.speed * 0.9 + speed * 0.1 } else { speed };
     }
 
-    /// A result is at most what the job could write, and some.
-    fn result_limit(&self, job: u32) -> usize {
+    /// A result is at most what the jobs could write, and some.
+    fn result_limit(&self, batch: u32) -> usize {
         let Some(running) = &self.running else { return RESULT_ALLOWANCE };
-        let plan = &running.run.plan().jobs[job as usize];
-        let columns = plan.parts.iter().chain(&plan.resources).map(|part| {
+        let jobs = running.batches.get(&batch).map_or(&[][..], |batch| &batch.jobs);
+        let plans = jobs.iter().map(|job| &running.run.plan().jobs[*job as usize]);
+        let columns = plans.flat_map(|plan| plan.parts.iter().chain(&plan.resources)).map(|part| {
             let table = self.world.table(part.table);
             let stride: usize =
                 part.columns.iter().flatten().map(|column| table.column(usize::from(*column)).stride() + 16).sum();
@@ -160,17 +165,17 @@ impl Coordinator {
         let missing: Missing = control::decode(body).map_err(|error| Rejection::new(RejectReason::Garbage, error))?;
         let Some(running) = &self.running else { return Ok(()) };
         let is_shared = missing.of == ChunkKind::Shared as u8;
-        // Any job of the node that is at this instance stands for the shared input.
+        // Any batch of the node that is at this instance stands for the shared input.
         let job = if is_shared {
-            let open = running.open.iter().find(|(job, open)| {
+            let open = running.batches.iter().find(|(job, open)| {
                 open.slot == prefix.instance && running.run.plan().jobs[**job as usize].node == prefix.job as usize
             });
             open.map(|(job, _)| *job)
         } else {
             running
-                .open
+                .batches
                 .get(&prefix.job)
-                .filter(|open| open.sent && open.slot == prefix.instance && open.attempt == prefix.attempt)
+                .filter(|open| open.slot == prefix.instance && open.attempt == prefix.attempt)
                 .map(|_| prefix.job)
         };
         let Some(job) = job else {
@@ -179,7 +184,7 @@ impl Coordinator {
                 "chunks of a job that is not at this instance are asked for",
             ));
         };
-        let piece = if is_shared { Piece::Shared(prefix.job) } else { Piece::Job };
+        let piece = if is_shared { Piece::Shared(prefix.job) } else { Piece::Jobs };
         let Some(chunks) = self.chunks(job, &piece) else { return Ok(()) };
         let Some(wanted) = missing.wanted(chunks.len()) else {
             return Err(Rejection::new(RejectReason::Garbage, "more chunks are asked for than one message may name"));
@@ -194,29 +199,67 @@ impl Coordinator {
     }
 
     /// A system failed at an instance. It would fail again elsewhere, so after a few attempts the shard
-    /// keeps its values.
+    /// keeps its values. An instance that has lost what it had kept gets everything anew.
     fn job_failed(&mut self, now: u64, instance: &str, prefix: &ChunkPrefix, body: &[u8]) -> Result<(), Rejection> {
         let failed: Failed = control::decode(body).map_err(|error| Rejection::new(RejectReason::Garbage, error))?;
+        let is_about_copies = matches!(failed.reason.as_str(), "stale" | "corrupt");
+        if is_about_copies && self.builds_on_copies(prefix.job) {
+            if failed.reason == "corrupt" {
+                tracing::error!(instance, "what an instance had kept had other bytes than the world");
+            }
+            self.figures.count(format!("copies.{}", failed.reason));
+            self.residents.forget_all(prefix.instance);
+            self.send_anew(now, prefix.job);
+            return Ok(());
+        }
         tracing::error!(instance, job = prefix.job, reason = failed.reason, message = failed.message, "a job failed");
         self.figures.count("failed_jobs");
         self.fail_attempt(now, prefix.job);
         Ok(())
     }
 
+    /// Whether the instance had to have kept something to run a batch.
+    fn builds_on_copies(&self, batch: u32) -> bool {
+        let Some(running) = &self.running else { return false };
+        let Some(open) = running.batches.get(&batch) else { return false };
+        let node = running.run.plan().jobs[batch as usize].node;
+        let shared = running.shared_sent.get(&(node, open.member.clone()));
+        let is_built = |cargo: &Cargo| {
+            matches!(cargo.jobs, Some(Jobs::Again(_))) || cargo.keep.is_some_and(|keep| keep.bases != 0)
+        };
+        is_built(&open.cargo) || shared.is_some_and(is_built)
+    }
+
+    /// The batch once more, with all that it needs.
+    fn send_anew(&mut self, now: u64, batch: u32) {
+        let Some(open) = self.end_batch(batch) else { return };
+        let Some(running) = &mut self.running else { return };
+        let node = running.run.plan().jobs[batch as usize].node;
+        running.shared_sent.remove(&(node, open.member));
+        self.assign_jobs(now, open.jobs);
+    }
+
     /// An attempt is over without a result: another one, or none in this tick.
-    fn fail_attempt(&mut self, now: u64, job: u32) {
+    fn fail_attempt(&mut self, now: u64, batch: u32) {
+        let Some(batch) = self.end_batch(batch) else { return };
         let max = self.settings.max_deaths;
         let Some(running) = &mut self.running else { return };
-        let Some(open) = running.open.get_mut(&job) else { return };
-        open.deaths += 1;
-        let deaths = open.deaths;
-        self.free_room(job);
-        if deaths >= max && self.replayed.is_none() {
+        let is_alone = batch.jobs.len() == 1;
+        let mut again = Vec::new();
+        for job in batch.jobs {
+            let Some(open) = running.open.get_mut(&job) else { continue };
+            // Which job of a batch it was nobody knows: they are tried one by one.
+            open.alone = true;
+            open.deaths += u32::from(is_alone);
+            again.push((job, open.deaths));
+        }
+        let is_over = |deaths: u32| deaths >= max && self.replayed.is_none();
+        let (over, again): (Vec<_>, Vec<_>) = again.into_iter().partition(|(_, deaths)| is_over(*deaths));
+        for (job, _) in over {
             self.figures.count("quarantined");
             self.stage_held(job);
-        } else {
-            self.assign_jobs(now, vec![job]);
         }
+        self.assign_jobs(now, again.into_iter().map(|(job, _)| job).collect());
     }
 
     /// Refuses something that is not about a job: of no tick.

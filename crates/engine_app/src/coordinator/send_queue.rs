@@ -62,6 +62,18 @@ impl SendQueue {
     }
 }
 
+impl SendQueue {
+    /// The next entry of an instance's line.
+    pub(super) fn peek(&self, member: &str) -> Option<u32> {
+        self.lines.get(member)?.front().copied()
+    }
+
+    /// Takes the next entry out of an instance's line.
+    pub(super) fn pop(&mut self, member: &str) -> Option<u32> {
+        self.lines.get_mut(member)?.pop_front()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

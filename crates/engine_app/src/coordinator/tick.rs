@@ -137,7 +137,8 @@ impl Coordinator {
             events: BTreeMap::new(),
             open: BTreeMap::new(),
             queue: SendQueue::default(),
-            shared_sent: BTreeSet::new(),
+            batches: BTreeMap::new(),
+            shared_sent: BTreeMap::new(),
             emitted: Vec::new(),
             bytes: 0,
             kept: BTreeSet::new(),
@@ -222,8 +223,10 @@ impl Coordinator {
         let mut first = if may_spawn { self.first_spawn_of(running, plan.jobs.start) } else { Entity::NONE };
         let Some(running) = &mut self.running else { return };
         self.world.advance_version();
+        let mut spawned = false;
         for (number, mut result) in running.run.take_results(node) {
             let spawns = result.spawns();
+            spawned |= spawns > 0;
             let (commands, events) = result.take_effects();
             self.systems[plan.system].run.compute += result.compute_ns();
             if !commands.is_empty() {
@@ -236,15 +239,16 @@ impl Coordinator {
                 running.emitted.push((event, batch.clone()));
                 self.events.append(event, batch);
             }
-            let job = running.run.plan().jobs[number as usize].clone();
-            result.merge(&mut self.world, &job);
+            result.merge(&mut self.world, running.run.plan());
             if spawns > 0 {
+                let job = running.run.plan().jobs[number as usize].clone();
                 name_in_columns(&mut self.world, self.systems[plan.system].descriptor(), &job, (first, spawns));
                 first = Entity::from_bits(first.to_bits() + u64::from(spawns));
             }
         }
         running.run.merged(node);
         running.events.remove(&node);
+        self.batches_merged(&plan.jobs, spawned);
         let entry = &mut self.systems[plan.system];
         for event in &entry.registered.descriptor.reads_events {
             self.events.advance(*event, &entry.registered.descriptor.name);
@@ -275,6 +279,7 @@ impl Coordinator {
             }
         }
         self.world.run_change_hooks();
+        self.residents.look_through(running.tick);
         self.tick = running.tick;
         self.hash = self.whole_hash();
         let took = now.saturating_sub(running.started);
@@ -320,8 +325,33 @@ impl Coordinator {
         }
     }
 
+    /// What instances made of their copies of a node is the world's now. Where it names entities that were spawned,
+    /// the world has their final numbers, and the copies have not.
+    fn batches_merged(&mut self, jobs: &std::ops::Range<u32>, spawned: bool) {
+        let Some(running) = &mut self.running else { return };
+        let mut later = running.batches.split_off(&jobs.start);
+        let mut others = later.split_off(&jobs.end);
+        running.batches.append(&mut others);
+        for batch in later.into_values() {
+            self.cargo_merged(batch.slot, &batch.cargo, !spawned);
+        }
+    }
+
     pub(super) fn stage_held(&mut self, job: u32) {
-        self.free_room(job);
+        let batch = self.running.as_ref().and_then(|running| running.open.get(&job)).and_then(|open| open.batch);
+        if let Some(batch) = batch {
+            self.hold_batch(batch);
+        } else {
+            self.stage_held_alone(job);
+        }
+    }
+
+    fn hold_batch(&mut self, batch: u32) {
+        let jobs = self.end_batch(batch).map_or_else(Vec::new, |batch| batch.jobs);
+        jobs.into_iter().for_each(|job| self.stage_held_alone(job));
+    }
+
+    fn stage_held_alone(&mut self, job: u32) {
         if let Some(running) = &mut self.running
             && running.run.is_open(job)
         {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use engine_component::ComponentId;
 use engine_net::messages::hello::Hello;
 use engine_net::messages::rejected::{RejectReason, Rejected};
-use engine_net::parcel::{ColumnManifest, JobManifest, PartManifest, PartSource, Place, WireTime};
+use engine_net::parcel::{ColumnManifest, JobManifest, Jobs, PartManifest, PartSource, Place, WireTime};
 use engine_net::{ChunkKind, ChunkPrefix, strict};
 
 use crate::forgery::{Section, chunk, garbage, plain};
@@ -37,11 +37,11 @@ fn manifest(system: &str, parts: Vec<PartManifest>) -> JobManifest {
     JobManifest {
         system: system.into(),
         node: 0,
-        shard: 0,
         seed: 1,
         time: WireTime { tick: 1, dt: f32::NAN, elapsed: f64::INFINITY },
         shared: false,
-        parts,
+        jobs: Jobs::one(parts),
+        keep: None,
         chunk_bytes: 0,
         deadline_ms: None,
     }
@@ -54,7 +54,7 @@ fn part(archetype: &[&str], rows: u32, columns: Vec<ColumnManifest>) -> PartMani
         archetype: archetype.iter().map(|name| ComponentId::of_name(name)).collect(),
         first_row: 0,
         rows,
-        entities: false,
+        entities: None,
         columns,
         changed: 0,
     }

@@ -52,6 +52,7 @@ pub(crate) fn honest(name: &str) -> Register {
         systems: systems.iter().map(|system| system.descriptor().clone()).collect(),
         schemas: systems.iter().flat_map(|system| system.schemas()).cloned().collect(),
         max_payload: 1 << 20,
+        keep_bytes: 1 << 20,
     }
 }
 
@@ -84,7 +85,7 @@ fn registrations_that_do_not_fit_are_refused_with_a_reason() {
         refused("bad_name", &[], &|register| register.systems[0].options.after.push(name.to_owned()));
         refused("bad_schema", &[], &|register| register.schemas[0].name = format!("{name}\n"));
     }
-    refused("protocol", &["protocol 2", "same engine"], &|register| register.protocol = 2);
+    refused("protocol", &["protocol 1", "same engine"], &|register| register.protocol = 1);
     refused("system", &["drift", "same build"], &|register| register.systems[0].options.every = 2);
     refused("bad_system", &["every"], &|register| register.systems[0].options.every = 0);
     refused("too_many", &["300 systems"], &|register| register.systems = vec![register.systems[0].clone(); 300]);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use engine_component::ComponentId;
 use engine_net::messages::rejected::RejectReason as R;
 use engine_net::parcel::control::{self, Missing};
-use engine_net::parcel::{EventManifest, ResultManifest};
+use engine_net::parcel::{EventManifest, JobEffects, ResultManifest};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use crate::forgery::{Section, chunk, empty, garbage, plain, result};
@@ -54,7 +54,11 @@ fn rows() -> Section<'static> {
 fn garbage_in_place_of_a_result() {
     let mut world = World::start();
     let honest = result(
-        &ChunkPrefix::decode(&[[3, 1].as_slice(), &[0; 24], &[1, 0, 0, 0, 0, 0]].concat()).unwrap().0,
+        &ChunkPrefix::decode(
+            &[[3, engine_net::prefix::CHUNK_VERSION].as_slice(), &[0; 24], &[1, 0, 0, 0, 0, 0]].concat(),
+        )
+        .unwrap()
+        .0,
         &empty(),
         &[],
     );
@@ -144,15 +148,19 @@ fn commands_and_events_that_may_not_be() {
     let mut world = World::start();
     let world = &mut world;
     let stream = |data| Section { kind: 6, rows: 4, data, ..rows() };
-    let commands = ResultManifest { commands_bytes: 4, ..empty() };
+    let of_job = |commands_bytes, events| ResultManifest {
+        jobs: vec![JobEffects { job: 0, commands_bytes, events }],
+        ..empty()
+    };
+    let commands = of_job(4, Vec::new());
     refused(world, R::BadCommand, |job| result(job, &commands, &[stream(&[9, 9, 9, 9])]));
     // What the manifest announces does not come, or comes without being announced.
     refused(world, R::WrongLength, |job| result(job, &commands, &[]));
-    refused(world, R::WrongLength, |job| result(job, &empty(), &[stream(&[9, 9, 9, 9])]));
-    let large = ResultManifest { commands_bytes: u64::MAX, ..empty() };
+    refused(world, R::UndeclaredColumn, |job| result(job, &empty(), &[stream(&[9, 9, 9, 9])]));
+    let large = of_job(u64::MAX, Vec::new());
     refused(world, R::TooLarge, |job| result(job, &large, &[]));
     let event = EventManifest { event: ComponentId::of_name("bad.Position"), count: u32::MAX, bytes: 4 };
-    let events = ResultManifest { events: vec![event; 3], ..empty() };
+    let events = of_job(0, vec![event; 3]);
     refused(world, R::BadEvent, |job| result(job, &events, &[]));
     // Of an entity that nobody has, every honest job tells: it is counted, and changes nothing.
     assert!(world.counter("missed_commands") >= 4 * world.tick());

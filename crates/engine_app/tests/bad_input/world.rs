@@ -100,6 +100,7 @@ pub(crate) fn settings() -> Settings {
         threads: 1,
         rows_per_shard: ROWS,
         chunk_bytes: 512,
+        batch_bytes: 0,
         ask_after_ms: 100,
         instance_timeout_ms: 2_000,
         ..Settings::default()

@@ -113,7 +113,10 @@ fn without_a_journal_whole_blocks_are_told() {
     world.advance_version();
     world.set(entities[1500], &Other { x: 9 }).unwrap();
     let column = world.tables()[0].column(0);
-    assert_eq!(column.changed_since(version, 1024..3000).iter_ones().collect::<Vec<_>>(), (0..1024).collect::<Vec<_>>());
+    assert_eq!(
+        column.changed_since(version, 1024..3000).iter_ones().collect::<Vec<_>>(),
+        (0..1024).collect::<Vec<_>>()
+    );
     assert!(!column.any_changed_since(version, &(0..1024)) && column.any_changed_since(version, &(0..1025)));
 }
 

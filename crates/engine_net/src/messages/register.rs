@@ -35,6 +35,8 @@ pub struct Register {
     pub schemas: Vec<Schema>,
     /// The largest payload that the instance's server announced; results stay below it.
     pub max_payload: u64,
+    /// Bytes of columns that the instance keeps from tick to tick, at the most; 0 when it keeps none.
+    pub keep_bytes: u64,
 }
 message!(Register, "register", 1, kib(960));
 

@@ -7,27 +7,58 @@
 use engine_component::ComponentId;
 use serde::{Deserialize, Serialize};
 
-/// The manifest of a job.
+use super::batch::JobList;
+use super::keep::Keep;
+
+/// The manifest of a batch of jobs: one system on some shards, in one tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobManifest {
     /// The system that is to run.
     pub system: String,
     /// The node of the tick's graph; the number of the shared input.
     pub node: u32,
-    /// The shard's number among the jobs of the node.
-    pub shard: u32,
     /// The seed of the world.
     pub seed: u64,
     /// The time that the system sees.
     pub time: WireTime,
-    /// Whether the job needs the node's shared input, which was sent before.
+    /// Whether the jobs need the node's shared input, which was sent before.
     pub shared: bool,
-    /// Rows that the job works on, and resources that it writes.
-    pub parts: Vec<PartManifest>,
+    /// The jobs, in the order of their shards.
+    pub jobs: Jobs,
+    /// About what the instance has kept and is to keep; none when that is nothing.
+    pub keep: Option<Keep>,
     /// The size of chunks that the result should have.
     pub chunk_bytes: u32,
     /// When the result is late, in milliseconds after the job was sent; for the instance's own judgement.
     pub deadline_ms: Option<u32>,
+}
+
+/// Which jobs a batch consists of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jobs {
+    /// These.
+    List(JobList),
+    /// Those of an earlier batch, whose list had this [digest](JobList::digest). Of every column that was kept
+    /// then, what changed is sent.
+    Again(u64),
+}
+
+impl Jobs {
+    /// One job with these parts.
+    #[must_use]
+    pub fn one(parts: Vec<PartManifest>) -> Self {
+        Self::List(JobList::new(vec![parts]))
+    }
+
+    /// The parts of all jobs; none of a list that came before, or one that contradicts itself.
+    #[must_use]
+    pub fn parts(&self) -> Option<Vec<PartManifest>> {
+        match self {
+            Self::List(list) => Some(list.parts()?.0),
+            Self::Again(_) => None,
+        }
+    }
 }
 
 /// The manifest of a node's shared input.
@@ -39,6 +70,8 @@ pub struct SharedManifest {
     pub node: u32,
     /// Rows of views, and resources that are read.
     pub parts: Vec<PartManifest>,
+    /// About what the instance has kept and is to keep; none when that is nothing.
+    pub keep: Option<Keep>,
     /// Events, one entry for each event reader of the system, in its order. The records of entry `i` are
     /// the stream `i`.
     pub events: Vec<EventManifest>,
@@ -51,10 +84,19 @@ pub struct ResultManifest {
     pub compute_ns: u64,
     /// Nanoseconds between the job's last chunk and the start of the system.
     pub wait_ns: u64,
-    /// Bytes of the recorded commands: stream 0.
+    /// Jobs of the batch that gave commands or sent events, in order. The streams of all of them are numbered one
+    /// after the other: of each first the commands, then an event writer after the other.
+    pub jobs: Vec<JobEffects>,
+}
+
+/// What a job did besides writing rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEffects {
+    /// The job, by its place in the batch.
+    pub job: u32,
+    /// Bytes of the recorded commands.
     pub commands_bytes: u64,
-    /// Events, one entry for each event writer of the system, in its order. The records of entry `i` are
-    /// the stream `i + 1`.
+    /// Events, one entry for each event writer of the system, in its order.
     pub events: Vec<EventManifest>,
 }
 
@@ -82,8 +124,8 @@ pub struct PartManifest {
     pub first_row: u32,
     /// The number of rows.
     pub rows: u32,
-    /// Whether the entities of the rows travel too.
-    pub entities: bool,
+    /// Whether the instance gets the entities of the rows too, and how.
+    pub entities: Option<Place>,
     /// Columns that the table has and that hold bytes, in the order of the descriptor.
     pub columns: Vec<ColumnManifest>,
     /// The number of bitmaps of changed rows: one for each `Changed` of the source, in the order of their
@@ -118,12 +160,24 @@ pub struct ColumnManifest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
-    /// In sections of this parcel.
+    /// In sections of this parcel: all rows.
     #[default]
     Inline,
+    /// As inline; and the instance keeps them, and what the job makes of them.
+    Kept,
+    /// The instance has kept them; sections of this parcel have the rows that changed since.
+    Changed,
     /// Somewhere that this build doesn't know. Such a job is answered with `failed`.
     #[serde(other)]
     Elsewhere,
+}
+
+impl Place {
+    /// Whether the instance keeps what it gets.
+    #[must_use]
+    pub fn is_kept(self) -> bool {
+        matches!(self, Self::Kept | Self::Changed)
+    }
 }
 
 /// Events of one type.

@@ -10,7 +10,9 @@
 //! copies out of it before [`verify`](verify::Expect::verify) has compared every section with what was
 //! declared. Memory for rows is allocated after that, when the bytes for them have arrived.
 
+mod batch;
 pub mod control;
+mod keep;
 pub mod manifest;
 mod reader;
 pub mod section;
@@ -19,13 +21,15 @@ mod writer;
 
 use thiserror::Error;
 
+pub use batch::{JobList, MAX_JOBS, MAX_PARTS, PartRows};
 pub use control::{Failed, Missing};
+pub use keep::{Check, CopyKey, CopyOf, KEPT_TICKS, Keep, Named, Space, bases, named};
 pub use manifest::{
-    ColumnManifest, EventManifest, JobManifest, PartManifest, PartSource, Place, ResultManifest, SharedManifest,
-    WireTime,
+    ColumnManifest, EventManifest, JobEffects, JobManifest, Jobs, PartManifest, PartSource, Place, ResultManifest,
+    SharedManifest, WireTime,
 };
 pub use reader::{Assembler, Limits, Parcel, Progress, Sections};
-pub use section::{Bits, Body, Documents, Section};
+pub use section::{Bits, Body, Documents, ENTITIES, Section};
 pub use verify::{Expect, ExpectColumn, ExpectPart};
 pub use writer::{ChunkSizes, ColumnData, DocumentRows, OutColumn, ParcelWriter, TableDocuments};
 
@@ -183,7 +187,7 @@ pub enum SectionError {
     /// Document offsets that don't start at 0, shrink, or end elsewhere than the data.
     #[error("offsets that don't fit the data")]
     Offsets,
-    /// A bitmap of another length than its rows need, with stray bits, or empty.
-    #[error("a bitmap that doesn't fit the rows")]
+    /// A bitmap of another length than its rows need, with stray bits, or empty; gaps that lead past the rows.
+    #[error("a bitmap or a list of gaps that doesn't fit the rows")]
     Bitmap,
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! section = [kind, part, column, first_row, rows, pad, data]            kinds 0, 1, 2, 3, 6
-//!         | [kind, part, column, first_row, rows, pad, data, bitmap]    kinds 4, 5
+//!         | [kind, part, column, first_row, rows, pad, data, which]     kinds 4, 5, 7, 8
 //!
 //! kind 0  plain rows        data: rows × stride bytes
 //!      1  documents         data: u32 LE offsets[rows + 1], then the documents back to back
@@ -11,10 +11,17 @@
 //!      4  packed plain      data: the rows of the bitmap, back to back
 //!      5  packed documents  data: u32 LE offsets[n + 1], then the n documents of the bitmap
 //!      6  stream            data: bytes; part is the stream, first_row the offset, rows the bytes
+//!      7  sparse plain      as 4, of the rows of a list of gaps
+//!      8  sparse documents  as 5, of the rows of a list of gaps
 //! ```
+//!
+//! A list of gaps says for each row how many were left out before it: a byte, or 255 and four bytes (`u32` LE)
+//! where that many are more than 254. It is shorter than a bitmap where fewer than one row in eight is there.
 //!
 //! `pad` is a `bin` of 0 to 7 zeros so that `data` starts at a multiple of 8 in the payload. A bitmap has
 //! 64-bit words, little endian, row 0 the lowest bit of the first word, and no bits past the rows.
+
+use engine_component::BitRows;
 
 use super::SectionError;
 
@@ -27,7 +34,20 @@ pub(crate) mod kind {
     pub(crate) const PACKED_PLAIN: u8 = 4;
     pub(crate) const PACKED_DOCUMENTS: u8 = 5;
     pub(crate) const STREAM: u8 = 6;
+    pub(crate) const SPARSE_PLAIN: u8 = 7;
+    pub(crate) const SPARSE_DOCUMENTS: u8 = 8;
+
+    /// Whether the section says which of its rows are there.
+    pub(crate) fn chooses(kind: u8) -> bool {
+        matches!(kind, PACKED_PLAIN | PACKED_DOCUMENTS | SPARSE_PLAIN | SPARSE_DOCUMENTS)
+    }
 }
+
+/// The column that stands for the entities of the rows, where only some of them are there.
+pub const ENTITIES: u16 = u16::MAX;
+
+/// The byte of a list of gaps that says that four more tell the gap.
+pub(crate) const LONG_GAP: u8 = 255;
 
 /// A section, checked by itself: its data has the bytes that its rows need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,19 +75,27 @@ pub enum Body<'a> {
     Entities(&'a [u8]),
     /// Which rows changed.
     Changed(Bits<'a>),
-    /// Plain rows of a bitmap, back to back.
+    /// Some Plain rows, back to back.
     PackedPlain(Bits<'a>, &'a [u8]),
-    /// Documents of a bitmap.
+    /// Some documents.
     PackedDocuments(Bits<'a>, Documents<'a>),
     /// Bytes of a stream.
     Stream(&'a [u8]),
 }
 
-/// A bitmap over the rows of a section.
+/// Which of the rows of a section are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bits<'a> {
-    words: &'a [[u8; 8]],
     rows: u32,
+    form: Form<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form<'a> {
+    /// A bit for each row.
+    Words(&'a [[u8; 8]]),
+    /// A gap before each row, and how many rows there are.
+    Gaps(&'a [u8], u32),
 }
 
 impl<'a> Bits<'a> {
@@ -80,35 +108,43 @@ impl<'a> Bits<'a> {
         }
         let spare = (64 - rows % 64) % 64;
         let clean = words.last().is_none_or(|last| spare == 0 || u64::from_le_bytes(*last) >> (64 - spare) == 0);
-        clean.then_some(Self { words, rows })
+        clean.then_some(Self { rows, form: Form::Words(words) })
     }
 
-    /// The number of rows that the bitmap is over.
+    /// A list of gaps over so many rows; `None` when it ends in the middle of one, or past the rows.
+    #[must_use]
+    pub fn gaps(bytes: &'a [u8], rows: u32) -> Option<Self> {
+        let (mut list, mut end, mut count) = (Gaps { bytes }, 0_u64, 0);
+        while !list.bytes.is_empty() {
+            end += u64::from(list.next()?) + 1;
+            count += 1;
+        }
+        (end <= u64::from(rows)).then_some(Self { rows, form: Form::Gaps(bytes, count) })
+    }
+
+    /// The number of rows of which some are meant.
     #[must_use]
     pub fn rows(&self) -> u32 {
         self.rows
     }
 
-    /// The bits, 64 rows a word.
-    pub fn words(&self) -> impl ExactSizeIterator<Item = u64> + 'a {
-        self.words.iter().map(|word| u64::from_le_bytes(*word))
-    }
-
-    /// The bits as they stand in the payload; what `BitRows::from_bytes` takes.
-    #[must_use]
-    pub fn bytes(&self) -> &'a [u8] {
-        self.words.as_flattened()
-    }
-
-    /// The number of rows in the set.
+    /// The number of rows that are meant.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.words().map(|word| word.count_ones() as usize).sum()
+        match self.form {
+            Form::Words(words) => words.iter().map(|word| u64::from_le_bytes(*word).count_ones() as usize).sum(),
+            Form::Gaps(_, count) => count as usize,
+        }
     }
 
-    /// Rows in the set, in order, counted from the section's first.
+    /// The rows that are meant, in order, counted from the section's first.
     pub fn ones(&self) -> impl Iterator<Item = usize> + 'a {
-        self.words().enumerate().flat_map(|(index, mut word)| {
+        let (words, gaps) = match self.form {
+            Form::Words(words) => (words, &[][..]),
+            Form::Gaps(gaps, _) => (&[][..], gaps),
+        };
+        let of_words = words.iter().enumerate().flat_map(|(index, word)| {
+            let mut word = u64::from_le_bytes(*word);
             std::iter::from_fn(move || {
                 (word != 0).then(|| {
                     let bit = word.trailing_zeros() as usize;
@@ -116,7 +152,47 @@ impl<'a> Bits<'a> {
                     index * 64 + bit
                 })
             })
-        })
+        });
+        let of_gaps = Gaps { bytes: gaps }.scan(0, |next, gap| {
+            let row = *next + gap as usize;
+            *next = row + 1;
+            Some(row)
+        });
+        of_words.chain(of_gaps)
+    }
+
+    /// As a set of rows.
+    #[must_use]
+    pub fn to_rows(&self) -> BitRows {
+        let rows = self.rows as usize;
+        if let Form::Words(words) = self.form
+            && let Some(set) = BitRows::from_bytes(words.as_flattened(), rows)
+        {
+            return set;
+        }
+        let mut set = BitRows::new(rows);
+        self.ones().for_each(|row| set.set(row));
+        set
+    }
+}
+
+/// The gaps of a list; ends at one that is cut off.
+struct Gaps<'a> {
+    bytes: &'a [u8],
+}
+
+impl Iterator for Gaps<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let (first, rest) = self.bytes.split_first()?;
+        if *first < LONG_GAP {
+            self.bytes = rest;
+            return Some((*first).into());
+        }
+        let (long, rest) = rest.split_first_chunk::<4>()?;
+        self.bytes = rest;
+        Some(u32::from_le_bytes(*long))
     }
 }
 
@@ -198,19 +274,19 @@ impl<'a> Section<'a> {
             return Err(SectionError::Alignment);
         }
         let kind = u8::try_from(kind).map_err(|_| SectionError::Kind(kind))?;
-        let packed = matches!(kind, kind::PACKED_PLAIN | kind::PACKED_DOCUMENTS);
-        let bitmap = match (packed, fields) {
+        let packed = kind::chooses(kind);
+        let which = match (packed, fields) {
             (false, 7) => None,
             (true, 8) => Some(cursor.bin()?),
             _ => return Err(SectionError::Shape),
         };
-        let body = Body::read(kind, first_row, rows, data, bitmap.unwrap_or_default())?;
+        let body = Body::read(kind, first_row, rows, data, which.unwrap_or_default())?;
         Ok((Self { part, column, first_row, rows, body }, cursor.at))
     }
 }
 
 impl<'a> Body<'a> {
-    fn read(kind: u8, first_row: u32, rows: u32, data: &'a [u8], bitmap: &'a [u8]) -> Result<Self, SectionError> {
+    fn read(kind: u8, first_row: u32, rows: u32, data: &'a [u8], which: &'a [u8]) -> Result<Self, SectionError> {
         let count = rows as usize;
         Ok(match kind {
             kind::PLAIN => Self::Plain(rows_of(data, count)?),
@@ -218,12 +294,12 @@ impl<'a> Body<'a> {
             kind::ENTITIES if count.checked_mul(8) == Some(data.len()) => Self::Entities(data),
             kind::CHANGED if !first_row.is_multiple_of(64) => return Err(SectionError::Bitmap),
             kind::CHANGED => Self::Changed(Bits::new(data, rows).ok_or(SectionError::Bitmap)?),
-            kind::PACKED_PLAIN => {
-                let bits = some_of(bitmap, rows)?;
+            kind::PACKED_PLAIN | kind::SPARSE_PLAIN => {
+                let bits = some_of(kind, which, rows)?;
                 Self::PackedPlain(bits, rows_of(data, bits.count())?)
             }
-            kind::PACKED_DOCUMENTS => {
-                let bits = some_of(bitmap, rows)?;
+            kind::PACKED_DOCUMENTS | kind::SPARSE_DOCUMENTS => {
+                let bits = some_of(kind, which, rows)?;
                 Self::PackedDocuments(bits, Documents::new(data, bits.count())?)
             }
             kind::STREAM if data.len() == count => Self::Stream(data),
@@ -233,9 +309,11 @@ impl<'a> Body<'a> {
     }
 }
 
-/// A bitmap with at least one bit.
-fn some_of(bitmap: &[u8], rows: u32) -> Result<Bits<'_>, SectionError> {
-    Bits::new(bitmap, rows).filter(|bits| bits.words().any(|word| word != 0)).ok_or(SectionError::Bitmap)
+/// At least one row.
+fn some_of(kind: u8, which: &[u8], rows: u32) -> Result<Bits<'_>, SectionError> {
+    let sparse = matches!(kind, kind::SPARSE_PLAIN | kind::SPARSE_DOCUMENTS);
+    let bits = if sparse { Bits::gaps(which, rows) } else { Bits::new(which, rows) };
+    bits.filter(|bits| bits.count() > 0).ok_or(SectionError::Bitmap)
 }
 
 /// Data that is a whole and positive number of bytes for each row.

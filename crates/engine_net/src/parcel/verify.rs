@@ -5,8 +5,8 @@
 //! receiver may allocate the rows that the manifest claims, because their bytes have arrived, and may
 //! copy without further checks. *Values* (documents, entities, finite numbers) are not looked at here.
 
-use super::manifest::{EventManifest, PartManifest};
-use super::section::{Body, Section};
+use super::manifest::{EventManifest, PartManifest, Place};
+use super::section::{Body, ENTITIES, Section};
 use super::{Parcel, Refusal};
 
 /// Bitmaps of changed rows of one part, at the most.
@@ -49,18 +49,21 @@ pub struct ExpectColumn {
 }
 
 impl Expect {
-    /// What a job or a shared input holds: all rows of everything that its manifest declares.
+    /// What a job or a shared input holds: all rows of everything that its manifest declares, and any rows of
+    /// what the instance has kept.
     #[must_use]
     pub fn input(parts: &[PartManifest], events: &[EventManifest]) -> Self {
-        let parts = parts.iter().map(|part| ExpectPart {
-            rows: part.rows,
-            entities: part.entities,
-            changed: part.changed,
-            columns: part
-                .columns
-                .iter()
-                .map(|c| ExpectColumn { column: c.column, stride: c.stride, all_rows: true })
-                .collect(),
+        let parts = parts.iter().map(|part| {
+            let columns = part.columns.iter().map(|column| (column.column, column.stride, column.place));
+            let entities = part.entities.filter(|place| *place == Place::Changed);
+            let columns = columns.chain(entities.map(|place| (ENTITIES, 8, place)));
+            let expect = |(column, stride, place)| ExpectColumn { column, stride, all_rows: place != Place::Changed };
+            ExpectPart {
+                rows: part.rows,
+                entities: part.entities.is_some() && entities.is_none(),
+                changed: part.changed,
+                columns: columns.map(expect).collect(),
+            }
         });
         Self { parts: parts.collect(), streams: events.iter().map(|event| event.bytes).collect() }
     }
@@ -147,7 +150,8 @@ impl Seen {
             Body::Entities(_) if expect.entities => follow(&mut self.entities, section, true),
             Body::Entities(_) => Err(undeclared(section, "entities were not declared")),
             Body::Changed(_) => match self.changed.get_mut(usize::from(section.column)) {
-                Some(seen) => follow(seen, section, true),
+                // What is left out did not change.
+                Some(seen) => follow(seen, section, false),
                 None => Err(undeclared(section, "there is no such bitmap of changed rows")),
             },
             _ => {
@@ -164,9 +168,6 @@ impl Seen {
         let rows = u64::from(expect.rows);
         if expect.entities {
             same(part, 0, "the number of entities", rows, self.entities.into())?;
-        }
-        for (number, seen) in self.changed.iter().enumerate() {
-            same(part, number as u16, "rows of the bitmap", rows, (*seen).into())?;
         }
         for (column, seen) in expect.columns.iter().zip(&self.columns).filter(|(column, _)| column.all_rows) {
             same(part, column.column, "the number of rows", rows, (*seen).into())?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use engine_component::{BitRows, Column, Entity};
 use serde::Serialize;
 
-use super::section::kind;
+use super::section::{LONG_GAP, kind};
 use super::{DEFAULT_CHUNK_BYTES, MAX_MANIFEST_BYTES, WriteError};
 use crate::prefix::{ChunkPrefix, PREFIX_BYTES};
 use crate::strict;
@@ -261,6 +261,9 @@ impl ParcelWriter {
             }
             ColumnData::Changed(changed) => {
                 let words = &changed.words()[from / 64..to.div_ceil(64)];
+                if words.iter().all(|word| *word == 0) {
+                    return;
+                }
                 self.section(&header(kind::CHANGED), words.len() * 8, |chunk| put_words(chunk, words.iter().copied()));
             }
             ColumnData::DirtyPlain { bytes, stride, dirty } => match count(dirty, from, to) {
@@ -271,20 +274,24 @@ impl ParcelWriter {
                     });
                 }
                 some => {
-                    self.section(&header(kind::PACKED_PLAIN), some * stride, |chunk| {
+                    let which = Which::of(dirty, from, to, some);
+                    let kind = if which.is_sparse() { kind::SPARSE_PLAIN } else { kind::PACKED_PLAIN };
+                    self.section(&header(kind), some * stride, |chunk| {
                         runs(dirty, from, to, |run| {
                             chunk.extend_from_slice(&bytes[run.start * stride..run.end * stride]);
                         });
                     });
-                    self.bitmap(dirty, from, to);
+                    self.which(&which, dirty, from, to);
                 }
             },
             ColumnData::DirtyDocuments { rows, dirty } => {
                 let some = count(dirty, from, to);
                 if some > 0 {
+                    let which = Which::of(dirty, from, to, some);
+                    let kind = if which.is_sparse() { kind::SPARSE_DOCUMENTS } else { kind::PACKED_DOCUMENTS };
                     let ones = (from..to).filter(|row| dirty.get(*row));
-                    self.documents(&header(kind::PACKED_DOCUMENTS), rows, ones, some);
-                    self.bitmap(dirty, from, to);
+                    self.documents(&header(kind), rows, ones, some);
+                    self.which(&which, dirty, from, to);
                 }
             }
         }
@@ -332,11 +339,24 @@ impl ParcelWriter {
         debug_assert_eq!(chunk.len() - before, length);
     }
 
-    fn bitmap(&mut self, dirty: &BitRows, from: usize, to: usize) {
-        let bytes = (to - from).div_ceil(64) * 8;
+    /// Says which rows of a section are there.
+    fn which(&mut self, which: &Which, dirty: &BitRows, from: usize, to: usize) {
+        let bytes = match which {
+            Which::Bitmap => (to - from).div_ceil(64) * 8,
+            Which::Gaps { bytes } => *bytes,
+        };
         self.chunk.push(0xc6);
         self.chunk.extend_from_slice(&(bytes as u32).to_be_bytes());
-        put_words(&mut self.chunk, words(dirty, from, to));
+        match which {
+            Which::Bitmap => put_words(&mut self.chunk, words(dirty, from, to)),
+            Which::Gaps { .. } => gaps(dirty, from, to, |gap| match u8::try_from(gap) {
+                Ok(short) if short < LONG_GAP => self.chunk.push(short),
+                _ => {
+                    self.chunk.push(LONG_GAP);
+                    self.chunk.extend_from_slice(&gap.to_le_bytes());
+                }
+            }),
+        }
     }
 
     /// Starts a chunk; the open one is done.
@@ -366,6 +386,41 @@ impl ParcelWriter {
     }
 }
 
+/// How a section says which of its rows are there: whatever is shorter.
+enum Which {
+    Bitmap,
+    Gaps { bytes: usize },
+}
+
+impl Which {
+    fn of(dirty: &BitRows, from: usize, to: usize, some: usize) -> Self {
+        let bitmap = (to - from).div_ceil(64) * 8;
+        if some >= bitmap {
+            return Self::Bitmap;
+        }
+        let mut bytes = 0;
+        gaps(dirty, from, to, |gap| bytes += if gap < u32::from(LONG_GAP) { 1 } else { 5 });
+        if bytes < bitmap { Self::Gaps { bytes } } else { Self::Bitmap }
+    }
+
+    fn is_sparse(&self) -> bool {
+        matches!(self, Self::Gaps { .. })
+    }
+}
+
+/// Calls `each` with the rows that are left out before each row of the set.
+fn gaps(bits: &BitRows, from: usize, to: usize, mut each: impl FnMut(u32)) {
+    let mut next = from;
+    for (index, mut word) in words(bits, from, to).enumerate() {
+        while word != 0 {
+            let row = from + index * 64 + word.trailing_zeros() as usize;
+            word &= word - 1;
+            each((row - next) as u32);
+            next = row + 1;
+        }
+    }
+}
+
 /// The first five values of a section.
 struct Header {
     kind: u8,
@@ -377,7 +432,7 @@ struct Header {
 
 impl Header {
     fn put(&self, chunk: &mut Vec<u8>) {
-        let fields = if matches!(self.kind, kind::PACKED_PLAIN | kind::PACKED_DOCUMENTS) { 0x98 } else { 0x97 };
+        let fields = if kind::chooses(self.kind) { 0x98 } else { 0x97 };
         let [part, column] = [self.part.to_be_bytes(), self.column.to_be_bytes()];
         let [first, rows] = [self.first_row.to_be_bytes(), self.rows.to_be_bytes()];
         let mut bytes = [0; 18];
@@ -454,7 +509,11 @@ fn data_bytes(data: &ColumnData<'_>, from: usize, to: usize) -> usize {
         ColumnData::Plain { stride, .. } => rows * stride,
         ColumnData::Documents(documents) => (from..to).map(|row| 4 + documents.document(row).len()).sum(),
         ColumnData::Changed(_) => rows.div_ceil(64) * 8,
-        ColumnData::DirtyPlain { stride, dirty, .. } => count(dirty, from, to) * stride + rows.div_ceil(64) * 8,
+        ColumnData::DirtyPlain { stride, dirty, .. } => {
+            let some = count(dirty, from, to);
+            // Whichever is shorter, a bitmap or gaps; few of those can be long.
+            some * stride + (rows.div_ceil(64) * 8).min(some + rows / usize::from(LONG_GAP) * 4)
+        }
         ColumnData::DirtyDocuments { rows: documents, dirty } => {
             let some: usize =
                 (from..to).filter(|row| dirty.get(*row)).map(|row| 4 + documents.document(row).len()).sum();

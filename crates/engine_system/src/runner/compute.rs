@@ -3,18 +3,22 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use engine_net::parcel::{ChunkSizes, Failed, JobManifest, Parcel, PartSource, SharedManifest, control};
+use engine_net::parcel::{
+    ChunkSizes, Failed, JobManifest, Jobs as WhichJobs, Parcel, PartSource, SharedManifest, control,
+};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::adapt::Adapters;
-use super::input::{self, OwnedPart, SharedInput};
-use super::output::{self, Figures, NewDocuments};
+use super::copies::{Batch, Copies};
+use super::input::{self, SharedInput};
+use super::output::{self, Before, Effects, Figures, NewDocuments};
+use super::owned::OwnedPart;
 use crate::system::JobError;
 use crate::view::SharedRows;
-use crate::{EventBatch, JobInput, System, Time};
+use crate::{EventBatch, JobInput, JobOutput, System, Time};
 
 /// A complete job.
 pub struct Work {
@@ -23,6 +27,8 @@ pub struct Work {
     pub(super) prefix: ChunkPrefix,
     pub(super) manifest: JobManifest,
     pub(super) parcel: Parcel,
+    /// What the instance has kept, of the registration in which the jobs came.
+    pub(super) copies: Arc<Mutex<Copies>>,
     /// What all jobs of the node read alike, when the system reads any of it.
     pub(super) shared: Option<Arc<Parcel>>,
     pub(super) sizes: ChunkSizes,
@@ -39,7 +45,7 @@ pub struct Computed {
 /// Why a job has no result.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// `panic`, `error`, `adapt` or `refused`.
+    /// `panic`, `error`, `adapt`, `refused`, `stale` or `corrupt`.
     pub(super) reason: &'static str,
     /// For people.
     pub(super) message: String,
@@ -49,6 +55,16 @@ impl Failure {
     /// What came can't be used, or what should go can't be sent.
     pub(super) fn refused(reason: impl std::fmt::Display) -> Self {
         Self { reason: "refused", message: reason.to_string() }
+    }
+
+    /// The instance has not kept what came builds on: everything has to come anew.
+    pub(super) fn stale() -> Self {
+        Self { reason: "stale", message: "what was kept here is not what the job builds on".to_owned() }
+    }
+
+    /// What was kept here has other bytes than it should.
+    pub(super) fn corrupt() -> Self {
+        Self { reason: "corrupt", message: "what was kept here has other bytes than the world".to_owned() }
     }
 
     fn panicked(system: &str, panic: &(dyn Any + Send)) -> Self {
@@ -74,9 +90,16 @@ impl Work {
             Err(failure) => failed(&self.prefix, failure),
             Ok(shared) => {
                 let views = shared.views(self.system.descriptor().views.len());
-                run(&self, &shared, &views, clock)
+                let computed = run(&self, &shared, &views, clock);
+                drop(views);
+                shared.put_back(self.prefix.tick, &mut self.copies());
+                computed
             }
         }
+    }
+
+    fn copies(&self) -> MutexGuard<'_, Copies> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,6 +126,7 @@ pub(super) fn work(jobs: &mut impl Jobs) {
             }
             Ok(shared) => {
                 let views = shared.views(first.system.descriptor().views.len());
+                let copies = first.copies.clone();
                 let mut current = Some(first);
                 while let Some(job) = current.take() {
                     let computed = run(&job, &shared, &views, &|| jobs.now());
@@ -112,6 +136,8 @@ pub(super) fn work(jobs: &mut impl Jobs) {
                         other => next = other,
                     }
                 }
+                drop(views);
+                shared.put_back(node.1, &mut copies.lock().unwrap_or_else(PoisonError::into_inner));
             }
         }
     }
@@ -128,9 +154,10 @@ fn shared_input(work: &Work) -> Result<SharedInput, Failure> {
             Failure::refused(format_args!("the manifest of the shared input can't be read: {error}"))
         })?;
         let (system, adapters) = (work.system.as_ref(), work.adapters.as_ref());
-        let parts = input::parts((system, adapters), parcel, &manifest.parts, &manifest.events)?;
+        let declared = (&manifest.parts[..], &manifest.events[..]);
+        let parts = input::parts((system, adapters), &mut work.copies(), parcel, declared, manifest.keep.as_ref())?;
         let events = input::events((system, adapters), parcel, &manifest.events)?;
-        Ok(SharedInput { parts, events })
+        Ok(SharedInput { parts, events, stamp: manifest.keep.map(|keep| keep.stamp) })
     })
 }
 
@@ -144,13 +171,12 @@ fn guarded<T>(work: &Work, run: impl FnOnce() -> Result<T, Failure>) -> Result<T
 }
 
 fn failed(prefix: &ChunkPrefix, failure: Failure) -> Computed {
-    tracing::error!(
-        tick = prefix.tick,
-        job = prefix.job,
-        reason = failure.reason,
-        message = failure.message,
-        "a job fails"
-    );
+    let (tick, job, reason, message) = (prefix.tick, prefix.job, failure.reason, &failure.message);
+    if reason == "stale" {
+        tracing::info!(tick, job, message, "a job has to come anew");
+    } else {
+        tracing::error!(tick, job, reason, message, "a job fails");
+    }
     let body = Failed { reason: failure.reason.to_owned(), message: failure.message };
     Computed { prefix: *prefix, chunks: vec![control::encode(prefix, ChunkKind::Failed, &body)], compute_ns: 0 }
 }
@@ -165,14 +191,68 @@ fn compute(
     views: &[SharedRows<'_>],
     clock: &dyn Fn() -> u64,
 ) -> Result<Computed, Failure> {
-    let (system, adapters) = (work.system.as_ref(), work.adapters.as_ref());
-    let descriptor = system.descriptor();
-    let mut parts = input::parts((system, adapters), &work.parcel, &work.manifest.parts, &[])?;
+    let (batch, mut parts) = take_in(work)?;
+    let (mut started, mut compute_ns, mut first) = (None, 0, 0);
+    let (mut before, mut changes, mut effects) = (Before::default(), Vec::with_capacity(parts.len()), Vec::new());
+    for (job, count) in batch.counts.iter().enumerate() {
+        let parts = &mut parts[first..first + usize::from(*count)];
+        first += parts.len();
+        before.take(parts);
+        let begun = clock();
+        started.get_or_insert(begun);
+        let (output, documents) = run_one(work, parts, shared, views)?;
+        compute_ns += clock().saturating_sub(begun);
+        changes.extend(output::changes(&before, parts, documents)?);
+        effects.extend(Effects::of(work, job as u32, output)?);
+    }
+    let figures = Figures { compute_ns, wait_ns: started.map_or(0, |started| started.saturating_sub(work.arrived)) };
+    let chunks = output::result(work, &parts, &changes, &effects, figures)?;
+    if let Some(keep) = work.manifest.keep {
+        let mut copies = work.copies();
+        for (mut part, changes) in parts.into_iter().zip(&changes) {
+            output::absorb(&mut part, changes);
+            part.put_back(work.prefix.tick, keep.stamp, &mut copies);
+        }
+    }
+    Ok(Computed { prefix: work.prefix, chunks, compute_ns })
+}
+
+/// The parts of all jobs, from what came and what was kept.
+fn take_in(work: &Work) -> Result<(Arc<Batch>, Vec<OwnedPart>), Failure> {
+    let (tick, keep) = (work.prefix.tick, work.manifest.keep.as_ref());
+    let mut copies = work.copies();
+    copies.look_through(tick);
+    let batch = match &work.manifest.jobs {
+        WhichJobs::Again(digest) => copies.list(tick, *digest).ok_or_else(Failure::stale)?,
+        WhichJobs::List(list) => {
+            let parts = list.parts().map(|(parts, counts)| Arc::new(Batch { parts, counts }));
+            parts.ok_or_else(|| Failure::refused("the list of jobs contradicts itself, or is too long"))?
+        }
+    };
+    let reader = (work.system.as_ref(), work.adapters.as_ref());
+    let parts = input::parts(reader, &mut copies, &work.parcel, (&batch.parts, &[]), keep)?;
+    if let (WhichJobs::List(list), Some(_)) = (&work.manifest.jobs, keep) {
+        copies.remember(tick, list.clone());
+    }
+    Ok((batch, parts))
+}
+
+/// The documents that a job wrote, for each of its parts.
+type Documents = Vec<Vec<Option<NewDocuments>>>;
+
+/// Runs the system on the parts of one job.
+fn run_one(
+    work: &Work,
+    parts: &mut [OwnedPart],
+    shared: &SharedInput,
+    views: &[SharedRows<'_>],
+) -> Result<(JobOutput, Documents), Failure> {
+    let descriptor = work.system.descriptor();
     let wire = work.manifest.time;
     let mut job = JobInput::new(Time { tick: wire.tick, dt: wire.dt, elapsed: wire.elapsed }, work.manifest.seed);
     job.queries = descriptor.queries.iter().map(|_| Vec::new()).collect();
     let mut places = Vec::with_capacity(parts.len());
-    for part in &mut parts {
+    for part in parts {
         let (source, number) = (part.source, usize::from(part.number));
         let list = if source == PartSource::Query { &mut job.queries[number] } else { &mut job.resources };
         places.push((source, number, list.len()));
@@ -181,18 +261,10 @@ fn compute(
     job.views = views.iter().collect();
     job.resources.extend(shared.parts.iter().filter(|part| part.source == PartSource::Resource).map(OwnedPart::read));
     job.events = shared.events.iter().map(EventBatch::as_slice).collect();
-    let started = clock();
-    let output = system.run(&job)?;
-    let compute_ns = clock().saturating_sub(started);
-    let documents: Vec<Vec<Option<NewDocuments>>> = places
-        .iter()
-        .map(|(source, number, index)| {
-            let list = if *source == PartSource::Query { &job.queries[*number] } else { &job.resources };
-            output::documents(&list[*index])
-        })
-        .collect();
-    drop(job);
-    let figures = Figures { compute_ns, wait_ns: started.saturating_sub(work.arrived) };
-    let chunks = output::result(work, &parts, documents, output, figures)?;
-    Ok(Computed { prefix: work.prefix, chunks, compute_ns })
+    let output = work.system.run(&job)?;
+    let documents = places.iter().map(|(source, number, index)| {
+        let list = if *source == PartSource::Query { &job.queries[*number] } else { &job.resources };
+        output::documents(&list[*index])
+    });
+    Ok((output, documents.collect()))
 }

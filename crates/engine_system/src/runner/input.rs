@@ -1,63 +1,40 @@
 //! From verified parcels to columns: the instance's own copy of what a job works on, in this build's layout.
+//!
+//! Columns of which everything came are made here; of those that were kept, the [copy](super::copies) is taken and what
+//! changed is put into it. One pass over the sections does both: each value is copied once, from the buffer in which it
+//! was received to its column.
 
-use std::sync::Arc;
-
-use engine_component::query::{DocumentColumn, Part, PartColumn, QueryDescriptor};
+use engine_component::query::QueryDescriptor;
 use engine_component::schema::Schema;
-use engine_component::{BitRows, Column, ComponentId, Entity, StorageKind};
+use engine_component::{ComponentId, StorageKind};
 use engine_net::descriptor::SystemDescriptor;
-use engine_net::parcel::{Body, EventManifest, Expect, Parcel, PartManifest, PartSource, Place};
+use engine_net::parcel::{
+    Body, ENTITIES, EventManifest, Expect, Keep, Named, Parcel, PartManifest, PartSource, Place, bases, named,
+};
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::adapt::{Adapted, Adapters};
+use super::adapt::Adapters;
 use super::compute::Failure;
-use super::output::NewDocuments;
+use super::copies::Copies;
+use super::owned::OwnedPart;
 use crate::declaration::resource_rows;
 use crate::events::EventSlice;
-use crate::view::{SharedColumn, SharedPart, SharedRows};
+use crate::view::SharedRows;
 use crate::{EventBatch, System};
 
 /// The system that input is for, and how the world's values become its own.
-type Reader<'a> = (&'a dyn System, &'a Adapters);
-
-/// The rows of one part, owned.
-pub(super) struct OwnedPart {
-    pub(super) source: PartSource,
-    pub(super) number: u16,
-    archetype: Vec<ComponentId>,
-    rows: usize,
-    entities: Vec<Entity>,
-    /// One for each column of the query: none where the component is absent.
-    pub(super) columns: Vec<Option<OwnedColumn>>,
-    /// Which of them the system writes.
-    writes: Vec<bool>,
-    changed: Vec<(ComponentId, BitRows)>,
-}
-
-/// A column of a part.
-pub(super) struct OwnedColumn {
-    /// The values in this build's layout.
-    pub(super) values: Column,
-    /// Where the world's layout is another one: what came.
-    pub(super) adapted: Option<StoredColumn>,
-}
-
-/// Values in the world's layout, and the way from and to this build's.
-pub(super) struct StoredColumn {
-    adapted: Arc<Adapted>,
-    /// What came; kept of columns that are written.
-    pub(super) values: Column,
-    keep: bool,
-}
+pub(super) type Reader<'a> = (&'a dyn System, &'a Adapters);
 
 /// What all jobs of a node read alike.
 #[derive(Default)]
 pub(super) struct SharedInput {
     pub(super) parts: Vec<OwnedPart>,
     pub(super) events: Vec<EventBatch>,
+    pub(super) stamp: Option<u64>,
 }
 
 /// What a part's query asks for.
-fn query_of(descriptor: &SystemDescriptor, part: &PartManifest) -> Result<QueryDescriptor, Failure> {
+pub(super) fn query_of(descriptor: &SystemDescriptor, part: &PartManifest) -> Result<QueryDescriptor, Failure> {
     let number = usize::from(part.number);
     let query = match part.source {
         PartSource::Query => descriptor.queries.get(number).cloned(),
@@ -70,222 +47,112 @@ fn query_of(descriptor: &SystemDescriptor, part: &PartManifest) -> Result<QueryD
     })
 }
 
-/// The parts of a parcel, verified and copied into columns.
+/// The parts of a parcel, verified, in columns.
+///
+/// What was kept is taken out of the copies. After a failure it is gone.
 pub(super) fn parts(
     reader: Reader<'_>,
+    copies: &mut Copies,
     parcel: &Parcel,
-    manifests: &[PartManifest],
-    events: &[EventManifest],
+    (manifests, events): (&[PartManifest], &[EventManifest]),
+    keep: Option<&Keep>,
 ) -> Result<Vec<OwnedPart>, Failure> {
     Expect::input(manifests, events).verify(parcel).map_err(Failure::refused)?;
-    let mut parts = manifests.iter().map(|manifest| OwnedPart::new(reader, manifest)).collect::<Result<Vec<_>, _>>()?;
-    for section in parcel.sections() {
-        let section = section.map_err(Failure::refused)?;
-        let Some(part) = parts.get_mut(usize::from(section.part)).filter(|_| !matches!(section.body, Body::Stream(_)))
-        else {
-            continue;
-        };
-        match section.body {
-            Body::Entities(bytes) => {
-                let numbers = bytes.as_chunks::<8>().0.iter();
-                part.entities.extend(numbers.map(|number| Entity::from_bits(u64::from_le_bytes(*number))));
-            }
-            Body::Plain(bytes) => {
-                if let Some(Some(column)) = part.columns.get_mut(usize::from(section.column)) {
-                    column.extend(section.rows as usize, bytes);
-                }
-            }
-            Body::Documents(documents) => {
-                if let Some(Some(column)) = part.columns.get_mut(usize::from(section.column)) {
-                    documents.iter().try_for_each(|document| column.push(document))?;
-                }
-            }
-            Body::Changed(bits) => {
-                if let Some((_, rows)) = part.changed.get_mut(usize::from(section.column)) {
-                    bits.ones().for_each(|row| rows.set(section.first_row as usize + row));
-                }
-            }
-            Body::PackedPlain(..) | Body::PackedDocuments(..) | Body::Stream(_) => {}
+    let descriptor = reader.0.descriptor();
+    let component = |part: &PartManifest, column: u16| {
+        let query = query_of(descriptor, part).ok()?;
+        Some(query.columns.get(usize::from(column))?.component)
+    };
+    let mut kept: Vec<Named> = named(manifests, descriptor.options.whole, component).collect();
+    match keep {
+        // Once more what is there already: as if it were what changed.
+        Some(keep) if is_applied(copies, &kept, keep)? => {
+            kept.iter_mut().for_each(|name| name.place = Place::Changed);
+        }
+        None if !kept.is_empty() => {
+            return Err(Failure::refused("columns are to be kept, and the manifest says nothing of that"));
+        }
+        _ => {}
+    }
+    let mut names = kept.iter().peekable();
+    let mut parts = Vec::with_capacity(manifests.len());
+    for (number, manifest) in manifests.iter().enumerate() {
+        let mine = std::iter::from_fn(|| names.next_if(|name| usize::from(name.part) == number).copied()).collect();
+        parts.push(OwnedPart::new(reader, manifest, mine, copies)?);
+    }
+    grow(&mut parts, parcel)?;
+    fill(&mut parts, parcel)?;
+    for part in &mut parts {
+        part.finish()?;
+    }
+    if let Some(check) = keep.and_then(|keep| keep.check) {
+        let part = parts.get(usize::from(check.part));
+        let bytes = part.and_then(|part| part.world_bytes(check.column));
+        if bytes.is_none_or(|bytes| xxh3_64(bytes) != check.digest) {
+            return Err(Failure::corrupt());
         }
     }
     Ok(parts)
 }
 
-impl OwnedColumn {
-    fn new(schema: &Schema, adapted: Option<&Arc<Adapted>>, rows: usize, written: bool) -> Self {
-        let mut values = Column::new(schema);
-        match schema.kind {
-            StorageKind::Tag => values.extend(rows, &[], 0),
-            StorageKind::Plain => values.reserve(rows),
-            StorageKind::Document => {}
-        }
-        let stored = |adapted: &Arc<Adapted>| StoredColumn {
-            adapted: adapted.clone(),
-            values: Column::new(&adapted.world),
-            keep: written,
-        };
-        Self { values, adapted: adapted.map(stored) }
+/// Whether the parcel is in the copies already; an error when it builds on others than those that are here.
+fn is_applied(copies: &Copies, kept: &[Named], keep: &Keep) -> Result<bool, Failure> {
+    let stamps = || kept.iter().filter(|name| name.changed()).map(|name| copies.stamp(&name.key));
+    if bases(stamps()) == keep.bases {
+        return Ok(false);
     }
-
-    /// Appends Plain rows that came.
-    fn extend(&mut self, rows: usize, bytes: &[u8]) {
-        let Some(stored) = &mut self.adapted else { return self.values.extend(rows, bytes, 0) };
-        let mut mine = vec![0; rows * self.values.stride()];
-        stored.adapted.adapter.read(bytes, &mut mine, rows);
-        self.values.extend(rows, &mine, 0);
-        if stored.keep {
-            stored.values.extend(rows, bytes, 0);
-        }
+    // Of a shared input that other jobs of the node have used. What came whole is in a copy as well then.
+    if kept.iter().all(|name| copies.stamp(&name.key) == keep.stamp) {
+        return Ok(true);
     }
-
-    /// Appends a document that came.
-    fn push(&mut self, document: &[u8]) -> Result<(), Failure> {
-        let Some(stored) = &mut self.adapted else {
-            self.values.push(document, 0);
-            return Ok(());
-        };
-        let mine = stored.adapted.adapter.read_document(document).map_err(|error| stored.adapted.failure(error))?;
-        self.values.push(&mine, 0);
-        if stored.keep {
-            stored.values.push(document, 0);
-        }
-        Ok(())
-    }
+    Err(Failure::stale())
 }
 
-impl StoredColumn {
-    /// The rows in the world's layout with what was written put in, and which of them differ from what came.
-    pub(super) fn plain_back(&self, mine: &Column) -> Result<(Vec<u8>, BitRows), Failure> {
-        let mut now = self.values.bytes().to_vec();
-        let back = self.adapted.adapter.write_back(mine.bytes(), &mut now, mine.len());
-        back.map_err(|error| self.adapted.failure(error))?;
-        let dirty = BitRows::differing(self.values.bytes(), &now, self.values.stride());
-        Ok((now, dirty))
+/// Makes room in copies that have become longer: for rows that have come, and for no others.
+fn grow(parts: &mut [OwnedPart], parcel: &Parcel) -> Result<(), Failure> {
+    if !parts.iter().any(OwnedPart::grows) {
+        return parts.iter_mut().try_for_each(OwnedPart::resize);
     }
-
-    /// Documents that were written in the world's layout; those that are as they came are left out.
-    pub(super) fn documents_back(&self, written: NewDocuments) -> Result<NewDocuments, Failure> {
-        let mut back = Vec::with_capacity(written.len());
-        for (row, mine) in written {
-            let before = self.values.row(row);
-            let now = self.adapted.adapter.write_document(&mine, before);
-            let now = now.map_err(|error| self.adapted.failure(error))?;
-            if now != before {
-                back.push((row, now));
+    for section in parcel.sections() {
+        let section = section.map_err(Failure::refused)?;
+        let Some(part) = parts.get_mut(usize::from(section.part)) else { continue };
+        let first = section.first_row as usize;
+        match section.body {
+            Body::Plain(_) | Body::Documents(_) => {
+                part.came(section.column, first..first + section.rows as usize);
             }
+            Body::PackedPlain(bits, _) | Body::PackedDocuments(bits, _) => {
+                bits.ones().for_each(|row| part.came(section.column, first + row..first + row + 1));
+            }
+            Body::Entities(_) | Body::Changed(_) | Body::Stream(_) => {}
         }
-        Ok(back)
     }
+    parts.iter_mut().try_for_each(OwnedPart::resize)
 }
 
-impl OwnedPart {
-    fn new((system, adapters): Reader<'_>, manifest: &PartManifest) -> Result<Self, Failure> {
-        let query = query_of(system.descriptor(), manifest)?;
-        let rows = manifest.rows as usize;
-        let mut columns = Vec::with_capacity(query.columns.len());
-        for (slot, access) in query.columns.iter().enumerate() {
-            let schema = schema_of(system, access.component)?;
-            if !manifest.archetype.contains(&access.component) {
-                if !access.optional {
-                    let message = "the job has rows without it, and the system wants it of every row";
-                    return Err(Failure::refused(format_args!("`{}`: {message}", schema.name)));
+/// Puts all values to their places.
+fn fill(parts: &mut [OwnedPart], parcel: &Parcel) -> Result<(), Failure> {
+    for section in parcel.sections() {
+        let section = section.map_err(Failure::refused)?;
+        let is_stream = matches!(section.body, Body::Stream(_));
+        let Some(part) = parts.get_mut(usize::from(section.part)).filter(|_| !is_stream) else { continue };
+        match section.body {
+            Body::Entities(bytes) => part.add_entities(section.first_row as usize, bytes),
+            Body::Plain(bytes) if section.column == ENTITIES => {
+                part.set_entities(section.first_row as usize.., bytes);
+            }
+            Body::PackedPlain(bits, bytes) if section.column == ENTITIES => {
+                part.set_entities(bits.ones().map(|row| section.first_row as usize + row), bytes);
+            }
+            Body::Changed(bits) => part.set_changed(section.column, section.first_row as usize, bits),
+            _ => {
+                if let Some(Some(column)) = part.columns.get_mut(usize::from(section.column)) {
+                    column.fill(&section)?;
                 }
-                columns.push(None);
-                continue;
             }
-            let adapted = adapters.get(access.component);
-            let stored = adapted.map_or(schema, |adapted| &adapted.world);
-            let travels = manifest.columns.iter().find(|column| usize::from(column.column) == slot);
-            let fits = match stored.kind {
-                StorageKind::Tag => travels.is_none(),
-                StorageKind::Plain => travels.is_some_and(|column| column.stride as usize == stored.stride()),
-                StorageKind::Document => travels.is_some_and(|column| column.stride == 0),
-            };
-            if !fits || travels.is_some_and(|column| column.place != Place::Inline) {
-                let message = "comes in a way or a layout that this instance was not told of";
-                return Err(Failure::refused(format_args!("the column of `{}` {message}", schema.name)));
-            }
-            columns.push(Some(OwnedColumn::new(schema, adapted, rows, access.write)));
-        }
-        let changed =
-            query.changed().into_iter().take(manifest.changed.into()).map(|component| (component, BitRows::new(rows)));
-        Ok(Self {
-            source: manifest.source,
-            number: manifest.number,
-            archetype: manifest.archetype.clone(),
-            rows,
-            entities: if manifest.entities { Vec::with_capacity(rows) } else { vec![Entity::NONE; rows] },
-            columns,
-            writes: query.columns.iter().map(|access| access.write).collect(),
-            changed: changed.collect(),
-        })
-    }
-
-    /// Whether the system may write a column.
-    pub(super) fn writes(&self, slot: usize) -> bool {
-        self.source != PartSource::View && self.writes.get(slot).copied().unwrap_or(false)
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The rows as the system works on them, in place.
-    pub(super) fn part(&mut self) -> Part<'_> {
-        let rows = self.rows;
-        let is_view = self.source == PartSource::View;
-        let columns = self.columns.iter_mut().zip(&self.writes).map(|(column, write)| match column {
-            None => PartColumn::Absent,
-            Some(OwnedColumn { values, .. }) => match values.kind() {
-                StorageKind::Plain if *write && !is_view => {
-                    let stride = values.stride();
-                    PartColumn::write(values.bytes_mut(), stride)
-                }
-                _ => read_column(values, rows),
-            },
-        });
-        Part {
-            entities: &self.entities,
-            archetype: &self.archetype,
-            columns: columns.collect(),
-            changed: self.changed.clone(),
         }
     }
-
-    /// The rows, read only.
-    pub(super) fn read(&self) -> Part<'_> {
-        let columns = self.columns.iter().map(|column| match column {
-            None => PartColumn::Absent,
-            Some(column) => read_column(&column.values, self.rows),
-        });
-        Part {
-            entities: &self.entities,
-            archetype: &self.archetype,
-            columns: columns.collect(),
-            changed: self.changed.clone(),
-        }
-    }
-
-    fn shared(&self) -> SharedPart<'_> {
-        let columns = self.columns.iter().map(|column| match column {
-            None => SharedColumn::Absent,
-            Some(column) => SharedColumn::of_column(&column.values, 0..self.rows),
-        });
-        SharedPart {
-            entities: &self.entities,
-            archetype: &self.archetype,
-            columns: columns.collect(),
-            changed: self.changed.clone(),
-        }
-    }
-}
-
-fn read_column(values: &Column, rows: usize) -> PartColumn<'_> {
-    match values.kind() {
-        StorageKind::Tag => PartColumn::Tag,
-        StorageKind::Document => PartColumn::Document(DocumentColumn::new(values.documents(), 0, rows)),
-        StorageKind::Plain => PartColumn::read(values.bytes(), values.stride()),
-    }
+    Ok(())
 }
 
 impl SharedInput {
@@ -301,10 +168,17 @@ impl SharedInput {
             })
             .collect()
     }
+
+    /// Gives the copies back.
+    pub(super) fn put_back(self, tick: u64, copies: &mut Copies) {
+        if let Some(stamp) = self.stamp {
+            self.parts.into_iter().for_each(|part| part.put_back(tick, stamp, copies));
+        }
+    }
 }
 
 /// The schema of a component that the system names.
-fn schema_of(system: &dyn System, component: ComponentId) -> Result<&Schema, Failure> {
+pub(super) fn schema_of(system: &dyn System, component: ComponentId) -> Result<&Schema, Failure> {
     let schema = system.schemas().iter().find(|schema| schema.id() == component);
     schema.ok_or_else(|| {
         let name = &system.descriptor().name;
@@ -335,4 +209,13 @@ pub(super) fn events(
         }
     };
     manifests.iter().zip(streams).map(batch).collect()
+}
+
+/// Whether a column comes as the world stores it.
+pub(super) fn fits(stored: &Schema, travels: Option<&engine_net::parcel::ColumnManifest>) -> bool {
+    match stored.kind {
+        StorageKind::Tag => travels.is_none(),
+        StorageKind::Plain => travels.is_some_and(|column| column.stride as usize == stored.stride()),
+        StorageKind::Document => travels.is_some_and(|column| column.stride == 0),
+    }
 }

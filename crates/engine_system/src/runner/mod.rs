@@ -16,15 +16,20 @@
 //! | --- | --- |
 //! | `core/` | the state machine, without I/O: chunks in, jobs and answers out |
 //! | `compute.rs` | running a job |
+//! | `copies.rs` | what is kept from tick to tick |
 //! | `input.rs` | from verified parcels to columns |
-//! | `output.rs` | from what a job changed to the chunks of its result |
+//! | `owned.rs`, `owned_column.rs` | the rows of a part, and their columns, in memory of this process |
+//! | `output.rs` | from what jobs changed to the chunks of their result |
 //! | `adapt.rs` | components that the world lays out otherwise than this build |
 
 mod adapt;
 mod compute;
+mod copies;
 mod core;
 mod input;
 mod output;
+mod owned;
+mod owned_column;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

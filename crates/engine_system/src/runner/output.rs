@@ -1,29 +1,51 @@
-//! What a job changed, as the chunks of its result: rows that differ from what came, in the world's layout,
+//! What jobs changed, as the chunks of a result: rows that differ from what was there before, in the world's layout,
 //! commands and events.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use engine_component::query::{Part, PartColumn};
 use engine_component::{BitRows, StorageKind};
-use engine_net::parcel::{Body, ColumnData, OutColumn, Parcel, ParcelWriter, ResultManifest};
+use engine_net::parcel::{ColumnData, JobEffects, OutColumn, ParcelWriter, ResultManifest};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::compute::{Failure, Work};
-use super::input::OwnedPart;
-use crate::JobOutput;
+use super::owned::OwnedPart;
 use crate::planted::{self, Bug};
+use crate::{EventBatch, JobOutput};
 
 /// Rows, and the documents that they have now.
 pub(super) type NewDocuments = Vec<(usize, Vec<u8>)>;
-
-/// Rows that differ, by the number of the part and the slot of the column.
-type ChangedRows = BTreeMap<(usize, usize), BitRows>;
 
 /// What a job cost.
 pub(super) struct Figures {
     pub(super) compute_ns: u64,
     pub(super) wait_ns: u64,
+}
+
+/// What a job did besides writing rows: commands, and the events of each writer.
+pub(super) struct Effects {
+    manifest: JobEffects,
+    commands: Vec<u8>,
+    events: Vec<EventBatch>,
+}
+
+impl Effects {
+    /// Of a job, by its place in the batch; none when there are none.
+    pub(super) fn of(work: &Work, job: u32, output: JobOutput) -> Result<Option<Self>, Failure> {
+        let commands = work.adapters.commands(output.commands)?;
+        let events = work.adapters.sent(output.events)?;
+        if commands.is_empty() && events.iter().all(|(_, batch)| batch.is_empty()) {
+            return Ok(None);
+        }
+        let commands = commands.into_bytes();
+        let manifest = JobEffects {
+            job,
+            commands_bytes: commands.len() as u64,
+            events: events.iter().map(|(event, batch)| batch.manifest(*event)).collect(),
+        };
+        Ok(Some(Self { manifest, commands, events: events.into_iter().map(|(_, batch)| batch).collect() }))
+    }
 }
 
 /// The documents of each column that the system wrote, taken when it is done.
@@ -35,91 +57,96 @@ pub(super) fn documents(part: &Part<'_>) -> Vec<Option<NewDocuments>> {
     part.columns.iter().map(changes).collect()
 }
 
-/// The chunks of a result.
-pub(super) fn result(
-    work: &Work,
-    parts: &[OwnedPart],
-    documents: Vec<Vec<Option<NewDocuments>>>,
-    output: JobOutput,
-    figures: Figures,
-) -> Result<Vec<Bytes>, Failure> {
-    let commands = work.adapters.commands(output.commands)?;
-    let events = work.adapters.sent(output.events)?;
-    let manifest = ResultManifest {
-        compute_ns: figures.compute_ns,
-        wait_ns: figures.wait_ns,
-        commands_bytes: commands.bytes().len() as u64,
-        events: events.iter().map(|(event, batch)| batch.manifest(*event)).collect(),
-    };
-    let prefix = ChunkPrefix { kind: ChunkKind::Result, ..work.prefix };
-    let mut writer = ParcelWriter::new(prefix, work.sizes, &manifest).map_err(Failure::refused)?;
-    let mut changed = changed_rows(&work.parcel, parts)?;
-    for (number, (part, documents)) in parts.iter().zip(documents).enumerate() {
-        let changes = changes(number, part, &mut changed, documents)?;
-        write_part(&mut writer, number as u16, part.rows(), &changes)?;
-    }
-    writer.stream(0, 0, commands.bytes()).map_err(Failure::refused)?;
-    for (stream, (_, batch)) in events.iter().enumerate() {
-        writer.stream(stream as u16 + 1, 0, batch.bytes()).map_err(Failure::refused)?;
-    }
-    writer.finish().map_err(Failure::refused)
+/// The Plain columns that a job may write, as they were before it ran; the memory is used again and again.
+#[derive(Default)]
+pub(super) struct Before {
+    bytes: Vec<u8>,
+    places: Vec<(usize, usize, Range<usize>)>,
 }
 
-/// Which rows of the Plain columns that the job may write differ from what came: the parcel still holds
-/// that. Adapted columns are compared when they are converted back.
-fn changed_rows(parcel: &Parcel, parts: &[OwnedPart]) -> Result<ChangedRows, Failure> {
-    let mut changed = ChangedRows::new();
-    for section in parcel.sections() {
-        let section = section.map_err(Failure::refused)?;
-        let (number, slot) = (usize::from(section.part), usize::from(section.column));
-        let (Body::Plain(before), Some(part)) = (section.body, parts.get(number)) else { continue };
-        let Some(Some(column)) = part.columns.get(slot).filter(|_| part.writes(slot)) else { continue };
-        if column.adapted.is_some() {
-            continue;
-        }
-        let (first, stride) = (section.first_row as usize, column.values.stride());
-        let now = &column.values.bytes()[first * stride..][..before.len()];
-        if before != now {
-            let rows = changed.entry((number, slot)).or_insert_with(|| BitRows::new(part.rows()));
-            rows.add_at(first, &BitRows::differing(before, now, stride));
-            if planted::is(Bug::DropDirtyBit) && part.rows() > 63 {
-                rows.unset(63);
+impl Before {
+    /// Copies what is there. Columns in another layout are compared when they are converted back.
+    pub(super) fn take(&mut self, parts: &[OwnedPart]) {
+        self.bytes.clear();
+        self.places.clear();
+        for (number, part) in parts.iter().enumerate() {
+            for (slot, column) in part.columns.iter().enumerate() {
+                let Some(column) = column.as_ref().filter(|column| column.adapted.is_none() && part.writes(slot))
+                else {
+                    continue;
+                };
+                if column.values.kind() == StorageKind::Plain {
+                    let first = self.bytes.len();
+                    self.bytes.extend_from_slice(column.values.bytes());
+                    self.places.push((number, slot, first..self.bytes.len()));
+                }
             }
         }
     }
-    Ok(changed)
+
+    /// Which rows of a column differ from what was there before.
+    fn differing(&self, number: usize, slot: usize, part: &OwnedPart, now: &[u8], stride: usize) -> BitRows {
+        let Some((.., place)) = self.places.iter().find(|(part, column, _)| (*part, *column) == (number, slot)) else {
+            return BitRows::full(part.rows());
+        };
+        let before = &self.bytes[place.clone()];
+        if before == now {
+            return BitRows::default();
+        }
+        let mut rows = BitRows::differing(before, now, stride);
+        if planted::is(Bug::DropDirtyBit) && part.rows() > 63 {
+            rows.unset(63);
+        }
+        rows
+    }
 }
 
 /// What changed in a column, in the world's layout.
-enum Change<'a> {
-    Plain { bytes: std::borrow::Cow<'a, [u8]>, stride: usize, dirty: BitRows },
-    Documents { rows: Vec<Vec<u8>>, dirty: BitRows },
+pub(super) enum Change {
+    /// Rows of the part's own values.
+    Plain(BitRows),
+    /// Rows of these values: the part has another layout.
+    Adapted(Vec<u8>, BitRows),
+    Documents(NewDocuments),
 }
 
-fn changes<'p>(
+/// What changed in each column of a part.
+pub(super) type Changes = Vec<(u16, Change)>;
+
+/// What a job changed in its parts.
+pub(super) fn changes(
+    before: &Before,
+    parts: &[OwnedPart],
+    documents: Vec<Vec<Option<NewDocuments>>>,
+) -> Result<Vec<Changes>, Failure> {
+    let parts = parts.iter().enumerate().zip(documents);
+    parts.map(|((number, part), documents)| changes_of(before, number, part, documents)).collect()
+}
+
+fn changes_of(
+    before: &Before,
     number: usize,
-    part: &'p OwnedPart,
-    changed: &mut ChangedRows,
+    part: &OwnedPart,
     documents: Vec<Option<NewDocuments>>,
-) -> Result<Vec<(u16, Change<'p>)>, Failure> {
+) -> Result<Changes, Failure> {
     let mut changes = Vec::new();
     for (slot, (column, documents)) in part.columns.iter().zip(documents).enumerate() {
         let Some(column) = column.as_ref().filter(|_| part.writes(slot)) else { continue };
         let change = match (&column.adapted, column.values.kind()) {
-            (None, StorageKind::Plain) => changed.remove(&(number, slot)).map(|dirty| {
-                let (bytes, stride) = (column.values.bytes().into(), column.values.stride());
-                Change::Plain { bytes, stride, dirty }
-            }),
+            (None, StorageKind::Plain) => {
+                let dirty = before.differing(number, slot, part, column.values.bytes(), column.values.stride());
+                dirty.any().then_some(Change::Plain(dirty))
+            }
             (Some(stored), StorageKind::Plain) => {
                 let (bytes, dirty) = stored.plain_back(&column.values)?;
-                dirty.any().then(|| Change::Plain { bytes: bytes.into(), stride: stored.values.stride(), dirty })
+                dirty.any().then_some(Change::Adapted(bytes, dirty))
             }
             (stored, StorageKind::Document) => {
                 let mut rows = documents.unwrap_or_default();
                 if let Some(stored) = stored {
                     rows = stored.documents_back(rows)?;
                 }
-                (!rows.is_empty()).then(|| packed(rows, part.rows()))
+                (!rows.is_empty()).then_some(Change::Documents(rows))
             }
             (_, StorageKind::Tag) => None,
         };
@@ -128,30 +155,78 @@ fn changes<'p>(
     Ok(changes)
 }
 
-fn packed(changed: NewDocuments, rows: usize) -> Change<'static> {
-    let (mut all, mut dirty) = (vec![Vec::new(); rows], BitRows::new(rows));
-    for (row, bytes) in changed {
-        all[row] = bytes;
-        dirty.set(row);
+/// Takes over what was changed into what is kept.
+pub(super) fn absorb(part: &mut OwnedPart, changes: &Changes) {
+    for (slot, change) in changes {
+        let Some(Some(column)) = part.columns.get_mut(usize::from(*slot)) else { continue };
+        match change {
+            Change::Plain(_) => {}
+            Change::Adapted(bytes, _) => column.absorb_plain(bytes),
+            Change::Documents(rows) => column.absorb_documents(rows),
+        }
     }
-    Change::Documents { rows: all, dirty }
 }
 
-fn write_part(
-    writer: &mut ParcelWriter,
-    number: u16,
-    rows: usize,
-    changes: &[(u16, Change<'_>)],
-) -> Result<(), Failure> {
-    let columns: Vec<OutColumn<'_>> = changes
+/// The chunks of a result.
+pub(super) fn result(
+    work: &Work,
+    parts: &[OwnedPart],
+    changes: &[Changes],
+    effects: &[Effects],
+    figures: Figures,
+) -> Result<Vec<Bytes>, Failure> {
+    let manifest = ResultManifest {
+        compute_ns: figures.compute_ns,
+        wait_ns: figures.wait_ns,
+        jobs: effects.iter().map(|effects| effects.manifest.clone()).collect(),
+    };
+    let prefix = ChunkPrefix { kind: ChunkKind::Result, ..work.prefix };
+    let mut writer = ParcelWriter::new(prefix, work.sizes, &manifest).map_err(Failure::refused)?;
+    for (number, (part, changes)) in parts.iter().zip(changes).enumerate() {
+        write_part(&mut writer, number as u16, part, changes)?;
+    }
+    let streams = effects
         .iter()
-        .map(|(slot, change)| OutColumn {
-            column: *slot,
-            data: match change {
-                Change::Plain { bytes, stride, dirty } => ColumnData::DirtyPlain { bytes, stride: *stride, dirty },
-                Change::Documents { rows, dirty } => ColumnData::DirtyDocuments { rows, dirty },
+        .flat_map(|effects| std::iter::once(&effects.commands[..]).chain(effects.events.iter().map(EventBatch::bytes)));
+    for (stream, bytes) in streams.enumerate() {
+        let stream = u16::try_from(stream).map_err(|_| Failure::refused("too many streams in one result"))?;
+        writer.stream(stream, 0, bytes).map_err(Failure::refused)?;
+    }
+    writer.finish().map_err(Failure::refused)
+}
+
+fn write_part(writer: &mut ParcelWriter, number: u16, part: &OwnedPart, changes: &Changes) -> Result<(), Failure> {
+    let packed: Vec<(Vec<&[u8]>, BitRows)> = changes
+        .iter()
+        .map(
+            |(_, change)| {
+                if let Change::Documents(rows) = change { packed(rows, part.rows()) } else { Default::default() }
             },
-        })
+        )
         .collect();
-    if columns.is_empty() { Ok(()) } else { writer.part(number, rows, &columns).map_err(Failure::refused) }
+    let columns = changes.iter().zip(&packed).filter_map(|((slot, change), (rows, dirty_rows))| {
+        let column = part.columns.get(usize::from(*slot))?.as_ref()?;
+        let data = match change {
+            Change::Plain(dirty) => {
+                ColumnData::DirtyPlain { bytes: column.values.bytes(), stride: column.values.stride(), dirty }
+            }
+            Change::Adapted(bytes, dirty) => {
+                let stride = column.adapted.as_ref()?.values.stride();
+                ColumnData::DirtyPlain { bytes, stride, dirty }
+            }
+            Change::Documents(_) => ColumnData::DirtyDocuments { rows, dirty: dirty_rows },
+        };
+        Some(OutColumn { column: *slot, data })
+    });
+    let columns: Vec<OutColumn<'_>> = columns.collect();
+    if columns.is_empty() { Ok(()) } else { writer.part(number, part.rows(), &columns).map_err(Failure::refused) }
+}
+
+fn packed(changed: &NewDocuments, rows: usize) -> (Vec<&[u8]>, BitRows) {
+    let (mut all, mut dirty) = (vec![&[][..]; rows], BitRows::new(rows));
+    for (row, bytes) in changed {
+        all[*row] = bytes;
+        dirty.set(*row);
+    }
+    (all, dirty)
 }

@@ -230,6 +230,7 @@ fn a_world_has_so_many_types_and_no_more() {
             systems: Vec::new(),
             schemas: schemas.collect(),
             max_payload: 1 << 20,
+            keep_bytes: 1 << 20,
         };
         script.request(&subject, engine_net::strict::encode(&register));
     }

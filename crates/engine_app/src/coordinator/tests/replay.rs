@@ -64,6 +64,7 @@ fn recorded() -> Vec<TickRecord> {
                 systems: Vec::new(),
                 schemas,
                 max_payload: 1 << 20,
+                keep_bytes: 1 << 20,
             };
             script.request(&subject, strict::encode(&register));
             let guest = ("test.Guest".to_owned(), serde_json::json!({ "host": 3 }));

@@ -106,6 +106,7 @@ impl InstanceCore {
                 shared,
                 manifest: job.manifest,
                 parcel: job.parcel,
+                copies: self.copies.clone(),
                 sizes,
                 arrived: job.arrived,
             })));

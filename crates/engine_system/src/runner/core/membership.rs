@@ -137,6 +137,7 @@ impl InstanceCore {
             systems: self.systems.values().map(|system| system.descriptor().clone()).collect(),
             schemas,
             max_payload: self.max_payload as u64,
+            keep_bytes: self.keep_bytes as u64,
         })
     }
 

@@ -21,7 +21,7 @@ mod membership;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use engine_net::headers::Headers;
@@ -33,6 +33,7 @@ use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::adapt::Adapters;
 use super::compute::Work;
+use super::copies::Copies;
 use crate::System;
 use crate::planted::{self, Bug};
 
@@ -42,6 +43,9 @@ use jobs::{JobKey, Running, WaitingJob};
 use membership::State;
 
 pub use load::Load;
+
+/// Bytes of columns that an instance keeps, where nothing else is said.
+pub(super) const DEFAULT_KEEP_BYTES: usize = 1 << 30;
 
 /// What the instance wants done.
 pub enum Answer {
@@ -95,6 +99,10 @@ pub struct InstanceCore {
     /// Jobs that were handed out to be computed.
     running: BTreeMap<JobKey, Running>,
     results: BTreeMap<JobKey, Vec<Bytes>>,
+    /// What is kept from tick to tick in this registration.
+    copies: Arc<Mutex<Copies>>,
+    /// Bytes of it, at the most.
+    keep_bytes: usize,
     tick: u64,
     figures: Figures,
     now: u64,
@@ -124,6 +132,8 @@ impl InstanceCore {
             waiting: Vec::new(),
             running: BTreeMap::new(),
             results: BTreeMap::new(),
+            copies: Arc::new(Mutex::new(Copies::new(DEFAULT_KEEP_BYTES))),
+            keep_bytes: DEFAULT_KEEP_BYTES,
             tick: 0,
             figures: Figures::default(),
             now: 0,
@@ -134,6 +144,12 @@ impl InstanceCore {
     /// Says where it runs.
     pub fn set_host(&mut self, host: Host) {
         self.host = host;
+    }
+
+    /// Says how many bytes of columns it may keep from tick to tick; 0 for none.
+    pub fn set_keep_bytes(&mut self, bytes: usize) {
+        self.keep_bytes = bytes;
+        self.copies = Arc::new(Mutex::new(Copies::new(bytes)));
     }
 
     /// Its name.
@@ -211,6 +227,8 @@ impl InstanceCore {
     pub fn forget_everything(&mut self) {
         self.forget_before(u64::MAX);
         self.tick = 0;
+        // Jobs that are still computed have the copies of before, and nobody else has.
+        self.copies = Arc::new(Mutex::new(Copies::new(self.keep_bytes)));
         self.accepted = None;
         self.answers.clear();
         // The next registration is another one, and no repetition of the last.

@@ -79,7 +79,7 @@ fn a_panic_behind_the_system_is_answered_too() {
     bench.accept(EPOCH, SLOT);
     let column = ColumnManifest { column: 0, stride: 0, place: Place::Inline };
     let part = PartManifest { archetype: vec![Shy::ID], columns: vec![column], ..part(1) };
-    let manifest = JobManifest { parts: vec![part], ..manifest("see", 1) };
+    let manifest = JobManifest { jobs: Jobs::one(vec![part]), ..manifest("see", 1) };
     let mut writer = ParcelWriter::new(prefix(1, 0), SIZES, &manifest).unwrap();
     let rows = vec![[&[0x81, 0xa4][..], b"seen", &[0xc2]].concat()];
     writer.part(0, 1, &[OutColumn { column: 0, data: ColumnData::Documents(&rows) }]).unwrap();
@@ -91,8 +91,9 @@ fn a_panic_behind_the_system_is_answered_too() {
 fn parts_that_the_system_does_not_declare_are_refused() {
     let undeclared = |change: &dyn Fn(&mut PartManifest)| {
         let mut bench = Bench::ready();
-        let mut manifest = manifest("count", 1);
-        change(&mut manifest.parts[0]);
+        let mut part = part(1);
+        change(&mut part);
+        let manifest = JobManifest { jobs: Jobs::one(vec![part]), ..manifest("count", 1) };
         let (reason, message) = failure(&mut bench, &job(&prefix(1, 0), &manifest, &[2]));
         assert_eq!(reason, "refused");
         goes_on(&mut bench);
@@ -112,8 +113,8 @@ fn parts_that_the_system_does_not_declare_are_refused() {
     assert!(message.contains("part 0, column 0"), "{message}");
     let message = undeclared(&|part| part.rows = 2);
     assert!(message.contains("part 0, column 0"), "{message}");
-    let message = undeclared(&|part| part.changed = 1);
-    assert!(message.contains("part 0"), "a bitmap that did not come: {message}");
+    let message = undeclared(&|part| part.changed = 65);
+    assert!(message.contains("bitmaps of changed rows: 65"), "{message}");
 }
 
 #[test]
@@ -133,7 +134,8 @@ fn a_shared_input_that_can_not_be_read_fails_the_jobs_that_need_it() {
 fn events_that_are_none_are_refused() {
     let mut bench = Bench::ready();
     let events = EventManifest { event: Added::ID, count: 2, bytes: 4 };
-    let manifest = SharedManifest { system: "add".into(), node: 3, parts: Vec::new(), events: vec![events] };
+    let manifest =
+        SharedManifest { system: "add".into(), node: 3, parts: Vec::new(), keep: None, events: vec![events] };
     let shared = ChunkPrefix { kind: ChunkKind::Shared, ..prefix(1, 3) };
     let mut writer = ParcelWriter::new(shared, SIZES, &manifest).unwrap();
     writer.stream(0, 0, &[1, 0, 0, 0]).unwrap();
@@ -146,7 +148,8 @@ fn events_that_are_none_are_refused() {
 #[test]
 fn a_bitmap_of_changed_rows_reaches_the_filter() {
     let mut bench = Bench::ready();
-    let manifest = JobManifest { parts: vec![PartManifest { changed: 1, ..part(2) }], ..manifest("watch", 2) };
+    let manifest =
+        JobManifest { jobs: Jobs::one(vec![PartManifest { changed: 1, ..part(2) }]), ..manifest("watch", 2) };
     let watched = |changed: bool| {
         let mut rows = engine_component::BitRows::new(2);
         if changed {

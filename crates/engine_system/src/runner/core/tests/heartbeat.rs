@@ -27,7 +27,7 @@ fn it_tells_queue_work_and_versions() {
     assert_eq!((heartbeat.memory_bytes, heartbeat.state), (77, InstanceState::Ready));
     assert!(heartbeat.queue_bytes > 0);
     assert_eq!(heartbeat.asked_again, 2, "chunks of the long job, and a shared input");
-    let versions = Versions { engine: env!("CARGO_PKG_VERSION").into(), protocol: 1, adapted: 0 };
+    let versions = Versions { engine: env!("CARGO_PKG_VERSION").into(), protocol: engine_net::PROTOCOL, adapted: 0 };
     assert_eq!(heartbeat.versions, Some(versions));
     for work in works {
         bench.compute(work);

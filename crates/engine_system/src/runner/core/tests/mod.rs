@@ -19,7 +19,7 @@ use engine_net::messages::register::{Accepted, KnownComponent, Leave, Leaving, R
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::messages::{Message, Problem, Reply};
 use engine_net::parcel::{
-    ChunkSizes, ColumnData, ColumnManifest, EventManifest, Failed, JobManifest, Missing, OutColumn, Parcel,
+    ChunkSizes, ColumnData, ColumnManifest, EventManifest, Failed, JobManifest, Jobs, Missing, OutColumn, Parcel,
     ParcelWriter, PartManifest, PartSource, Place, SharedManifest, WireTime, control,
 };
 use engine_net::{ChunkKind, ChunkPrefix, strict};
@@ -193,7 +193,7 @@ fn part(rows: usize) -> PartManifest {
         archetype: vec![Number::ID],
         first_row: 0,
         rows: rows as u32,
-        entities: false,
+        entities: None,
         columns: vec![ColumnManifest { column: 0, stride: 4, place: Place::Inline }],
         changed: 0,
     }
@@ -203,11 +203,11 @@ fn manifest(system: &str, rows: usize) -> JobManifest {
     JobManifest {
         system: system.into(),
         node: 2,
-        shard: 0,
         seed: 1,
         time: WireTime { tick: 1, dt: 0.5, elapsed: 0.0 },
         shared: false,
-        parts: vec![part(rows)],
+        jobs: Jobs::one(vec![part(rows)]),
+        keep: None,
         chunk_bytes: 256,
         deadline_ms: None,
     }
@@ -241,8 +241,13 @@ fn sharing_job(tick: u64, number: u32, node: u32) -> Vec<Bytes> {
 fn shared_input(tick: u64, node: u32, added: &[u32]) -> Vec<Bytes> {
     let mut batch = EventBatch::of::<Added>();
     added.iter().for_each(|number| batch.push(&Added(*number)));
-    let manifest =
-        SharedManifest { system: "add".into(), node, parts: Vec::new(), events: vec![batch.manifest(Added::ID)] };
+    let manifest = SharedManifest {
+        system: "add".into(),
+        node,
+        parts: Vec::new(),
+        keep: None,
+        events: vec![batch.manifest(Added::ID)],
+    };
     let prefix = ChunkPrefix { kind: ChunkKind::Shared, ..prefix(tick, node) };
     let mut writer = ParcelWriter::new(prefix, SIZES, &manifest).unwrap();
     writer.stream(0, 0, batch.bytes()).unwrap();

@@ -1,0 +1,248 @@
+//! Batches: jobs of one node that go to one instance together, in one parcel, and come back together.
+//!
+//! A batch is named by its first job. It is made when there is room for it: bytes in flight are bounded, and one
+//! batch is on its way while the next is made. What it may hold is bounded by the bytes that it moves, in both
+//! directions: of shards in which nothing changes one message has any number, of others the instance computes the
+//! first while later ones travel.
+
+use engine_net::parcel::{Assembler, MAX_JOBS, MAX_PARTS, WireTime};
+use engine_net::{ChunkKind, ChunkPrefix};
+
+use super::{Coordinator, Output};
+use crate::ship::{Cargo, Shipment, needs_shared};
+
+/// A batch that was sent.
+pub(super) struct OpenBatch {
+    /// Its jobs, in order; the first one names it.
+    pub(super) jobs: Vec<u32>,
+    /// The instance.
+    pub(super) member: String,
+    /// Its slot.
+    pub(super) slot: u32,
+    /// That of its first job.
+    pub(super) attempt: u16,
+    /// Bytes that were sent for it.
+    pub(super) bytes: u64,
+    /// When it was first sent, and when the instance was last heard of about it.
+    pub(super) sent_at: u64,
+    pub(super) heard_at: u64,
+    /// How often it was asked about since it was heard of.
+    pub(super) asked: u32,
+    /// What was sent.
+    pub(super) cargo: Cargo,
+    /// The result, as far as it came.
+    pub(super) result: Option<Assembler>,
+}
+
+/// Chunks of a shared input carry the node instead of a job.
+pub(super) enum Piece {
+    Jobs,
+    Shared(u32),
+}
+
+impl Coordinator {
+    fn wire_time(&self) -> WireTime {
+        let time = self.time(self.running.as_ref().map_or(0, |running| running.tick));
+        WireTime { tick: time.tick, dt: time.dt, elapsed: time.elapsed }
+    }
+
+    /// Sends the next batch to an instance that has room. One at a time, when the driver asks for more to do:
+    /// so bytes are on their way while the next batch is made.
+    pub(super) fn send_next_batch(&mut self) {
+        while let Some(running) = &mut self.running {
+            let (members, most) = (&self.members, self.settings.in_flight_bytes);
+            let has_room =
+                |name: &str| members.get(name).is_some_and(|member| member.open_jobs == 0 || member.in_flight < most);
+            let Some((member, job)) = running.queue.next(has_room) else { return };
+            if self.waits(job, &member) {
+                let jobs = self.gather(job, &member);
+                return self.send_batch(&member, jobs);
+            }
+        }
+    }
+
+    /// Whether a job is assigned to an instance, and was not sent.
+    fn waits(&self, job: u32, member: &str) -> bool {
+        let Some(running) = &self.running else { return false };
+        let open = running.open.get(&job).filter(|open| open.member == member && open.batch.is_none());
+        open.is_some() && running.run.is_open(job)
+    }
+
+    /// The jobs that go together with this one: those that are next in the line, of the same node, as long as
+    /// they don't move too many bytes.
+    fn gather(&mut self, first: u32, member: &str) -> Vec<u32> {
+        let mut jobs = vec![first];
+        let Some(running) = &self.running else { return jobs };
+        let node = running.run.plan().jobs[first as usize].node;
+        let system = &self.systems[running.run.plan().nodes[node].system];
+        let descriptor = system.descriptor();
+        let alone = |job: u32| running.open.get(&job).is_some_and(|open| open.alone);
+        // What a system did that is not deterministic is recorded job by job.
+        if alone(first) || descriptor.options.nondeterministic || self.settings.batch_bytes == 0 {
+            return jobs;
+        }
+        let slot = self.members.get(member).map_or(0, |member| member.slot);
+        let most_jobs = MAX_JOBS.min(usize::from(u16::MAX) / (1 + descriptor.writes_events.len()));
+        let (mut bytes, mut parts) = (self.job_bytes(slot, first), self.part_count(first));
+        let (node_jobs, most) = (running.run.plan().nodes[node].jobs.clone(), self.settings.batch_bytes as u64);
+        while let Some(next) = self.running.as_ref().and_then(|running| running.queue.peek(member)) {
+            let is_of_node = node_jobs.contains(&next) && !self.is_alone(next);
+            if is_of_node && self.waits(next, member) {
+                bytes += self.job_bytes(slot, next);
+                parts += self.part_count(next);
+                if bytes > most || jobs.len() >= most_jobs || parts > MAX_PARTS {
+                    break;
+                }
+                jobs.push(next);
+            } else if self.waits(next, member) {
+                break;
+            }
+            if let Some(running) = &mut self.running {
+                running.queue.pop(member);
+            }
+        }
+        // In the order of shards, whatever has moved: results are merged in that order.
+        jobs.sort_unstable();
+        jobs
+    }
+
+    fn is_alone(&self, job: u32) -> bool {
+        self.running.as_ref().and_then(|running| running.open.get(&job)).is_some_and(|open| open.alone)
+    }
+
+    fn part_count(&self, job: u32) -> usize {
+        let plan = self.running.as_ref().map(|running| &running.run.plan().jobs[job as usize]);
+        plan.map_or(0, |plan| plan.parts.len() + plan.resources.len())
+    }
+
+    /// Makes the chunks of a batch or of a shared input.
+    pub(super) fn chunks(&self, batch: u32, piece: &Piece) -> Option<Vec<bytes::Bytes>> {
+        let running = self.running.as_ref()?;
+        let open = running.batches.get(&batch)?;
+        let plans: Vec<_> = open.jobs.iter().map(|job| &running.run.plan().jobs[*job as usize]).collect();
+        let number = plans.first()?.node;
+        let node = &running.run.plan().nodes[number];
+        let shipment = Shipment {
+            world: &self.world,
+            entry: &self.systems[node.system],
+            time: self.wire_time(),
+            seed: self.settings.seed,
+            sizes: self.sizes,
+        };
+        let prefix = ChunkPrefix {
+            kind: ChunkKind::Job,
+            attempt: open.attempt,
+            job: batch,
+            epoch: self.epoch,
+            tick: running.tick,
+            chunk: 0,
+            chunks: 1,
+            instance: open.slot,
+        };
+        let nothing = Vec::new();
+        let chunks = match piece {
+            Piece::Jobs => shipment.jobs(prefix, (number as u32, node), &plans, &open.cargo),
+            Piece::Shared(number) => {
+                let events = running.events.get(&(*number as usize)).unwrap_or(&nothing);
+                let cargo = running.shared_sent.get(&(*number as usize, open.member.clone()))?;
+                shipment.shared(ChunkPrefix { attempt: 0, ..prefix }, (*number, node), events, cargo)
+            }
+        };
+        match chunks {
+            Ok(chunks) => Some(chunks),
+            Err(error) => {
+                tracing::error!(system = self.systems[node.system].name(), %error, "jobs can't be sent");
+                None
+            }
+        }
+    }
+
+    fn send_batch(&mut self, member: &str, jobs: Vec<u32>) {
+        let (now, first) = (self.now, jobs[0]);
+        let Some(slot) = self.members.get(member).map(|member| member.slot) else { return };
+        let Some(cargo) = self.load_jobs(slot, &jobs) else { return };
+        let Some(running) = &mut self.running else { return };
+        let node = running.run.plan().jobs[first as usize].node;
+        let system = running.run.plan().nodes[node].system;
+        for job in &jobs {
+            if let Some(open) = running.open.get_mut(job) {
+                open.batch = Some(first);
+            }
+        }
+        let attempt = running.open.get(&first).map_or(0, |open| open.attempt);
+        let open = OpenBatch {
+            member: member.to_owned(),
+            slot,
+            attempt,
+            bytes: 0,
+            sent_at: now,
+            heard_at: now,
+            asked: 0,
+            cargo,
+            result: None,
+            jobs: jobs.clone(),
+        };
+        running.batches.insert(first, open);
+        let key = (node, member.to_owned());
+        let shared = needs_shared(self.systems[system].descriptor(), &running.run.plan().nodes[node])
+            && !running.shared_sent.contains_key(&key);
+        let mut sent = 0;
+        if shared {
+            let Some(cargo) = self.load_shared(slot, node) else { return };
+            if let Some(running) = &mut self.running {
+                running.shared_sent.insert(key, cargo);
+            }
+            let Some(chunks) = self.chunks(first, &Piece::Shared(node as u32)) else { return self.give_up(jobs) };
+            sent += self.send_chunks(first, chunks, None);
+        }
+        let Some(chunks) = self.chunks(first, &Piece::Jobs) else { return self.give_up(jobs) };
+        sent += self.send_chunks(first, chunks, Some(first));
+        let Some(running) = &mut self.running else { return };
+        running.bytes += sent;
+        let rows = jobs.iter().flat_map(|job| &running.run.plan().jobs[*job as usize].parts);
+        self.systems[system].run.rows += rows.map(|part| u64::from(part.rows)).sum::<u64>();
+        self.systems[system].run.bytes_out += sent;
+        if let Some(open) = running.batches.get_mut(&first) {
+            open.bytes = sent;
+        }
+        if let Some(member) = self.members.get_mut(member) {
+            member.in_flight += sent;
+            member.open_jobs += jobs.len() as u32;
+        }
+    }
+
+    /// Jobs that can't be put into messages: one by one; the shard of one that can't be sent alone either keeps its
+    /// values, in this tick and in the next.
+    fn give_up(&mut self, jobs: Vec<u32>) {
+        self.end_batch(jobs[0]);
+        if let [job] = jobs[..] {
+            self.figures.count("unsendable");
+            self.stage_held(job);
+        } else if let Some(running) = &mut self.running {
+            for job in &jobs {
+                if let Some(open) = running.open.get_mut(job) {
+                    open.alone = true;
+                }
+            }
+            self.assign_jobs(self.now, jobs);
+        }
+        self.advance(self.now);
+    }
+
+    /// Sends chunks on the batch's subject; the first one of a batch asks for an answer when nobody is there.
+    pub(super) fn send_chunks(&mut self, batch: u32, chunks: Vec<bytes::Bytes>, token: Option<u32>) -> u64 {
+        let Some(running) = &self.running else { return 0 };
+        let Some(open) = running.batches.get(&batch) else { return 0 };
+        let node = &running.run.plan().nodes[running.run.plan().jobs[batch as usize].node];
+        let subject = self.subjects.schedule(self.systems[node.system].name(), &open.member);
+        let lane = self.members.get(&open.member).map_or(1, |member| member.lane + 1);
+        let token = token.map(|job| format!("{}.{job}.{}", running.tick, open.attempt));
+        let mut bytes = 0;
+        for (index, payload) in chunks.into_iter().enumerate() {
+            bytes += payload.len() as u64;
+            let token = token.clone().filter(|_| index == 0);
+            self.out.push_back(Output::Send { lane, subject: subject.clone(), token, headers: None, payload });
+        }
+        bytes
+    }
+}
