@@ -13,6 +13,7 @@ use engine_net::parcel::{
 };
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::EventBatch;
+use engine_system::planted::{self, Bug};
 
 use crate::local::changed_rows;
 use crate::plan::{JobPlan, NodePlan, PartPlan};
@@ -147,7 +148,7 @@ pub fn needs_shared(descriptor: &SystemDescriptor, node: &NodePlan) -> bool {
 }
 
 impl Shipment<'_> {
-    /// A batch of jobs and their columns.
+    /// A batch of jobs and their columns; with the attempt of the shared input that they need.
     ///
     /// # Errors
     /// When a row is larger than a chunk can be.
@@ -155,7 +156,7 @@ impl Shipment<'_> {
         &self,
         prefix: ChunkPrefix,
         node: (u32, &NodePlan),
-        jobs: &[&JobPlan],
+        (jobs, shared): (&[&JobPlan], Option<u16>),
         cargo: &Cargo,
     ) -> Result<Vec<Bytes>, WriteError> {
         let descriptor = self.entry.descriptor();
@@ -164,7 +165,7 @@ impl Shipment<'_> {
             node: node.0,
             seed: self.seed,
             time: self.time,
-            shared: needs_shared(descriptor, node.1),
+            shared,
             jobs: cargo.jobs.clone().unwrap_or(Jobs::Again(0)),
             keep: cargo.keep,
             chunk_bytes: self.sizes.aim as u32,
@@ -280,7 +281,12 @@ fn dirty_rows(table: &Table, part: &PartPlan, manifest: &PartManifest, since: &[
     let entities = entities.map(|_| table.entities_changed_since(since[0], part.range()));
     let columns = manifest.columns.iter().zip(&since[1..]).map(|(manifest, since)| {
         let column = part.columns[usize::from(manifest.column)].filter(|_| manifest.place == Place::Changed)?;
-        Some(table.column(column.into()).changed_since(*since, part.range()))
+        let mut changed = table.column(column.into()).changed_since(*since, part.range());
+        if planted::is(Bug::LoseChangedRow) {
+            let lost = changed.iter_ones().nth(2);
+            lost.into_iter().for_each(|row| changed.unset(row));
+        }
+        Some(changed)
     });
     std::iter::once(entities).chain(columns).collect()
 }

@@ -133,7 +133,7 @@ fn job(parts: &[Rows]) -> JobManifest {
         node: 1,
         seed: 7,
         time: WireTime { tick: 100, dt: 0.016, elapsed: 1.6 },
-        shared: false,
+        shared: None,
         jobs: Jobs::one(parts.iter().map(Rows::manifest).collect()),
         keep: None,
         chunk_bytes: 24 << 10,

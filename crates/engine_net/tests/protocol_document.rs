@@ -77,7 +77,7 @@ fn job() -> Vec<Bytes> {
         node: 1,
         seed: 7,
         time: WireTime { tick: 300, dt: 0.5, elapsed: 150.0 },
-        shared: false,
+        shared: None,
         jobs: Jobs::one(vec![part()]),
         keep: None,
         chunk_bytes: 24576,

@@ -158,6 +158,7 @@ fn cluster(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Result<
         // Time between ticks, in which the world is not computed.
         settings.time = TimeMode::Dilate;
     }
+    settings.batch_bytes = [0, 1 << 10, 256 << 10][rng.below(3) as usize];
     let is_hasty = rng.chance(0.2);
     if is_hasty {
         settings.max_deaths = 3;

@@ -39,6 +39,8 @@ pub enum Fault {
     Leave,
     /// A job takes very long.
     Slow,
+    /// An instance forgets what it has kept.
+    DropCopies,
     /// A coordinator is cut off instances and clients for a while: everybody registers again.
     CutCoordinator,
     /// A coordinator is cut off the log for a while, and knows it; what it publishes may come late.
@@ -72,7 +74,7 @@ pub enum Fault {
 }
 
 /// All kinds, in the order of the counts.
-pub(crate) const KINDS: [Fault; 31] = [
+pub(crate) const KINDS: [Fault; 32] = [
     Fault::Drop,
     Fault::Double,
     Fault::Delay,
@@ -89,6 +91,7 @@ pub(crate) const KINDS: [Fault; 31] = [
     Fault::Cut,
     Fault::Leave,
     Fault::Slow,
+    Fault::DropCopies,
     Fault::CutCoordinator,
     Fault::CutLog,
     Fault::PartitionCoordinator,

@@ -30,6 +30,10 @@ pub enum Bug {
     LoseLastChunk,
     /// A row that changed is not in the result.
     DropDirtyBit,
+    /// A row that changed is not sent to an instance that has an older copy.
+    LoseChangedRow,
+    /// An instance uses the copies that it has, whatever a job builds on.
+    SkipStampCheck,
     /// The log's server does not look at the guard on the epoch record.
     NoEpochGuard,
     /// What waits for the log is shown at once.
@@ -46,7 +50,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::AcceptLateResult,
         Self::MergePartialNode,
         Self::SkipEpochCheck,
@@ -56,6 +60,8 @@ impl Bug {
         Self::ForgetToRegister,
         Self::LoseLastChunk,
         Self::DropDirtyBit,
+        Self::LoseChangedRow,
+        Self::SkipStampCheck,
         Self::NoEpochGuard,
         Self::ShowBeforeDurable,
         Self::BelieveLostAck,
@@ -77,6 +83,8 @@ impl Bug {
             Self::ForgetToRegister => "forget-to-register",
             Self::LoseLastChunk => "lose-last-chunk",
             Self::DropDirtyBit => "drop-dirty-bit",
+            Self::LoseChangedRow => "lose-changed-row",
+            Self::SkipStampCheck => "skip-stamp-check",
             Self::NoEpochGuard => "no-epoch-guard",
             Self::ShowBeforeDurable => "show-before-durable",
             Self::BelieveLostAck => "believe-lost-ack",

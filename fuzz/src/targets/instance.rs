@@ -105,7 +105,7 @@ fn other_manifest(traffic: &Traffic, chunk: &Bytes, script: &mut Script<'_>) -> 
         ChunkKind::Job => parcel.manifest::<JobManifest>().ok().map(|mut manifest| {
             match script.byte() % 4 {
                 0 => manifest.node = u32::from(script.byte()),
-                1 => manifest.shared = !manifest.shared,
+                1 => manifest.shared = manifest.shared.map_or(Some(script.byte().into()), |_| None),
                 2 => manifest.chunk_bytes = script.long() as u32,
                 _ => manifest.time.tick = script.long(),
             }

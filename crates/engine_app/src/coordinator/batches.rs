@@ -30,8 +30,18 @@ pub(super) struct OpenBatch {
     pub(super) asked: u32,
     /// What was sent.
     pub(super) cargo: Cargo,
+    /// The attempt of the shared input that it needs.
+    pub(super) shared: Option<u16>,
     /// The result, as far as it came.
     pub(super) result: Option<Assembler>,
+}
+
+/// A shared input at an instance.
+pub(super) struct SharedSent {
+    /// Which attempt: one that can't be used there is sent once more, whole.
+    pub(super) attempt: u16,
+    /// What was sent; none when it has to come anew.
+    pub(super) cargo: Option<Cargo>,
 }
 
 /// Chunks of a shared input carry the node instead of a job.
@@ -141,11 +151,12 @@ impl Coordinator {
         };
         let nothing = Vec::new();
         let chunks = match piece {
-            Piece::Jobs => shipment.jobs(prefix, (number as u32, node), &plans, &open.cargo),
+            Piece::Jobs => shipment.jobs(prefix, (number as u32, node), (&plans, open.shared), &open.cargo),
             Piece::Shared(number) => {
                 let events = running.events.get(&(*number as usize)).unwrap_or(&nothing);
-                let cargo = running.shared_sent.get(&(*number as usize, open.member.clone()))?;
-                shipment.shared(ChunkPrefix { attempt: 0, ..prefix }, (*number, node), events, cargo)
+                let sent = running.shared_sent.get(&(*number as usize, open.member.clone()))?;
+                let prefix = ChunkPrefix { attempt: sent.attempt, ..prefix };
+                shipment.shared(prefix, (*number, node), events, sent.cargo.as_ref()?)
             }
         };
         match chunks {
@@ -179,21 +190,31 @@ impl Coordinator {
             heard_at: now,
             asked: 0,
             cargo,
+            shared: None,
             result: None,
             jobs: jobs.clone(),
         };
         running.batches.insert(first, open);
         let key = (node, member.to_owned());
-        let shared = needs_shared(self.systems[system].descriptor(), &running.run.plan().nodes[node])
-            && !running.shared_sent.contains_key(&key);
         let mut sent = 0;
-        if shared {
-            let Some(cargo) = self.load_shared(slot, node) else { return };
-            if let Some(running) = &mut self.running {
-                running.shared_sent.insert(key, cargo);
+        if needs_shared(self.systems[system].descriptor(), &running.run.plan().nodes[node]) {
+            let known = running.shared_sent.get(&key).map(|sent| (sent.attempt, sent.cargo.is_some()));
+            let (attempt, is_new) = match known {
+                Some((attempt, true)) => (attempt, false),
+                Some((attempt, false)) => (attempt.wrapping_add(1), true),
+                None => (0, true),
+            };
+            if let Some(open) = running.batches.get_mut(&first) {
+                open.shared = Some(attempt);
             }
-            let Some(chunks) = self.chunks(first, &Piece::Shared(node as u32)) else { return self.give_up(jobs) };
-            sent += self.send_chunks(first, chunks, None);
+            if is_new {
+                let cargo = self.load_shared(slot, node);
+                if let Some(running) = &mut self.running {
+                    running.shared_sent.insert(key, SharedSent { attempt, cargo });
+                }
+                let Some(chunks) = self.chunks(first, &Piece::Shared(node as u32)) else { return self.give_up(jobs) };
+                sent += self.send_chunks(first, chunks, None);
+            }
         }
         let Some(chunks) = self.chunks(first, &Piece::Jobs) else { return self.give_up(jobs) };
         sent += self.send_chunks(first, chunks, Some(first));

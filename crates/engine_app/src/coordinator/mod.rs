@@ -87,11 +87,10 @@ use crate::merge::JobResult;
 use crate::record::{Input, TickRecord};
 use crate::schedule::{Registered, Schedule};
 use crate::settings::Settings;
-use crate::ship::Cargo;
 use crate::system_entry::SystemEntry;
 use crate::tick_run::TickRun;
 
-use batches::OpenBatch;
+use batches::{OpenBatch, SharedSent};
 use commands::Waiting;
 use durable::Durability;
 pub use error::CoordinatorError;
@@ -162,7 +161,7 @@ struct Running {
     /// Jobs that wait for room, in order.
     queue: SendQueue,
     /// Shared inputs that were sent: (node, instance).
-    shared_sent: BTreeMap<(usize, String), Cargo>,
+    shared_sent: BTreeMap<(usize, String), SharedSent>,
     /// Events for the outside.
     emitted: Vec<(engine_component::ComponentId, engine_system::EventBatch)>,
     bytes: u64,

@@ -97,10 +97,10 @@ impl Residents {
         }
     }
 
-    /// Nothing that an instance had is counted on any longer.
-    pub(super) fn forget_all(&mut self, slot: u32) {
+    /// Lists of jobs that an instance remembers are not counted on any longer.
+    pub(super) fn forget_lists(&mut self, slot: u32) {
         if let Some(member) = self.members.get_mut(&slot) {
-            *member = Member { limit: member.limit, ..Member::default() };
+            member.lists.clear();
         }
     }
 
@@ -180,8 +180,10 @@ mod tests {
         residents.forget(3, &key(0));
         assert_eq!(residents.load(3), (1, 100));
         residents.check_invariants();
-        residents.forget_all(3);
-        assert_eq!((residents.room(3), residents.room(4)), (250, 0));
+        residents.tell_list(3, 7, 0);
+        residents.forget_lists(3);
+        assert!(!residents.knows_list(3, 7, 0));
+        assert_eq!((residents.room(3), residents.room(4)), (150, 0));
     }
 
     #[test]

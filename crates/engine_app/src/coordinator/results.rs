@@ -168,7 +168,8 @@ impl Coordinator {
         // Any batch of the node that is at this instance stands for the shared input.
         let job = if is_shared {
             let open = running.batches.iter().find(|(job, open)| {
-                open.slot == prefix.instance && running.run.plan().jobs[**job as usize].node == prefix.job as usize
+                let node = running.run.plan().jobs[**job as usize].node;
+                open.slot == prefix.instance && node == prefix.job as usize && open.shared == Some(prefix.attempt)
             });
             open.map(|(job, _)| *job)
         } else {
@@ -208,7 +209,6 @@ impl Coordinator {
                 tracing::error!(instance, "what an instance had kept had other bytes than the world");
             }
             self.figures.count(format!("copies.{}", failed.reason));
-            self.residents.forget_all(prefix.instance);
             self.send_anew(now, prefix.job);
             return Ok(());
         }
@@ -227,7 +227,7 @@ impl Coordinator {
         let is_built = |cargo: &Cargo| {
             matches!(cargo.jobs, Some(Jobs::Again(_))) || cargo.keep.is_some_and(|keep| keep.bases != 0)
         };
-        is_built(&open.cargo) || shared.is_some_and(is_built)
+        is_built(&open.cargo) || shared.and_then(|shared| shared.cargo.as_ref()).is_some_and(is_built)
     }
 
     /// The batch once more, with all that it needs.
@@ -235,7 +235,13 @@ impl Coordinator {
         let Some(open) = self.end_batch(batch) else { return };
         let Some(running) = &mut self.running else { return };
         let node = running.run.plan().jobs[batch as usize].node;
-        running.shared_sent.remove(&(node, open.member));
+        // Unless another batch that needed it was here before.
+        let shared = running.shared_sent.get_mut(&(node, open.member));
+        let cargo = shared.filter(|sent| open.shared == Some(sent.attempt)).and_then(|sent| sent.cargo.take());
+        if let Some(cargo) = cargo {
+            self.forget_cargo(open.slot, &cargo);
+        }
+        self.residents.forget_lists(open.slot);
         self.assign_jobs(now, open.jobs);
     }
 

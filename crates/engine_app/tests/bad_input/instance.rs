@@ -39,7 +39,7 @@ fn manifest(system: &str, parts: Vec<PartManifest>) -> JobManifest {
         node: 0,
         seed: 1,
         time: WireTime { tick: 1, dt: f32::NAN, elapsed: f64::INFINITY },
-        shared: false,
+        shared: None,
         jobs: Jobs::one(parts),
         keep: None,
         chunk_bytes: 0,
@@ -167,7 +167,11 @@ fn manifests_that_do_not_fit_the_system() {
     let cases: Vec<(&str, JobManifest, Vec<Section<'_>>)> = vec![
         ("another system", manifest("nothing", Vec::new()), Vec::new()),
         ("no system", manifest("", Vec::new()), Vec::new()),
-        ("a shared input that never comes", JobManifest { shared: true, ..manifest("drift", Vec::new()) }, Vec::new()),
+        (
+            "a shared input that never comes",
+            JobManifest { shared: Some(0), ..manifest("drift", Vec::new()) },
+            Vec::new(),
+        ),
         ("no parts", manifest("drift", Vec::new()), Vec::new()),
         (
             "a query that there is not",

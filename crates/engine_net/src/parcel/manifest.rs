@@ -21,8 +21,8 @@ pub struct JobManifest {
     pub seed: u64,
     /// The time that the system sees.
     pub time: WireTime,
-    /// Whether the jobs need the node's shared input, which was sent before.
-    pub shared: bool,
+    /// The attempt of the node's shared input that the jobs need, which was sent before; none when they need none.
+    pub shared: Option<u16>,
     /// The jobs, in the order of their shards.
     pub jobs: Jobs,
     /// About what the instance has kept and is to keep; none when that is nothing.

@@ -12,8 +12,8 @@ use crate::network::Party;
 const NODES: usize = crate::scenario::SYSTEMS.len();
 /// Ticks that an instance keeps, with the one that is going on.
 const TICKS: usize = 3;
-/// Attempts at one job that one instance may be given.
-const ATTEMPTS: usize = 2;
+/// Attempts at one job that one instance may be given: it may also lose what it has kept, again and again.
+const ATTEMPTS: usize = 4;
 /// Answers, announcements and events of all ticks that may be on their way to the log.
 const MOST_HELD: u64 = 512;
 /// A job with its shared input, in bytes.
@@ -23,6 +23,7 @@ impl Cluster {
     pub(super) fn check_coordinator(&mut self, number: usize, process: &Process) -> Result<(), String> {
         let Some(coordinator) = process.reign().map(|reign| &reign.coordinator) else { return Ok(()) };
         let load = coordinator.load();
+        coordinator.check_copies();
         self.most_jobs = self.most_jobs.max(load.jobs);
         let Load { open_jobs, queued, jobs, waiting, remembered, joins, members, in_flight, undurable, held, .. } =
             load;
@@ -66,6 +67,7 @@ impl Cluster {
     pub(super) fn check_instance(&self, party: Party) -> Result<(), String> {
         let Some(core) = &self.instances[party - 1].core else { return Ok(()) };
         let load = core.load();
+        core.check_copies();
         let jobs = (self.most_jobs * TICKS * ATTEMPTS) as u64;
         let bounds = [
             ("incomplete parcels", load.incoming as u64, jobs + (NODES * TICKS) as u64),

@@ -108,11 +108,14 @@ impl Cluster {
         }
         let runs = |system: &str| instance.systems.iter().any(|name| name == system);
         let systems = self.systems.iter().filter(|system| runs(&system.descriptor().name)).cloned().collect();
-        let nonce = (u64::from(instance.incarnation) << 32) | ((party as u64) << 16);
-        instance.core = Some(InstanceCore::new(name.clone(), nonce, systems, PAYLOAD_LIMIT));
+        let incarnation = instance.incarnation;
+        let nonce = (u64::from(incarnation) << 32) | ((party as u64) << 16);
+        let mut core = InstanceCore::new(name.clone(), nonce, systems, PAYLOAD_LIMIT);
+        // Some keep little, and some nothing.
+        core.set_keep_bytes([1 << 20, 2 << 10, 0, 1 << 20][(party + incarnation as usize) % 4]);
+        instance.core = Some(core);
         instance.name = name;
         (instance.paused_until, instance.started) = (0, self.now);
-        let incarnation = instance.incarnation;
         self.tell(party, || format!("starts, life {incarnation}"));
         self.network.heal(party);
         self.subscribe(party);

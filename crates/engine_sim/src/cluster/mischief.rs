@@ -32,11 +32,21 @@ impl Cluster {
             return self.cut(client);
         }
         let party = 1 + self.rng.below(self.instances.len() as u32) as Party;
-        match self.rng.below(9) {
+        match self.rng.below(11) {
             0..3 => self.kill_one(party),
             3..5 => self.pause(party),
             5..7 => self.cut(party),
-            _ => self.leave(party),
+            7..9 => self.leave(party),
+            _ => self.drop_copies(party),
+        }
+    }
+
+    /// It may do that at any time: what it has kept is a cache.
+    fn drop_copies(&mut self, party: Party) {
+        if let Some(core) = &mut self.instances[party - 1].core {
+            core.drop_copies();
+            self.counts.count(Fault::DropCopies);
+            self.tell(party, || "drops what it has kept".into());
         }
     }
 

@@ -143,8 +143,9 @@ pub(super) fn work(jobs: &mut impl Jobs) {
     }
 }
 
-fn node_of(work: &Work) -> (u64, u64, u32) {
-    (work.prefix.epoch, work.prefix.tick, work.manifest.node)
+/// The node that jobs are of, and the shared input that they have.
+fn node_of(work: &Work) -> (u64, u64, u32, Option<u16>) {
+    (work.prefix.epoch, work.prefix.tick, work.manifest.node, work.manifest.shared)
 }
 
 fn shared_input(work: &Work) -> Result<SharedInput, Failure> {

@@ -19,6 +19,7 @@ use super::copies::Copies;
 use super::owned::OwnedPart;
 use crate::declaration::resource_rows;
 use crate::events::EventSlice;
+use crate::planted::{self, Bug};
 use crate::view::SharedRows;
 use crate::{EventBatch, System};
 
@@ -98,7 +99,7 @@ pub(super) fn parts(
 /// Whether the parcel is in the copies already; an error when it builds on others than those that are here.
 fn is_applied(copies: &Copies, kept: &[Named], keep: &Keep) -> Result<bool, Failure> {
     let stamps = || kept.iter().filter(|name| name.changed()).map(|name| copies.stamp(&name.key));
-    if bases(stamps()) == keep.bases {
+    if bases(stamps()) == keep.bases || planted::is(Bug::SkipStampCheck) {
         return Ok(false);
     }
     // Of a shared input that other jobs of the node have used. What came whole is in a copy as well then.

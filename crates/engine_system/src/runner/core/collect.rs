@@ -52,12 +52,14 @@ impl InstanceCore {
         self.incoming.values().map(|incoming| incoming.assembler.bytes()).sum::<usize>()
             + self.waiting.iter().map(|job| job.parcel.bytes()).sum::<usize>()
             + self.running.values().map(|job| job.bytes).sum::<usize>()
-            + self.shared.values().map(|parcel| parcel.bytes()).sum::<usize>()
+            + self.shared.values().map(|(_, parcel)| parcel.bytes()).sum::<usize>()
     }
 
     fn knows(&self, prefix: &ChunkPrefix) -> bool {
         match prefix.kind {
-            ChunkKind::Shared => self.shared.contains_key(&(prefix.tick, prefix.job)),
+            ChunkKind::Shared => {
+                self.shared.get(&(prefix.tick, prefix.job)).is_some_and(|(attempt, _)| *attempt >= prefix.attempt)
+            }
             _ => self.has_job(&prefix.into()),
         }
     }
@@ -151,7 +153,8 @@ impl InstanceCore {
         for (tick, node) in lacking {
             let waits = |job: &&super::WaitingJob| job.prefix.tick == tick && job.manifest.node == node;
             if let Some(job) = self.waiting.iter().find(waits) {
-                let prefix = ChunkPrefix { job: node, attempt: 0, ..job.prefix };
+                let attempt = job.manifest.shared.unwrap_or(0);
+                let prefix = ChunkPrefix { job: node, attempt, ..job.prefix };
                 self.ask_for_all(&prefix, ChunkKind::Shared);
             }
         }

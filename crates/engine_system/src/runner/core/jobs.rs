@@ -48,7 +48,7 @@ impl InstanceCore {
 
     pub(super) fn complete(&mut self, prefix: &ChunkPrefix, parcel: Parcel) {
         if prefix.kind == ChunkKind::Shared {
-            self.shared.insert((prefix.tick, prefix.job), Arc::new(parcel));
+            self.shared.insert((prefix.tick, prefix.job), (prefix.attempt, Arc::new(parcel)));
             self.lacking.remove(&(prefix.tick, prefix.job));
             return self.start_jobs();
         }
@@ -90,8 +90,10 @@ impl InstanceCore {
         let sizes = ChunkSizes { aim: accepted.chunk_bytes as usize, limit };
         for job in std::mem::take(&mut self.waiting) {
             let node = (job.prefix.tick, job.manifest.node);
-            let shared = self.shared.get(&node).filter(|_| job.manifest.shared).cloned();
-            if job.manifest.shared && shared.is_none() {
+            let needed = job.manifest.shared;
+            let shared = self.shared.get(&node).filter(|(attempt, _)| needed.is_some_and(|needed| *attempt >= needed));
+            let shared = shared.map(|(_, parcel)| parcel.clone());
+            if needed.is_some() && shared.is_none() {
                 self.lacking.entry(node).or_insert_with(|| Asking::new(self.now));
                 self.waiting.push(job);
                 continue;

@@ -91,8 +91,8 @@ pub struct InstanceCore {
     /// For each system, how the world's values become this build's.
     adapters: BTreeMap<String, Arc<Adapters>>,
     incoming: BTreeMap<ParcelId, Incoming>,
-    /// Complete shared inputs, by tick and node.
-    shared: BTreeMap<(u64, u32), Arc<Parcel>>,
+    /// Complete shared inputs, by tick and node: the latest attempt.
+    shared: BTreeMap<(u64, u32), (u16, Arc<Parcel>)>,
     /// Shared inputs that jobs wait for.
     lacking: BTreeMap<(u64, u32), Asking>,
     waiting: Vec<WaitingJob>,

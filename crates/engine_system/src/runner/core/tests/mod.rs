@@ -205,7 +205,7 @@ fn manifest(system: &str, rows: usize) -> JobManifest {
         node: 2,
         seed: 1,
         time: WireTime { tick: 1, dt: 0.5, elapsed: 0.0 },
-        shared: false,
+        shared: None,
         jobs: Jobs::one(vec![part(rows)]),
         keep: None,
         chunk_bytes: 256,
@@ -234,7 +234,7 @@ fn short_job(tick: u64, number: u32) -> Vec<Bytes> {
 
 /// A job of the system `add`, which needs the shared input of its node.
 fn sharing_job(tick: u64, number: u32, node: u32) -> Vec<Bytes> {
-    let manifest = JobManifest { shared: true, node, ..manifest("add", 2) };
+    let manifest = JobManifest { shared: Some(0), node, ..manifest("add", 2) };
     job(&prefix(tick, number), &manifest, &[10, 20])
 }
 
