@@ -1,102 +1,82 @@
 //! The figures, for people and for programs.
 
-use std::fmt::Write as _;
+mod json;
+mod table;
 
-use serde_json::{Value, json};
+pub(crate) use json::json;
+pub(crate) use table::tables;
 
-use crate::case::CaseResult;
+use crate::figures::{CaseResult, CurveResult, Measured, last_slope};
 use crate::measure::Samples;
 
 /// One line while the others are still being measured.
-pub(crate) fn progress(result: &CaseResult) -> String {
+pub(crate) fn progress(measured: &Measured) -> String {
+    match measured {
+        Measured::Case(result) => case_progress(result),
+        Measured::Curve(result) => curve_progress(result),
+    }
+}
+
+fn case_progress(result: &CaseResult) -> String {
     let Some(ours) = result.ours().map(Samples::median) else { return format!("{}: done", result.name) };
-    let others = result.others().map(|(name, samples)| format!("{:.2} of {name}", ours / samples.median()));
+    let others = result.others().map(|other| format!("{:.2} of {}", ours / other.samples.median(), other.who));
     format!("{}: {}", result.name, others.collect::<Vec<_>>().join(", "))
 }
 
-/// A line for each contender, our own first; the ratio is our cost over theirs.
-pub(crate) fn table(results: &[CaseResult]) -> String {
-    let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "\n{:26} {:>26} {:>12} {:9} {:>7} {:>10}",
-        "case", "who", "median", "unit", "spread", "ours ÷ it"
-    );
-    for result in results {
-        let ours = result.ours().map(Samples::median);
-        for (index, (name, samples)) in result.costs.iter().enumerate() {
-            let case = if index == 0 { result.name } else { "" };
-            let ratio = match ours {
-                Some(ours) if *name != crate::case::OURS => {
-                    format!("{:.2}", ours / samples.median())
-                }
-                _ => String::new(),
-            };
-            let spread = format!("±{:.0} %", samples.spread() * 100.0);
-            let (median, unit) = (figure(samples.median()), result.unit.symbol());
-            let _ = writeln!(text, "{case:26} {name:>26} {median:>12} {unit:9} {spread:>7} {ratio:>10}");
-        }
-    }
-    text
+fn curve_progress(result: &CurveResult) -> String {
+    let slopes = result.contenders().into_iter().filter_map(|who| {
+        let slope = last_slope(&result.line(who, |cost| Some(cost.samples.median())))?;
+        Some(format!("{who} grows with the power {slope:.2}"))
+    });
+    format!("{}: {}", result.name, slopes.collect::<Vec<_>>().join(", "))
 }
 
 /// Three digits that count.
-fn figure(value: f64) -> String {
-    let digits = if value >= 100.0 {
-        0
-    } else if value >= 10.0 {
-        1
-    } else if value >= 1.0 {
-        2
-    } else {
-        3
+pub(crate) fn figure(value: f64) -> String {
+    let digits = match value.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        1.0.. => 2,
+        _ => 3,
     };
     format!("{value:.digits$}")
 }
 
-/// `{"cases": [{"name", "ours", "unit", "against", "theirs", "ratio"}]}`; the ratio is ours over theirs,
-/// as cost.
-pub(crate) fn json(results: &[CaseResult]) -> String {
-    let mut cases: Vec<Value> = Vec::new();
-    for result in results {
-        let ours = result.ours().map(Samples::median);
-        for (against, samples) in result.others() {
-            let theirs = samples.median();
-            cases.push(json!({
-                "name": result.name,
-                "ours": ours,
-                "unit": result.unit.symbol(),
-                "against": against,
-                "theirs": theirs,
-                "ratio": ours.map(|ours| ours / theirs),
-            }));
-        }
-    }
-    format!("{:#}\n", json!({ "cases": cases }))
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::case::Unit;
+    use crate::curve::{Axis, Law};
+    use crate::figures::{Cost, Cpu, Measures, PerTick, Point, Traffic};
 
-    fn result() -> CaseResult {
-        let costs = vec![("engine", Samples::new(vec![3.0])), ("peer", Samples::new(vec![2.0]))];
-        CaseResult { name: "a/case", unit: Unit::Microseconds, costs }
+    pub(crate) fn case() -> Measured {
+        let cpu = Cpu { coordinator: Some(0.001), instances: Some(0.002), server: None };
+        let measures = Measures {
+            cpu,
+            payload: Some(1000.0),
+            server: Some(Traffic { messages: 3.0, payload: 1100.0, sockets: Some(1200.0) }),
+            allocated: Some([PerTick { calls: 5.0, bytes: 640.0 }, PerTick::default()]),
+        };
+        let ours = Cost { who: "engine", samples: Samples::new(vec![3.0]), measures: Some(measures) };
+        let costs = vec![ours, Cost::from(("peer", Samples::new(vec![2.0])))];
+        Measured::Case(CaseResult { name: "a/case", unit: Unit::Microseconds, costs })
+    }
+
+    pub(crate) fn curve() -> Measured {
+        let point = |at, cost| Point { at, costs: vec![Cost::from(("engine", Samples::new(vec![cost])))] };
+        let axis = Axis { label: "things", law: Law::Linear };
+        let points = vec![point(0, 1.0), point(10, 2.0), point(1000, 200.0)];
+        Measured::Curve(CurveResult { name: "scale/things", about: "many things", axis, points })
     }
 
     #[test]
-    fn the_ratio_is_ours_over_theirs() {
-        let parsed: Value = serde_json::from_str(&json(&[result()])).unwrap();
-        let expected = json!({"cases": [{
-            "name": "a/case", "ours": 3.0, "unit": "µs", "against": "peer", "theirs": 2.0, "ratio": 1.5,
-        }]});
-        assert_eq!(parsed, expected);
+    fn progress_says_what_came_out() {
+        assert_eq!(progress(&case()), "a/case: 1.50 of peer");
+        assert_eq!(progress(&curve()), "scale/things: engine grows with the power 1.00");
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_contender() {
-        let table = table(&[result()]);
-        assert!(table.contains("1.50") && table.contains("peer") && table.contains("engine"));
+    fn three_digits_count() {
+        assert_eq!([1234.5, 12.345, 1.2345, 0.12345].map(figure), ["1234", "12.3", "1.23", "0.123"]);
     }
 }
