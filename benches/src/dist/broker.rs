@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use engine_net::config::{ConnectionConfig, Credentials, Secret};
@@ -25,6 +26,13 @@ pub(crate) enum Tuning {
     /// As they come.
     Defaults,
 }
+
+/// Bytes that the server holds for a client, at the most. Bare clients send a tick of any size without waiting, and
+/// would be cut off at the server's own 64 MB.
+const MAX_PENDING: u32 = 1 << 30;
+
+/// Whoever ticks for so long has lost something, and would wait for ever.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server of our own and the processes that work through it; all end when this is dropped.
 pub(crate) struct Broker {
@@ -50,7 +58,8 @@ pub(crate) struct Entrance {
 
 impl Broker {
     pub(crate) fn start(tuning: Tuning) -> Result<Rc<RefCell<Self>>> {
-        let monitored = ServerOptions { extra: "http: \"127.0.0.1:-1\"\n".into(), ..ServerOptions::default() };
+        let extra = format!("http: \"127.0.0.1:-1\"\nmax_pending: {MAX_PENDING}\n");
+        let monitored = ServerOptions { extra, ..ServerOptions::default() };
         let options = match tuning {
             Tuning::Tuned => ServerOptions { cores: cores_of_a_tuned_server(), ..monitored },
             Tuning::Defaults => ServerOptions { gogc: 100, ..monitored },

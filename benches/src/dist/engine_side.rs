@@ -11,7 +11,7 @@ use engine_app::{Settings, Stop, TimeMode, driver};
 use engine_net::config::ConnectionConfig;
 use engine_system::runner::{InstanceOptions, run_instance};
 
-use super::broker::{self, Broker, Entrance, Tuning};
+use super::broker::{self, Broker, Entrance, PATIENCE, Tuning};
 use super::program::Work;
 use super::worker::Role;
 use crate::meter::Meter;
@@ -163,7 +163,7 @@ impl Ticks {
     fn run(&self, times: u32) -> Result<Vec<Tick>> {
         let ask = self.ask.as_ref().context("nothing is asked any more")?;
         ask.send(times.max(1)).map_err(|_| anyhow!("the coordinator has ended"))?;
-        self.done.recv().context("the coordinator has ended")
+        self.done.recv_timeout(PATIENCE).context("the coordinator has ended, or does not get on")
     }
 }
 

@@ -15,7 +15,7 @@ use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::broker::{Broker, Entrance, Tuning, connect, runtime};
+use super::broker::{Broker, Entrance, PATIENCE, Tuning, connect, runtime};
 use super::region::Region;
 use super::worker::Role;
 use crate::meter::Meter;
@@ -101,7 +101,7 @@ fn start(name: &'static str, pattern: Pattern, tuning: Tuning, mapped: Option<bo
     let mut copy = vec![0_u8; if mapped == Some(true) { pattern.bytes_back } else { 0 }];
     let bytes = (travels.bytes_out + travels.bytes_back) as u64;
     let run = move |times: u32| {
-        runtime.block_on(async {
+        let all = async {
             let mut ticks = Vec::with_capacity(times as usize);
             for _ in 0..times {
                 let start = Instant::now();
@@ -112,7 +112,9 @@ fn start(name: &'static str, pattern: Pattern, tuning: Tuning, mapped: Option<bo
                 ticks.push(Tick { seconds: start.elapsed().as_secs_f64(), bytes });
             }
             Ok(ticks)
-        })
+        };
+        let ticks = runtime.block_on(async { tokio::time::timeout(PATIENCE, all).await });
+        ticks.context("a bare client has lost messages")?
     };
     Ok(Ticker { name, run: Box::new(run), meter: Meter::of(broker) })
 }
