@@ -11,6 +11,16 @@ pub(crate) enum Measured {
     Curve(CurveResult),
 }
 
+impl Measured {
+    pub(crate) fn case(&self) -> Option<&CaseResult> {
+        if let Self::Case(case) = self { Some(case) } else { None }
+    }
+
+    pub(crate) fn curve(&self) -> Option<&CurveResult> {
+        if let Self::Curve(curve) = self { Some(curve) } else { None }
+    }
+}
+
 /// What the contenders of a case cost.
 pub(crate) struct CaseResult {
     pub(crate) name: &'static str,
@@ -81,6 +91,22 @@ pub(crate) struct PerTick {
     pub(crate) bytes: f64,
 }
 
+impl Cpu {
+    /// Of all processes; none when nobody is known.
+    pub(crate) fn total(&self) -> Option<f64> {
+        let known = [self.coordinator, self.instances, self.server].into_iter().flatten();
+        self.coordinator.map(|_| known.sum())
+    }
+}
+
+impl Cost {
+    /// What a tick of this one takes of the cores, over what another one's takes: where others want the cores as
+    /// well, this says more than how long it took.
+    pub(crate) fn cpu_over(&self, other: &Self) -> Option<f64> {
+        Some(self.measures?.cpu.total()? / other.measures?.cpu.total()?)
+    }
+}
+
 impl PerTick {
     pub(crate) fn of(allocations: Allocations, ticks: f64) -> Self {
         Self { calls: allocations.calls as f64 / ticks, bytes: allocations.bytes as f64 / ticks }
@@ -94,8 +120,8 @@ impl From<(&'static str, Samples)> for Cost {
 }
 
 impl CaseResult {
-    pub(crate) fn ours(&self) -> Option<&Samples> {
-        self.costs.iter().find(|cost| cost.who == OURS).map(|cost| &cost.samples)
+    pub(crate) fn ours(&self) -> Option<&Cost> {
+        self.costs.iter().find(|cost| cost.who == OURS)
     }
 
     pub(crate) fn others(&self) -> impl Iterator<Item = &Cost> {

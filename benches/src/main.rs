@@ -24,7 +24,7 @@ mod scale;
 mod suite;
 mod tick;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -46,6 +46,9 @@ struct Arguments {
     /// Draws the curves into this folder.
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     plots: PathBuf,
+    /// Writes the tables and the curves as a page of the documentation.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// Fewer and shorter samples: to see that everything works, not to compare.
     #[arg(long)]
     quick: bool,
@@ -88,9 +91,17 @@ fn main() -> Result<()> {
     for file in plot::write(&arguments.plots, &measured)? {
         println!("{}", file.display());
     }
-    if let Some(path) = arguments.json {
-        let text = report::json(&machine, &measured);
-        std::fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))?;
+    if let Some(path) = &arguments.json {
+        write(path, &report::json(&machine, &measured))?;
+    }
+    if let Some(path) = &arguments.page {
+        let plots = path.parent().and_then(|folder| arguments.plots.strip_prefix(folder).ok());
+        let plots = plots.unwrap_or(&arguments.plots).to_string_lossy();
+        write(path, &report::page(&machine, &measured, &plots))?;
     }
     Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("can't write {}", path.display()))
 }

@@ -13,38 +13,42 @@ use svg::{Line, Plot};
 
 /// A file for each curve, and one for its bytes where any travel.
 pub(crate) fn write(folder: &Path, measured: &[Measured]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for measured in measured {
-        let Measured::Curve(curve) = measured else { continue };
-        let name = curve.name.replace('/', "-");
-        files.push((format!("{name}.svg"), time(curve)));
-        files.extend(bytes(curve).map(|plot| (format!("{name}-bytes.svg"), plot)));
-    }
-    if !files.is_empty() {
+    let mut written = Vec::new();
+    for curve in measured.iter().filter_map(Measured::curve) {
         std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+        for (file, of) in files(curve) {
+            let path = folder.join(file);
+            let plot = if of == TIME { plot(curve, of, time) } else { plot(curve, of, bytes) };
+            std::fs::write(&path, plot.draw()).with_context(|| format!("can't write {}", path.display()))?;
+            written.push(path);
+        }
     }
-    let write = |(name, plot): (String, Plot)| {
-        let path = folder.join(name);
-        std::fs::write(&path, plot.draw()).with_context(|| format!("can't write {}", path.display()))?;
-        Ok(path)
-    };
-    files.into_iter().map(write).collect()
+    Ok(written)
 }
 
-fn time(curve: &CurveResult) -> Plot {
-    plot(curve, "a tick, µs", |cost| Some(cost.samples.median()))
+const TIME: &str = "a tick, µs";
+const BYTES: &str = "bytes of a tick";
+
+/// The files of a curve, and what each of them shows.
+pub(crate) fn files(curve: &CurveResult) -> Vec<(String, &'static str)> {
+    let name = curve.name.replace('/', "-");
+    let travel = curve.points.iter().flat_map(|point| &point.costs).any(|cost| bytes(cost).is_some());
+    let bytes = travel.then(|| (format!("{name}-bytes.svg"), BYTES));
+    std::iter::once((format!("{name}.svg"), TIME)).chain(bytes).collect()
 }
 
-fn bytes(curve: &CurveResult) -> Option<Plot> {
-    let bytes = |cost: &Cost| cost.measures.and_then(|measures: Measures| Some(measures.server?.payload));
-    let plot = plot(curve, "bytes of a tick", bytes);
-    (!plot.lines.is_empty()).then_some(plot)
+fn time(cost: &Cost) -> Option<f64> {
+    Some(cost.samples.median())
 }
 
-fn plot(curve: &CurveResult, y: &str, value: impl Fn(&Cost) -> Option<f64>) -> Plot {
+fn bytes(cost: &Cost) -> Option<f64> {
+    cost.measures.and_then(|measures: Measures| Some(measures.server?.payload))
+}
+
+fn plot(curve: &CurveResult, y: &str, value: fn(&Cost) -> Option<f64>) -> Plot {
     let x = Scale::of(curve.points.iter().map(|point| point.at));
     let lines = curve.contenders().into_iter().map(|who| {
-        let points = curve.line(who, &value).into_iter().filter(|(_, y)| *y > 0.0);
+        let points = curve.line(who, value).into_iter().filter(|(_, y)| *y > 0.0);
         Line { name: who.to_owned(), points: points.collect() }
     });
     let lines: Vec<Line> = lines.filter(|line| !line.points.is_empty()).collect();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! machine   where and when
-//! cases     ours against each of the others: name, ours, unit, against, theirs, ratio
+//! cases     ours against each of the others: name, ours, unit, against, theirs, ratio, cpu_ratio
 //! figures   all that is known of each contender of each case
 //! curves    the same at each point of an axis
 //! ```
@@ -13,7 +13,6 @@ use crate::case::Unit;
 use crate::curve::UNIT;
 use crate::figures::{CaseResult, Cost, CurveResult, Measured, Measures, PerTick, last_slope};
 use crate::machine::Machine;
-use crate::measure::Samples;
 
 pub(crate) fn json(machine: &Machine, measured: &[Measured]) -> String {
     let (mut cases, mut figures, mut curves) = (Vec::new(), Vec::new(), Vec::new());
@@ -32,7 +31,7 @@ pub(crate) fn json(machine: &Machine, measured: &[Measured]) -> String {
 
 /// The ratio is ours over theirs, as cost.
 fn ratios(result: &CaseResult) -> Vec<Value> {
-    let ours = result.ours().map(Samples::median);
+    let ours = result.ours().map(|ours| ours.samples.median());
     let ratio = |theirs: &Cost| {
         let median = theirs.samples.median();
         json!({
@@ -42,6 +41,7 @@ fn ratios(result: &CaseResult) -> Vec<Value> {
             "against": theirs.who,
             "theirs": median,
             "ratio": ours.map(|ours| ours / median),
+            "cpu_ratio": result.ours().and_then(|ours| ours.cpu_over(theirs)),
         })
     };
     result.others().map(ratio).collect()
@@ -135,6 +135,7 @@ mod tests {
     fn the_ratio_is_ours_over_theirs() {
         let expected = json!([{
             "name": "a/case", "ours": 3.0, "unit": "µs", "against": "peer", "theirs": 2.0, "ratio": 1.5,
+            "cpu_ratio": null,
         }]);
         assert_eq!(parsed(&[case()])["cases"], expected);
     }

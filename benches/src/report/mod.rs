@@ -1,13 +1,21 @@
 //! The figures, for people and for programs.
 
+mod grid;
 mod json;
+mod page;
 mod table;
 
 pub(crate) use json::json;
-pub(crate) use table::tables;
+pub(crate) use page::page;
 
 use crate::figures::{CaseResult, CurveResult, Measured, last_slope};
-use crate::measure::Samples;
+
+/// All tables, for a terminal.
+pub(crate) fn tables(measured: &[Measured]) -> String {
+    let curves = measured.iter().filter_map(Measured::curve).map(table::curve);
+    let grids = table::cases(measured).into_iter().chain(curves);
+    grids.map(|grid| grid.text()).collect()
+}
 
 /// One line while the others are still being measured.
 pub(crate) fn progress(measured: &Measured) -> String {
@@ -18,7 +26,7 @@ pub(crate) fn progress(measured: &Measured) -> String {
 }
 
 fn case_progress(result: &CaseResult) -> String {
-    let Some(ours) = result.ours().map(Samples::median) else { return format!("{}: done", result.name) };
+    let Some(ours) = result.ours().map(|ours| ours.samples.median()) else { return format!("{}: done", result.name) };
     let others = result.others().map(|other| format!("{:.2} of {}", ours / other.samples.median(), other.who));
     format!("{}: {}", result.name, others.collect::<Vec<_>>().join(", "))
 }
@@ -34,6 +42,7 @@ fn curve_progress(result: &CurveResult) -> String {
 /// Three digits that count.
 pub(crate) fn figure(value: f64) -> String {
     let digits = match value.abs() {
+        0.0 => 0,
         100.0.. => 0,
         10.0.. => 1,
         1.0.. => 2,
@@ -48,6 +57,7 @@ pub(crate) mod tests {
     use crate::case::Unit;
     use crate::curve::{Axis, Law};
     use crate::figures::{Cost, Cpu, Measures, PerTick, Point, Traffic};
+    use crate::measure::Samples;
 
     pub(crate) fn case() -> Measured {
         let cpu = Cpu { coordinator: Some(0.001), instances: Some(0.002), server: None };
@@ -77,6 +87,6 @@ pub(crate) mod tests {
 
     #[test]
     fn three_digits_count() {
-        assert_eq!([1234.5, 12.345, 1.2345, 0.12345].map(figure), ["1234", "12.3", "1.23", "0.123"]);
+        assert_eq!([1234.5, 12.345, 1.2345, 0.12345, 0.0].map(figure), ["1234", "12.3", "1.23", "0.123", "0"]);
     }
 }

@@ -1,82 +1,72 @@
-//! For people: a table of what cases cost, one of what their ticks take beside time, one for each curve.
-
-use std::fmt::Write as _;
+//! What people read: a table of what cases cost, one of what their ticks take beside time, one for each curve.
 
 use super::figure;
+use super::grid::Grid;
 use crate::case::OURS;
 use crate::curve::UNIT;
 use crate::figures::{CaseResult, Cost, CurveResult, Measured, Measures, PerTick, last_slope};
-use crate::measure::Samples;
 
-pub(crate) fn tables(measured: &[Measured]) -> String {
-    let cases: Vec<&CaseResult> = measured
-        .iter()
-        .filter_map(|measured| if let Measured::Case(case) = measured { Some(case) } else { None })
-        .collect();
-    let mut text = String::new();
-    if !cases.is_empty() {
-        costs(&mut text, &cases);
-    }
-    if cases.iter().any(|case| case.costs.iter().any(|cost| cost.measures.is_some())) {
-        ticks(&mut text, &cases);
-    }
-    for result in measured {
-        if let Measured::Curve(result) = result {
-            curve(&mut text, result);
-        }
-    }
-    text
+/// What cases cost, and what their ticks take beside time.
+pub(super) fn cases(measured: &[Measured]) -> Vec<Grid> {
+    let cases: Vec<&CaseResult> = measured.iter().filter_map(Measured::case).collect();
+    [costs(&cases), ticks(&cases)].into_iter().filter(|grid| !grid.rows.is_empty()).collect()
 }
 
 /// A line for each contender, our own first; the ratio is our cost over theirs.
-fn costs(text: &mut String, results: &[&CaseResult]) {
-    let _ = writeln!(
-        text,
-        "\n{:26} {:>28} {:>10} {:9} {:>6} {:>10} {:>10}",
-        "case", "who", "median", "unit", "spread", "p99", "ours ÷ it"
-    );
+fn costs(results: &[&CaseResult]) -> Grid {
+    let head = ["case", "who", "median", "unit", "spread", "p99", "ours ÷ it", "cpu ÷ it"];
+    let mut grid = Grid::new("What it costs", &head, 2);
     for result in results {
-        let ours = result.ours().map(Samples::median);
+        let ours = result.ours();
         for (index, cost) in result.costs.iter().enumerate() {
-            let case = if index == 0 { result.name } else { "" };
             let samples = &cost.samples;
-            let ratio = match ours {
-                Some(ours) if cost.who != OURS => format!("{:.2}", ours / samples.median()),
-                _ => String::new(),
-            };
-            let spread = format!("±{:.0} %", samples.spread() * 100.0);
+            let against = ours.filter(|_| cost.who != OURS);
+            let ratio = against.map(|ours| ours.samples.median() / samples.median());
+            let cpu = against.and_then(|ours| ours.cpu_over(cost));
             // Samples of other cases are means of many times: their tail says nothing.
-            let p99 = if cost.measures.is_some() { figure(samples.p99()) } else { String::new() };
-            let (who, median, unit) = (cost.who, figure(samples.median()), result.unit.symbol());
-            let _ = writeln!(text, "{case:26} {who:>28} {median:>10} {unit:9} {spread:>6} {p99:>10} {ratio:>10}");
+            let p99 = cost.measures.map(|_| samples.p99());
+            grid.rows.push(vec![
+                if index == 0 { result.name.to_owned() } else { String::new() },
+                cost.who.to_owned(),
+                figure(samples.median()),
+                result.unit.symbol().to_owned(),
+                spread(cost),
+                shown(p99, 1.0),
+                ratio.map_or_else(String::new, two_digits),
+                cpu.map_or_else(String::new, two_digits),
+            ]);
         }
     }
+    grid
 }
 
-const TICKS: [&str; 9] =
-    ["cpu coord", "instances", "server", "payload", "at server", "sockets", "messages", "allocated", "instances"];
-
 /// What each tick takes beside time.
-fn ticks(text: &mut String, results: &[&CaseResult]) {
-    let _ = write!(text, "\n{:26} {:>28}", "each tick takes", "who");
-    text.push_str(&row(&TICKS, 10));
-    let _ = write!(text, "\n{:26} {:>28}", "", "");
-    let units = ["µs", "µs", "µs", "bytes", "bytes", "bytes", "", "calls", "calls"];
-    text.push_str(&row(&units, 10));
-    text.push('\n');
+fn ticks(results: &[&CaseResult]) -> Grid {
+    let head = [
+        "case",
+        "who",
+        "cpu here µs",
+        "instances µs",
+        "server µs",
+        "payload B",
+        "at server B",
+        "sockets B",
+        "messages",
+        "allocations",
+        "instances'",
+    ];
+    let mut grid = Grid::new("What each tick takes", &head, 2);
     for result in results {
         let measured = result.costs.iter().filter_map(|cost| Some((cost.who, cost.measures?)));
         for (index, (who, measures)) in measured.enumerate() {
-            let case = if index == 0 { result.name } else { "" };
-            let _ = write!(text, "{case:26} {who:>28}");
-            text.push_str(&row(&cells(&measures), 10));
-            text.push('\n');
+            let case = if index == 0 { result.name.to_owned() } else { String::new() };
+            grid.rows.push([case, who.to_owned()].into_iter().chain(cells(&measures)).collect());
         }
     }
+    grid
 }
 
 fn cells(measures: &Measures) -> [String; 9] {
-    let shown = |value: Option<f64>, scale: f64| value.map_or_else(String::new, |value| figure(value * scale));
     let server = measures.server;
     let calls = |of: usize| measures.allocated.map(|allocated: [PerTick; 2]| allocated[of].calls);
     [
@@ -93,56 +83,63 @@ fn cells(measures: &Measures) -> [String; 9] {
 }
 
 /// A line for each point, a column for each contender, and by which power each of them grows at the end.
-fn curve(text: &mut String, result: &CurveResult) {
+pub(super) fn curve(result: &CurveResult) -> Grid {
     let contenders = result.contenders();
-    let (name, label) = (result.name, result.axis.label);
-    let _ = writeln!(text, "\n{name}: {} of a tick by {label}; said to be {}", UNIT.symbol(), result.axis.law.text());
-    let mut line = |first: String, cells: Vec<String>| {
-        let _ = write!(text, "{first:>26}");
-        text.push_str(&row(&cells, 28));
-        text.push('\n');
+    let head: Vec<&str> = std::iter::once(result.axis.label).chain(contenders.iter().copied()).collect();
+    let title = format!("{}: {} of a tick; said to be {}", result.name, UNIT.symbol(), result.axis.law.text());
+    let mut grid = Grid::new(&title, &head, 0);
+    let line = |first: String, cell: &dyn Fn(&str) -> Option<String>| {
+        let cells = contenders.iter().map(|who| cell(who).unwrap_or_default());
+        std::iter::once(first).chain(cells).collect()
     };
-    line(label.to_owned(), contenders.iter().map(|who| (*who).to_owned()).collect());
     for point in &result.points {
-        let of = |who: &&str| point.costs.iter().find(|cost| cost.who == *who).map_or_else(String::new, shown);
-        line(point.at.to_string(), contenders.iter().map(of).collect());
+        let of = |who: &str| point.costs.iter().find(|cost| cost.who == who).map(with_spread);
+        grid.rows.push(line(point.at.to_string(), &of));
     }
-    let slope = |who: &&str| last_slope(&result.line(who, |cost| Some(cost.samples.median())));
-    let slopes = contenders.iter().map(|who| slope(who).map_or_else(String::new, |slope| format!("{slope:.2}")));
-    line("grows with the power".to_owned(), slopes.collect());
+    let slope = |who: &str| last_slope(&result.line(who, |cost| Some(cost.samples.median()))).map(two_digits);
+    grid.rows.push(line("grows with the power".to_owned(), &slope));
+    grid
 }
 
-/// Cells of one width.
-fn row(cells: &[impl AsRef<str>], width: usize) -> String {
-    cells.iter().map(|cell| format!(" {:>width$}", cell.as_ref())).collect()
+fn shown(value: Option<f64>, scale: f64) -> String {
+    value.map_or_else(String::new, |value| figure(value * scale))
 }
 
-fn shown(cost: &Cost) -> String {
-    format!("{} ±{:.0} %", figure(cost.samples.median()), cost.samples.spread() * 100.0)
+fn with_spread(cost: &Cost) -> String {
+    format!("{} {}", figure(cost.samples.median()), spread(cost))
+}
+
+fn spread(cost: &Cost) -> String {
+    format!("±{:.0} %", cost.samples.spread() * 100.0)
+}
+
+fn two_digits(ratio: f64) -> String {
+    format!("{ratio:.2}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{case, curve};
+    use super::super::tests;
     use super::*;
 
     #[test]
     fn the_table_has_a_line_for_each_contender() {
-        let text = tables(&[case()]);
-        assert!(text.contains("1.50") && text.contains("peer") && text.contains("engine"));
+        let grid = &cases(&[tests::case()])[0];
+        assert_eq!(grid.rows[0][1], "engine");
+        assert_eq!((&*grid.rows[1][1], &*grid.rows[1][6]), ("peer", "1.50"));
     }
 
     #[test]
     fn what_a_tick_takes_has_a_table_of_its_own() {
-        let text = tables(&[case()]);
-        let line = text.lines().last().unwrap();
-        assert!(line.contains("1000") && line.contains("2000") && line.contains("1200"), "{line}");
+        let grids = cases(&[tests::case()]);
+        let row = grids[1].rows[0].join(" ");
+        assert!(row.contains("1000 2000") && row.contains("1200"), "{row}");
     }
 
     #[test]
     fn a_curve_has_a_line_for_each_point_and_one_for_its_slope() {
-        let text = tables(&[curve()]);
-        assert_eq!(text.lines().count(), 1 + 2 + 3 + 1);
-        assert!(text.lines().last().unwrap().contains("1.00"));
+        let grid = curve(tests::curve().curve().unwrap());
+        assert_eq!(grid.rows.len(), 3 + 1);
+        assert_eq!(grid.rows[3], ["grows with the power", "1.00"]);
     }
 }
