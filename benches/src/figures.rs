@@ -100,10 +100,15 @@ impl Cpu {
 }
 
 impl Cost {
+    /// Microseconds of all cores in a tick.
+    pub(crate) fn cpu_micros(&self) -> Option<f64> {
+        Some(self.measures?.cpu.total()? * 1e6)
+    }
+
     /// What a tick of this one takes of the cores, over what another one's takes: where others want the cores as
     /// well, this says more than how long it took.
     pub(crate) fn cpu_over(&self, other: &Self) -> Option<f64> {
-        Some(self.measures?.cpu.total()? / other.measures?.cpu.total()?)
+        Some(self.cpu_micros()? / other.cpu_micros()?)
     }
 }
 
@@ -151,8 +156,20 @@ impl CurveResult {
     }
 }
 
+impl CurveResult {
+    /// By which power the time of a contender grows at the end.
+    pub(crate) fn slope(&self, who: &str) -> Option<f64> {
+        last_slope(&self.line(who, |cost| Some(cost.samples.median())))
+    }
+
+    /// By which power its processor time does. Others who want the cores disturb it less.
+    pub(crate) fn cpu_slope(&self, who: &str) -> Option<f64> {
+        last_slope(&self.line(who, Cost::cpu_micros))
+    }
+}
+
 /// By which power of x the values grow between the last two points that are apart: 1 is linear, 0 is constant.
-pub(crate) fn last_slope(line: &[(u64, f64)]) -> Option<f64> {
+fn last_slope(line: &[(u64, f64)]) -> Option<f64> {
     let [.., (x0, y0), (x1, y1)] = line else { return None };
     (*x0 > 0 && x1 > x0 && *y0 > 0.0).then(|| (y1 / y0).ln() / (*x1 as f64 / *x0 as f64).ln())
 }

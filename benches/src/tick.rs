@@ -44,8 +44,14 @@ impl Ticker {
     /// Work without a server, as a tick.
     pub(crate) fn of(mut contender: Contender) -> Self {
         let name = contender.name;
-        let mut once = move || Ok(Tick { seconds: (contender.sample)(1)?, bytes: 0 });
-        Self { name, run: Box::new(move |times| (0..times).map(|_| once()).collect()), meter: Meter::default() }
+        let run = move |times: u32| {
+            let mut ticks = Vec::with_capacity(times as usize);
+            for _ in 0..times {
+                ticks.push(Tick { seconds: (contender.sample)(1)?, bytes: 0 });
+            }
+            Ok(ticks)
+        };
+        Self { name, run: Box::new(run), meter: Meter::default() }
     }
 
     pub(crate) fn named(self, name: &'static str) -> Self {

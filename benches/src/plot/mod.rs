@@ -52,7 +52,7 @@ fn plot(curve: &CurveResult, y: &str, value: fn(&Cost) -> Option<f64>) -> Plot {
         Line { name: who.to_owned(), points: points.collect() }
     });
     let lines: Vec<Line> = lines.filter(|line| !line.points.is_empty()).collect();
-    let (title, law) = (format!("{}: {}", curve.name, curve.about), curve.axis.law);
+    let (title, law) = (curve.about.to_owned(), curve.axis.law);
     Plot { title, x_label: curve.axis.label.to_owned(), y_label: y.to_owned(), x, law, lines }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::case::Unit;
 use crate::curve::UNIT;
-use crate::figures::{CaseResult, Cost, CurveResult, Measured, Measures, PerTick, last_slope};
+use crate::figures::{CaseResult, Cost, CurveResult, Measured, Measures, PerTick};
 use crate::machine::Machine;
 
 pub(crate) fn json(machine: &Machine, measured: &[Measured]) -> String {
@@ -107,18 +107,16 @@ fn curve(result: &CurveResult) -> Value {
             points.push(value);
         }
     }
-    let median = |cost: &Cost| Some(cost.samples.median());
-    let slopes: Map<String, Value> = result
-        .contenders()
-        .into_iter()
-        .map(|who| (who.to_owned(), last_slope(&result.line(who, median)).into()))
-        .collect();
+    let slopes = |slope: &dyn Fn(&str) -> Option<f64>| -> Map<String, Value> {
+        result.contenders().into_iter().map(|who| (who.to_owned(), slope(who).into())).collect()
+    };
     json!({
         "name": result.name,
         "axis": result.axis.label,
         "law": result.axis.law.text(),
         "points": points,
-        "slopes": slopes,
+        "slopes": slopes(&|who| result.slope(who)),
+        "cpu_slopes": slopes(&|who| result.cpu_slope(who)),
     })
 }
 

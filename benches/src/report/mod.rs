@@ -8,7 +8,7 @@ mod table;
 pub(crate) use json::json;
 pub(crate) use page::page;
 
-use crate::figures::{CaseResult, CurveResult, Measured, last_slope};
+use crate::figures::{CaseResult, CurveResult, Measured};
 
 /// All tables, for a terminal.
 pub(crate) fn tables(measured: &[Measured]) -> String {
@@ -33,7 +33,7 @@ fn case_progress(result: &CaseResult) -> String {
 
 fn curve_progress(result: &CurveResult) -> String {
     let slopes = result.contenders().into_iter().filter_map(|who| {
-        let slope = last_slope(&result.line(who, |cost| Some(cost.samples.median())))?;
+        let slope = result.slope(who)?;
         Some(format!("{who} grows with the power {slope:.2}"))
     });
     format!("{}: {}", result.name, slopes.collect::<Vec<_>>().join(", "))

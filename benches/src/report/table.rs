@@ -4,7 +4,7 @@ use super::figure;
 use super::grid::Grid;
 use crate::case::OURS;
 use crate::curve::UNIT;
-use crate::figures::{CaseResult, Cost, CurveResult, Measured, Measures, PerTick, last_slope};
+use crate::figures::{CaseResult, Cost, CurveResult, Measured, Measures, PerTick};
 
 /// What cases cost, and what their ticks take beside time.
 pub(super) fn cases(measured: &[Measured]) -> Vec<Grid> {
@@ -96,8 +96,10 @@ pub(super) fn curve(result: &CurveResult) -> Grid {
         let of = |who: &str| point.costs.iter().find(|cost| cost.who == who).map(with_spread);
         grid.rows.push(line(point.at.to_string(), &of));
     }
-    let slope = |who: &str| last_slope(&result.line(who, |cost| Some(cost.samples.median()))).map(two_digits);
+    let slope = |who: &str| result.slope(who).map(two_digits);
+    let cpu_slope = |who: &str| result.cpu_slope(who).map(two_digits);
     grid.rows.push(line("grows with the power".to_owned(), &slope));
+    grid.rows.push(line("its processor time".to_owned(), &cpu_slope));
     grid
 }
 
@@ -137,9 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_has_a_line_for_each_point_and_one_for_its_slope() {
+    fn a_curve_has_a_line_for_each_point_and_two_for_its_slopes() {
         let grid = curve(tests::curve().curve().unwrap());
-        assert_eq!(grid.rows.len(), 3 + 1);
+        assert_eq!(grid.rows.len(), 3 + 2);
         assert_eq!(grid.rows[3], ["grows with the power", "1.00"]);
     }
 }

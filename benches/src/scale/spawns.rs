@@ -20,7 +20,7 @@ pub(crate) static PROGRAM: Program = Program { name: "spawns", app: spawning };
 pub(super) fn curve() -> Curve {
     Curve {
         name: "scale/spawns",
-        about: "so many entities of three components spawned and despawned in each tick, beside 10,000 that stay",
+        about: "entities of three components that come and go in each tick, beside 10,000 that stay",
         axis: Axis { label: "spawns and despawns per tick", law: Law::Linear },
         points: &[1, 10, 100, 1_000, 10_000, 100_000],
         quick: &[1, 100, 10_000],
