@@ -1,8 +1,10 @@
-//! A case: something that a user feels, done by several contenders.
+//! A case: something that a user feels, done by several contenders. Where it is done by several processes, it is
+//! a [`TickCase`](crate::tick::TickCase); where it is done for several sizes, a [`Curve`](crate::curve::Curve).
 
 use anyhow::Result;
 
-use crate::measure::{self, Effort, Samples};
+use crate::figures::{CaseResult, Cost};
+use crate::measure::{self, Effort};
 
 /// What a figure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,29 +57,12 @@ pub(crate) type Sample = Box<dyn FnMut(u32) -> Result<f64>>;
 /// The name of our own contender; the others are what it is measured against.
 pub(crate) const OURS: &str = "engine";
 
-/// What the contenders of a case cost.
-pub(crate) struct CaseResult {
-    pub(crate) name: &'static str,
-    pub(crate) unit: Unit,
-    pub(crate) costs: Vec<(&'static str, Samples)>,
-}
-
 impl Case {
     /// `alone` leaves out what ours is measured against.
     pub(crate) fn measure(&self, effort: Effort, alone: bool) -> Result<CaseResult> {
         let mut contenders = (self.contenders)()?;
         contenders.retain(|contender| !alone || contender.name == OURS);
         let costs = measure::take_turns(&mut contenders, effort, self.unit.scale())?;
-        Ok(CaseResult { name: self.name, unit: self.unit, costs })
-    }
-}
-
-impl CaseResult {
-    pub(crate) fn ours(&self) -> Option<&Samples> {
-        self.costs.iter().find(|(name, _)| *name == OURS).map(|(_, samples)| samples)
-    }
-
-    pub(crate) fn others(&self) -> impl Iterator<Item = (&'static str, &Samples)> {
-        self.costs.iter().filter(|(name, _)| *name != OURS).map(|(name, samples)| (*name, samples))
+        Ok(CaseResult { name: self.name, unit: self.unit, costs: costs.into_iter().map(Cost::from).collect() })
     }
 }

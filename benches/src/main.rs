@@ -6,21 +6,29 @@
 
 mod allocator;
 mod case;
+mod curve;
 mod dist;
 mod durable;
 mod ecs;
+mod figures;
 mod hash;
 mod image;
+mod machine;
 mod measure;
 mod memory;
+mod meter;
+mod plot;
+mod process;
 mod report;
+mod scale;
+mod suite;
+mod tick;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 
-use case::Case;
 use measure::Effort;
 
 #[global_allocator]
@@ -35,6 +43,12 @@ struct Arguments {
     /// Writes the figures to this file as well.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draws the curves into this folder.
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    plots: PathBuf,
+    /// Writes the tables and the curves as a page of the documentation.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// Fewer and shorter samples: to see that everything works, not to compare.
     #[arg(long)]
     quick: bool,
@@ -52,45 +66,42 @@ fn main() -> Result<()> {
         return worker.run();
     }
     let arguments = Arguments::parse();
-    let cases = chosen(&arguments.names)?;
+    let chosen = suite::chosen(&arguments.names)?;
     if arguments.list {
-        for case in cases {
-            println!("{:28} {}", case.name, case.about);
+        for entry in chosen {
+            println!("{:28} {}", entry.name(), entry.about());
         }
         return Ok(());
     }
     if cfg!(not(feature = "peers")) {
         eprintln!("Built without the peers: `cargo xtask bench` builds with them.");
     }
+    let machine = machine::Machine::look();
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
-    let mut results = Vec::new();
-    for case in &cases {
-        eprint!("{} …", case.name);
+    let mut measured = Vec::new();
+    for entry in &chosen {
+        eprint!("{} …", entry.name());
         let result =
-            case.measure(effort, arguments.alone).with_context(|| format!("{} can't be measured", case.name))?;
+            entry.measure(effort, arguments.alone).with_context(|| format!("{} can't be measured", entry.name()))?;
         eprintln!("\r{}", report::progress(&result));
-        results.push(result);
+        measured.push(result);
     }
-    print!("{}", report::table(&results));
-    if let Some(path) = arguments.json {
-        std::fs::write(&path, report::json(&results)).with_context(|| format!("can't write {}", path.display()))?;
+    println!("{}", machine.line());
+    print!("{}", report::tables(&measured));
+    for file in plot::write(&arguments.plots, &measured)? {
+        println!("{}", file.display());
+    }
+    if let Some(path) = &arguments.json {
+        write(path, &report::json(&machine, &measured))?;
+    }
+    if let Some(path) = &arguments.page {
+        let plots = path.parent().and_then(|folder| arguments.plots.strip_prefix(folder).ok());
+        let plots = plots.unwrap_or(&arguments.plots).to_string_lossy();
+        write(path, &report::page(&machine, &measured, &plots))?;
     }
     Ok(())
 }
 
-fn chosen(names: &[String]) -> Result<Vec<Case>> {
-    let all: Vec<Case> =
-        [ecs::cases(), hash::cases(), image::cases(), memory::cases(), dist::cases(), durable::cases()]
-            .into_iter()
-            .flatten()
-            .collect();
-    let belongs = |case: &Case, name: &str| {
-        case.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    for name in names {
-        if !all.iter().any(|case| belongs(case, name)) {
-            bail!("There is no case `{name}`; --list says which there are.");
-        }
-    }
-    Ok(all.into_iter().filter(|case| names.is_empty() || names.iter().any(|name| belongs(case, name))).collect())
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("can't write {}", path.display()))
 }

@@ -13,11 +13,35 @@ pub(crate) struct Effort {
     rounds: usize,
     /// What a sample should take: long enough for the clock, short enough to take turns often.
     sample: Duration,
+    /// Ticks take turns as well; but a turn is several ticks, since the first one finds the caches cold.
+    pub(crate) tick_rounds: usize,
+    pub(crate) turn: Duration,
+    /// The same for each point of a curve.
+    pub(crate) point_rounds: usize,
+    pub(crate) point_turn: Duration,
+    /// Few points, of small size.
+    pub(crate) quick: bool,
 }
 
 impl Effort {
-    pub(crate) const FULL: Self = Self { rounds: 31, sample: Duration::from_millis(10) };
-    pub(crate) const QUICK: Self = Self { rounds: 5, sample: Duration::from_millis(2) };
+    pub(crate) const FULL: Self = Self {
+        rounds: 31,
+        sample: Duration::from_millis(10),
+        tick_rounds: 31,
+        turn: Duration::from_millis(100),
+        point_rounds: 9,
+        point_turn: Duration::from_millis(40),
+        quick: false,
+    };
+    pub(crate) const QUICK: Self = Self {
+        rounds: 5,
+        sample: Duration::from_millis(2),
+        tick_rounds: 3,
+        turn: Duration::from_millis(20),
+        point_rounds: 3,
+        point_turn: Duration::from_millis(5),
+        quick: true,
+    };
 }
 
 const MOST_REPEATS: f64 = 100_000.0;
@@ -39,6 +63,15 @@ impl Samples {
     /// Half the distance between the quartiles, as a part of the median: how much to trust it.
     pub(crate) fn spread(&self) -> f64 {
         (self.quantile(0.75) - self.quantile(0.25)) / 2.0 / self.median().max(f64::MIN_POSITIVE)
+    }
+
+    /// What 99 of 100 stay below. Says something where each sample is a tick, and there are hundreds of them.
+    pub(crate) fn p99(&self) -> f64 {
+        self.quantile(0.99)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     fn quantile(&self, part: f64) -> f64 {
@@ -128,6 +161,7 @@ mod tests {
         let samples = Samples::new(vec![3.0, 1.0, 2.0, 5.0, 4.0]);
         assert_eq!(samples.median(), 3.0);
         assert!((samples.spread() - 1.0 / 3.0).abs() < 1e-9);
+        assert_eq!(samples.p99(), 5.0);
     }
 
     #[test]

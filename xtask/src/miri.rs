@@ -19,7 +19,7 @@ const RUNS: &[(&str, &str)] = &[
 ];
 
 /// Files that Miri can't run, since all they do is to call into the operating system.
-const FOREIGN: &[&str] = &["crates/engine_net/src/child.rs"];
+const FOREIGN: &[&str] = &["crates/engine_net/src/child.rs", "benches/src/dist/region.rs"];
 
 /// Files whose unsafe code Miri does not get to: allocators that only count.
 const OUTSIDE: &[&str] = &["benches/src/allocator.rs", "fuzz/src/allocator.rs"];

@@ -1,111 +1,185 @@
-//! Engine's own tick over NATS: a coordinator in a thread of this process, instances in processes of their
-//! own.
+//! Engine's own tick: a coordinator in a thread of this process, instances in processes of their own, or none.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use engine_app::coordinator::Coordinator;
-use engine_app::{App, Settings, Stop, TimeMode, driver};
-use engine_component::query::Query;
-use engine_math::Vec3;
+use engine_app::coordinator::{Commit, Coordinator};
+use engine_app::{Settings, Stop, TimeMode, driver};
 use engine_net::config::ConnectionConfig;
-use engine_system::Time;
 use engine_system::runner::{InstanceOptions, run_instance};
 
-use super::broker::{Broker, Entrance};
+use super::broker::{self, Broker, Entrance, PATIENCE, Tuning};
+use super::program::Work;
 use super::worker::Role;
-use crate::case::{Contender, OURS};
-use crate::ecs::components::ours::{Position, Velocity};
+use crate::meter::Meter;
+use crate::tick::{Tick, Ticker};
 
-/// Reads Velocity, writes Position: 24 bytes a row go out, 12 come back.
-fn integrate(time: Time, mut bodies: Query<(&mut Position, &Velocity)>) {
-    for (positions, velocities) in bodies.slices_mut() {
-        for (position, velocity) in positions.iter_mut().zip(velocities) {
-            position.value += velocity.value * time.dt;
+/// A world that is to tick.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) work: Work,
+    pub(crate) place: Place,
+    pub(crate) settings: Settings,
+}
+
+/// Where its systems run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the coordinator's process, without a broker.
+    Here,
+    /// In so many processes.
+    Processes(usize),
+    /// In so many instances that share one process: what many of them cost the coordinator.
+    Crowd(usize),
+}
+
+impl Place {
+    fn instances(self) -> usize {
+        match self {
+            Self::Here => 0,
+            Self::Processes(instances) | Self::Crowd(instances) => instances,
         }
     }
 }
 
-fn app(entities: usize) -> App {
-    App::new("bench").add_system("integrate", integrate).on_start(move |start| {
-        let row = (Position { value: Vec3::X }, Velocity { value: Vec3::X });
-        start.world.spawn_batch((0..entities).map(|_| row));
-        Ok(())
-    })
+/// How columns reach the instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As a user has it who sets nothing.
+    Usual,
+    /// All of them in each tick.
+    Full,
+    /// Only what changed.
+    Resident,
+    /// By shared memory.
+    Shared,
 }
 
-/// A world of so many moving entities, with so many instances of its one system.
-pub(crate) fn tick(entities: usize, instances: usize) -> Result<Contender> {
-    let mut broker = Broker::start()?;
-    for number in 0..instances {
-        broker.start_worker(&Role::Instance { number })?;
+impl Way {
+    /// None where the engine can't do that yet: the case then shows its floors alone.
+    pub(crate) fn settings(self) -> Option<Settings> {
+        match self {
+            Self::Usual | Self::Full => Some(Settings::default()),
+            Self::Resident | Self::Shared => None,
+        }
     }
-    let config = super::broker::config(&broker.entrance()?);
-    let settings = Settings { time: TimeMode::Fast, paused: true, ..Settings::default() };
-    let (coordinator, _) = app(entities).into_coordinator(settings, &BTreeMap::new(), |_| false, 1)?;
-    let ticks = Ticks::start(coordinator, config, instances)?;
-    let sample = move |times: u32| {
-        // The server and the workers live as long as the contender.
-        let _ = &broker;
-        ticks.run(times)
-    };
-    Ok(Contender { name: OURS, sample: Box::new(sample) })
+}
+
+impl Setup {
+    pub(crate) fn new(work: Work, place: Place) -> Self {
+        Self { work, place, settings: Settings::default() }
+    }
+
+    pub(crate) fn ticker(self, name: &'static str) -> Result<Ticker> {
+        let settings = Settings { time: TimeMode::Fast, paused: true, ..self.settings };
+        let is_here = self.place == Place::Here;
+        let (coordinator, _) =
+            self.work.app().into_coordinator(settings, &BTreeMap::new(), |_| is_here, u64::from(!is_here))?;
+        if is_here {
+            let ticks = Ticks::start(coordinator, None, 0)?;
+            return Ok(Ticker { name, run: Box::new(move |times| ticks.run(times)), meter: Meter::default() });
+        }
+        let broker = Broker::start(Tuning::Tuned)?;
+        match self.place {
+            Place::Crowd(number) => broker.borrow_mut().start_worker(&Role::Crowd { number, work: self.work })?,
+            _ => (0..self.place.instances())
+                .try_for_each(|number| broker.borrow_mut().start_worker(&Role::Instance { number, work: self.work }))?,
+        }
+        let config = broker::config(&broker.borrow().entrance()?);
+        let ticks = Ticks::start(coordinator, Some(config), self.place.instances())?;
+        Ok(Ticker { name, run: Box::new(move |times| ticks.run(times)), meter: Meter::of(broker) })
+    }
 }
 
 /// A coordinator that stands still after each tick until it is asked for more.
 struct Ticks {
-    ask: Sender<u32>,
-    done: Receiver<f64>,
+    /// None when no more will be asked for.
+    ask: Option<Sender<u32>>,
+    done: Receiver<Vec<Tick>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the coordinator's thread counts.
+struct Count {
+    instances: usize,
+    /// Ticks that are still to come.
+    open: u32,
+    last: Instant,
+    ticks: Vec<Tick>,
+    asked: Receiver<u32>,
+    tell: Sender<Vec<Tick>>,
+    stop: Stop,
+}
+
+impl Count {
+    /// After each tick; waits when it was the last one that was asked for.
+    fn committed(&mut self, commit: &Commit, coordinator: &mut Coordinator) {
+        let now = Instant::now();
+        if self.open > 0 {
+            self.ticks.push(Tick { seconds: (now - self.last).as_secs_f64(), bytes: commit.bytes });
+            self.last = now;
+            self.open -= 1;
+            if self.open > 0 {
+                return;
+            }
+            let _ = self.tell.send(std::mem::take(&mut self.ticks));
+        } else if coordinator.instances() < self.instances {
+            return coordinator.step(1);
+        }
+        match self.asked.recv() {
+            Ok(times) => {
+                self.ticks.reserve_exact(times as usize);
+                (self.open, self.last) = (times, Instant::now());
+                coordinator.step(times.into());
+            }
+            Err(_) => self.stop.ask(),
+        }
+    }
 }
 
 impl Ticks {
-    fn start(mut coordinator: Coordinator, config: ConnectionConfig, instances: usize) -> Result<Self> {
-        let (ask, asked) = channel::<u32>();
+    fn start(mut coordinator: Coordinator, config: Option<ConnectionConfig>, instances: usize) -> Result<Self> {
+        let (ask, asked) = channel();
         let (tell, done) = channel();
+        let stop = Stop::default();
+        let (last, ticks) = (Instant::now(), Vec::new());
+        let mut count = Count { instances, open: 0, last, ticks, asked, tell, stop: stop.clone() };
         let work = move || {
-            let stop = Stop::default();
             // Paused, since else the next tick would have begun when this one is reported.
-            let (mut open, mut started) = (0_u32, None::<Instant>);
             coordinator.step(1);
-            let ended = driver::run(&mut coordinator, Some(&config), false, &stop, |_, coordinator| {
-                open = open.saturating_sub(1);
-                if open > 0 {
-                    return;
-                }
-                if coordinator.instances() < instances {
-                    return coordinator.step(1);
-                }
-                if let Some(started) = started {
-                    let _ = tell.send(started.elapsed().as_secs_f64());
-                }
-                match asked.recv() {
-                    Ok(times) => {
-                        (open, started) = (times, Some(Instant::now()));
-                        coordinator.step(times.into());
-                    }
-                    Err(_) => stop.ask(),
-                }
-            });
-            if let Err(error) = ended {
+            let committed = |commit: &Commit, coordinator: &mut Coordinator| count.committed(commit, coordinator);
+            if let Err(error) = driver::run(&mut coordinator, config.as_ref(), false, &stop, committed) {
                 eprintln!("the coordinator has ended: {error}");
             }
         };
         // Named, so that a profiler tells it from the contenders.
-        std::thread::Builder::new().name("coordinator".into()).spawn(work).context("can't start a thread")?;
-        Ok(Self { ask, done })
+        let thread = std::thread::Builder::new().name("coordinator".into()).spawn(work);
+        Ok(Self { ask: Some(ask), done, thread: Some(thread.context("can't start a thread")?) })
     }
 
-    /// Seconds of a tick, in the mean of so many.
-    fn run(&self, times: u32) -> Result<f64> {
-        self.ask.send(times).map_err(|_| anyhow!("the coordinator has ended"))?;
-        Ok(self.done.recv().context("the coordinator has ended")? / f64::from(times))
+    fn run(&self, times: u32) -> Result<Vec<Tick>> {
+        let ask = self.ask.as_ref().context("nothing is asked any more")?;
+        ask.send(times.max(1)).map_err(|_| anyhow!("the coordinator has ended"))?;
+        self.done.recv_timeout(PATIENCE).context("the coordinator has ended, or does not get on")
+    }
+}
+
+impl Drop for Ticks {
+    /// The world is gone before the next one is made, and before its server is.
+    fn drop(&mut self) {
+        self.ask = None;
+        if let Some(thread) = self.thread.take() {
+            // It fails only if it panicked, which has been reported.
+            let _ = thread.join();
+        }
     }
 }
 
 /// The process of an instance.
-pub(crate) fn work(entrance: &Entrance, number: usize) -> Result<()> {
+pub(crate) fn work(entrance: &Entrance, number: usize, work: Work) -> Result<()> {
     let options = InstanceOptions { name: Some(format!("bench-{number}")), ..InstanceOptions::default() };
-    Ok(run_instance(&super::broker::config(entrance), app(0).into_systems()?, options)?)
+    Ok(run_instance(&broker::config(entrance), work.app().into_systems()?, options)?)
 }

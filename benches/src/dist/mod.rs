@@ -1,64 +1,167 @@
 //! The world over NATS: what a tick costs against the same bytes sent by a bare client in the same pattern,
 //! through a server of the same kind, in the same run.
 
-mod broker;
-mod echo;
-mod engine_side;
-mod raw;
+mod apps;
+pub(crate) mod broker;
+mod crowd;
+pub(crate) mod engine_side;
+pub(crate) mod program;
+pub(crate) mod raw;
+mod region;
 pub(crate) mod worker;
 
 use anyhow::Result;
 use engine_component::query::QueryState;
 use engine_math::Vec3;
 
-use crate::case::{Case, Contender, Unit};
+use crate::case::{OURS, Unit};
 use crate::ecs::components::{engine_world, ours};
 use crate::measure::repeated;
+use crate::tick::{TickCase, Ticker};
+
+pub(crate) use apps::{MOVING, PARTLY, integrate};
+use broker::Tuning;
+use engine_side::{Place, Setup, Way};
+use program::Work;
+use raw::Pattern;
 
 /// Entities that move in each tick.
 const ENTITIES: usize = 1_000_000;
 /// Position and Velocity go out.
-const BYTES_OUT: usize = 24;
+pub(crate) const BYTES_OUT: usize = 24;
 /// Position comes back.
-const BYTES_BACK: usize = 12;
+pub(crate) const BYTES_BACK: usize = 12;
+/// As many as there are instances, unless a case says otherwise.
+const INSTANCES: usize = 2;
+/// Entities whose bytes out are a mebibyte.
+const MEBIBYTE: usize = (1 << 20) / BYTES_OUT;
+/// Entities whose computing takes long beside sending them: some shards for each of two instances.
+const COMPUTED: usize = 1 << 16;
 
-pub(crate) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<TickCase> {
+    let case = |name, unit, about, tickers| TickCase { name, about, unit, tickers };
+    let (ms, us) = (Unit::Milliseconds, Unit::Microseconds);
     vec![
-        Case {
-            name: "dist_tick/1",
-            about: "a tick of 1,000,000 moving entities, one instance, against the same bytes over a bare client",
-            unit: Unit::Milliseconds,
-            contenders: || tick(1),
-        },
-        Case {
-            name: "dist_tick/2",
-            about: "the same with two instances",
-            unit: Unit::Milliseconds,
-            contenders: || tick(2),
-        },
-        Case {
-            name: "empty_tick",
-            about: "a tick with one entity, against a bare request and its reply",
-            unit: Unit::Microseconds,
-            contenders: || Ok(vec![engine_side::tick(1, 1)?, echo::request_and_reply()?]),
-        },
+        case("dist_tick/nats/full", ms, "1,000,000 moving entities, two instances, 24 MB out and 12 MB back", || {
+            full(ENTITIES, INSTANCES)
+        }),
+        case("dist_tick/nats/full_one", ms, "the same with one instance", || full(ENTITIES, 1)),
+        case("dist_tick/nats/1MiB", us, "as many entities as make 1 MiB out, two instances", || {
+            full(MEBIBYTE, INSTANCES)
+        }),
+        case("dist_tick/nats/resident", ms, "1,000,000 moving entities, of which only results travel", resident),
+        case("dist_tick/nats/changed1", us, "1,000,000 entities, of which 1 % move", changed),
+        case("dist_tick/nats/unchanged", us, "1,000,000 entities, of which none move", unchanged),
+        case("dist_tick/shm", us, "1,000,000 moving entities in memory that instances have mapped", mapped),
+        case("empty_tick", us, "a tick with one entity, against an empty message there and one back", empty),
+        case("compute_bound", ms, "65,536 entities of a microsecond each, two instances against one", compute_bound),
     ]
 }
 
-fn tick(instances: usize) -> Result<Vec<Contender>> {
+/// Ours, unless the engine can't do that yet.
+fn ours(work: Work, way: Way) -> Result<Vec<Ticker>> {
+    let settings = way.settings();
+    let setup = |settings| Setup { settings, ..Setup::new(work, Place::Processes(INSTANCES)) };
+    settings.map(|settings| setup(settings).ticker(OURS)).into_iter().collect()
+}
+
+/// The wire's floor of so many bytes.
+fn floor(bytes_out: usize, bytes_back: usize) -> Result<Ticker> {
+    raw::ticker(Pattern { workers: INSTANCES, bytes_out, bytes_back }, Tuning::Tuned)
+}
+
+fn full(entities: usize, instances: usize) -> Result<Vec<Ticker>> {
+    let pattern = Pattern { workers: instances, bytes_out: entities * BYTES_OUT, bytes_back: entities * BYTES_BACK };
+    let setup = Setup::new(MOVING.of(entities, 0), Place::Processes(instances));
+    let mut tickers: Vec<Ticker> = Vec::new();
+    if let Some(settings) = Way::Full.settings() {
+        tickers.push(Setup { settings, ..setup }.ticker(OURS)?);
+    }
+    tickers.extend([
+        raw::ticker(pattern, Tuning::Tuned)?,
+        raw::ticker(pattern, Tuning::Defaults)?,
+        in_process(entities)?,
+        its_system(entities)?,
+    ]);
+    Ok(tickers)
+}
+
+fn resident() -> Result<Vec<Ticker>> {
+    let mut tickers = ours(MOVING.of(ENTITIES, 0), Way::Resident)?;
+    tickers.push(floor(0, ENTITIES * BYTES_BACK)?);
+    Ok(tickers)
+}
+
+fn changed() -> Result<Vec<Ticker>> {
+    let mut tickers = ours(PARTLY.of(ENTITIES, 1), Way::Resident)?;
+    tickers.extend([floor(0, ENTITIES / 100 * BYTES_BACK)?, empty_of_ours(Way::Resident)?]);
+    Ok(tickers)
+}
+
+/// That the bytes are the same for any number of entities is seen in what each tick takes.
+fn unchanged() -> Result<Vec<Ticker>> {
+    let mut tickers = ours(PARTLY.of(ENTITIES, 0), Way::Resident)?;
+    let few = ours(PARTLY.of(ENTITIES / 100, 0), Way::Resident)?;
+    tickers.extend(few.into_iter().map(|ticker| ticker.named("engine, 10,000 entities")));
+    tickers.extend([floor(0, 0)?, empty_of_ours(Way::Resident)?]);
+    Ok(tickers)
+}
+
+fn mapped() -> Result<Vec<Ticker>> {
+    let pattern = Pattern { workers: INSTANCES, bytes_out: ENTITIES * BYTES_OUT, bytes_back: ENTITIES * BYTES_BACK };
+    let mut tickers = ours(MOVING.of(ENTITIES, 0), Way::Shared)?;
+    tickers.extend([
+        raw::mapped_ticker(pattern, false)?,
+        raw::mapped_ticker(pattern, true)?,
+        its_system(ENTITIES)?,
+        in_process(ENTITIES)?,
+    ]);
+    let full = ours(MOVING.of(ENTITIES, 0), Way::Full)?;
+    tickers.extend(full.into_iter().map(|ticker| ticker.named("engine over NATS, full")));
+    Ok(tickers)
+}
+
+fn empty() -> Result<Vec<Ticker>> {
+    let setup = Setup::new(MOVING.of(1, 0), Place::Processes(1));
     Ok(vec![
-        engine_side::tick(ENTITIES, instances)?,
-        raw::scatter_and_gather(ENTITIES * BYTES_OUT, ENTITIES * BYTES_BACK, instances)?,
-        in_process()?,
+        setup.ticker(OURS)?,
+        raw::ticker(Pattern { workers: 1, bytes_out: 0, bytes_back: 0 }, Tuning::Tuned)?,
+        raw::ticker(Pattern { workers: 1, bytes_out: 0, bytes_back: 0 }, Tuning::Defaults)?,
     ])
 }
 
-/// The same world without a network.
-fn in_process() -> Result<Contender> {
-    let mut world = engine_world(ENTITIES, false);
+/// A tick of ours with hardly anything in it.
+fn empty_of_ours(way: Way) -> Result<Ticker> {
+    let settings = way.settings().or(Way::Usual.settings()).unwrap_or_default();
+    Setup { settings, ..Setup::new(MOVING.of(1, 0), Place::Processes(INSTANCES)) }.ticker("engine's empty tick")
+}
+
+fn compute_bound() -> Result<Vec<Ticker>> {
+    let setup = |place| Setup::new(apps::COMPUTING.of(COMPUTED, 0), place);
+    let here = |threads, name| {
+        let mut setup = setup(Place::Here);
+        setup.settings.threads = threads;
+        setup.ticker(name)
+    };
+    Ok(vec![
+        setup(Place::Processes(2)).ticker(OURS)?,
+        setup(Place::Processes(1)).ticker("one instance")?,
+        here(2, "in process, two threads")?,
+        here(1, "in process, one thread")?,
+    ])
+}
+
+/// A whole tick of the same world without a network.
+pub(crate) fn in_process(entities: usize) -> Result<Ticker> {
+    Setup::new(MOVING.of(entities, 0), Place::Here).ticker("engine in process")
+}
+
+/// What its system does, without any tick around it.
+pub(crate) fn its_system(entities: usize) -> Result<Ticker> {
+    let mut world = engine_world(entities, false);
     let mut moving = QueryState::<(&mut ours::Position, &ours::Velocity)>::new()?;
     let dt = Vec3::splat(1.0 / 60.0);
-    Ok(repeated("in process", 1, move || {
+    Ok(Ticker::of(repeated("its system alone", 1, move || {
         moving.for_each(&mut world, |(position, velocity)| position.value += velocity.value * dt);
-    }))
+    })))
 }

@@ -1,10 +1,12 @@
-//! The floor of a tick: so many bytes out over some workers, so many back, by a bare NATS client that is
-//! tuned as well as we know.
+//! The floor of a tick: so many bytes out over some workers, so many back, by a bare NATS client.
 //!
-//! What makes it fast: one thread for all connections of a process, one connection out for each worker and
-//! one in for all, chunks of 24 KiB, no copy on the sending side. The receiving sides copy each chunk to
+//! What makes the tuned one fast: one thread for all connections of a process, one connection out for each worker
+//! and one in for all, chunks of 24 KiB, no copy on the sending side. The receiving sides copy each chunk to
 //! where it belongs at once, since a payload is a view of the connection's read buffer. Nothing is
-//! computed, checked or numbered.
+//! computed, checked or numbered. At its defaults a client has a runtime of several threads, one connection and
+//! messages as large as the server allows.
+//!
+//! With a [`Region`] the bytes stay where they are: messages say only that they are there.
 
 use std::time::Instant;
 
@@ -13,12 +15,43 @@ use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::broker::{Broker, Entrance, connect, runtime};
+use super::broker::{Broker, Entrance, PATIENCE, Tuning, connect, runtime};
+use super::region::Region;
 use super::worker::Role;
-use crate::case::Contender;
+use crate::meter::Meter;
+use crate::tick::{Tick, Ticker};
 
-const CHUNK: usize = 24 * 1024;
 const READY: &str = "bench.raw.ready";
+
+/// What is sent in a tick.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pattern {
+    pub(crate) workers: usize,
+    pub(crate) bytes_out: usize,
+    pub(crate) bytes_back: usize,
+}
+
+/// What a worker gets and gives; empty messages where that is nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Share {
+    pub(crate) number: usize,
+    /// How many workers share the tick.
+    pub(crate) workers: usize,
+    pub(crate) bytes_in: usize,
+    pub(crate) bytes_out: usize,
+    /// Where the bytes are, when they don't travel.
+    pub(crate) region: Option<String>,
+    pub(crate) tuning: Tuning,
+}
+
+impl Tuning {
+    fn chunk(self) -> usize {
+        match self {
+            Self::Tuned => 24 << 10,
+            Self::Defaults => 1 << 20,
+        }
+    }
+}
 
 fn job_subject(worker: usize) -> String {
     format!("bench.raw.job.{worker}")
@@ -28,38 +61,62 @@ fn result_subject(worker: usize) -> String {
     format!("bench.raw.result.{worker}")
 }
 
-pub(crate) fn scatter_and_gather(bytes_out: usize, bytes_back: usize, workers: usize) -> Result<Contender> {
-    let mut broker = Broker::start()?;
-    let (runtime, entrance) = (runtime()?, broker.entrance()?);
-    let (share_out, share_back) = (bytes_out / workers, bytes_back / workers);
+/// Over the wire.
+pub(crate) fn ticker(pattern: Pattern, tuning: Tuning) -> Result<Ticker> {
+    let name = if tuning == Tuning::Tuned { "raw NATS, tuned" } else { "async-nats at its defaults" };
+    start(name, pattern, tuning, None)
+}
+
+/// By NATS for control and shared memory for data: workers copy what they give back from what they get. When
+/// `copied`, who sent the jobs copies it out as well, as whoever must not trust the workers has to.
+pub(crate) fn mapped_ticker(pattern: Pattern, copied: bool) -> Result<Ticker> {
+    let name = if copied { "the same, copied out" } else { "raw NATS, shared memory" };
+    start(name, pattern, Tuning::Tuned, Some(copied))
+}
+
+fn start(name: &'static str, pattern: Pattern, tuning: Tuning, mapped: Option<bool>) -> Result<Ticker> {
+    let broker = Broker::start(tuning)?;
+    let (runtime, entrance) = (runtime(tuning)?, broker.borrow().entrance()?);
+    let region = mapped.map(|_| Region::new(pattern.bytes_out + pattern.bytes_back)).transpose()?;
+    let path = region.as_ref().map(Region::path);
+    let travels = if region.is_some() { Pattern { bytes_out: 0, bytes_back: 0, ..pattern } } else { pattern };
+    let shares = (0..pattern.workers).map(|number| {
+        let (bytes_in, bytes_out) = (pattern.bytes_out / pattern.workers, pattern.bytes_back / pattern.workers);
+        Role::Raw(Share { number, workers: pattern.workers, bytes_in, bytes_out, region: path.clone(), tuning })
+    });
     let mut coordinator = runtime.block_on(async {
-        let coordinator = Coordinator::connect(&entrance, workers, share_out, share_back).await?;
+        let coordinator = Coordinator::connect(&entrance, travels, tuning).await?;
         let mut ready = coordinator.inbound.subscribe(READY).await?;
         coordinator.inbound.flush().await?;
-        for number in 0..workers {
-            broker.start_worker(&Role::Raw { number, bytes_in: share_out, bytes_out: share_back })?;
+        for share in shares {
+            broker.borrow_mut().start_worker(&share)?;
         }
-        for _ in 0..workers {
+        for _ in 0..pattern.workers {
             let said = ready.next().await.context("a worker did not come up")?;
-            coordinator
-                .inbound
-                .publish(said.reply.context("a worker asks without a reply subject")?, "".into())
-                .await?;
+            let reply = said.reply.context("a worker asks without a reply subject")?;
+            coordinator.inbound.publish(reply, "".into()).await?;
         }
         anyhow::Ok(coordinator)
     })?;
-    let sample = move |times: u32| {
-        // The server and the workers live as long as the contender.
-        let _ = &broker;
-        runtime.block_on(async {
-            let start = Instant::now();
+    let mut copy = vec![0_u8; if mapped == Some(true) { pattern.bytes_back } else { 0 }];
+    let bytes = (travels.bytes_out + travels.bytes_back) as u64;
+    let run = move |times: u32| {
+        let all = async {
+            let mut ticks = Vec::with_capacity(times as usize);
             for _ in 0..times {
+                let start = Instant::now();
                 coordinator.tick().await?;
+                if let Some(region) = &region {
+                    region.copy_to(pattern.bytes_out, std::hint::black_box(&mut copy));
+                }
+                ticks.push(Tick { seconds: start.elapsed().as_secs_f64(), bytes });
             }
-            Ok(start.elapsed().as_secs_f64() / f64::from(times))
-        })
+            Ok(ticks)
+        };
+        let ticks = runtime.block_on(async { tokio::time::timeout(PATIENCE, all).await });
+        ticks.context("a bare client has lost messages")?
     };
-    Ok(Contender { name: "bare async-nats", sample: Box::new(sample) })
+    Ok(Ticker { name, run: Box::new(run), meter: Meter::of(broker) })
 }
 
 struct Coordinator {
@@ -67,6 +124,7 @@ struct Coordinator {
     outbound: Vec<(Client, String)>,
     results: Subscriber,
     job: Bytes,
+    chunk: usize,
     received: Vec<Received>,
 }
 
@@ -93,21 +151,27 @@ impl Received {
     }
 }
 
+/// All bytes in chunks; one that is empty when there are none.
+fn chunks(bytes: &Bytes, chunk: usize) -> impl Iterator<Item = Bytes> {
+    (0..bytes.len().max(1)).step_by(chunk).map(move |start| bytes.slice(start..(start + chunk).min(bytes.len())))
+}
+
 impl Coordinator {
-    async fn connect(entrance: &Entrance, workers: usize, share_out: usize, share_back: usize) -> Result<Self> {
+    async fn connect(entrance: &Entrance, pattern: Pattern, tuning: Tuning) -> Result<Self> {
         let inbound = connect(entrance).await?;
         let results = inbound.subscribe("bench.raw.result.*").await?;
         let mut outbound = Vec::new();
-        for worker in 0..workers {
-            outbound.push((connect(entrance).await?, job_subject(worker)));
+        for worker in 0..pattern.workers {
+            let client = if tuning == Tuning::Tuned { connect(entrance).await? } else { inbound.clone() };
+            outbound.push((client, job_subject(worker)));
         }
-        let received = (0..workers).map(|_| Received::new(share_back)).collect();
-        Ok(Self { inbound, outbound, results, job: Bytes::from(vec![1; share_out]), received })
+        let received = (0..pattern.workers).map(|_| Received::new(pattern.bytes_back / pattern.workers)).collect();
+        let job = Bytes::from(vec![1; pattern.bytes_out / pattern.workers]);
+        Ok(Self { inbound, outbound, results, job, chunk: tuning.chunk(), received })
     }
 
     async fn tick(&mut self) -> Result<()> {
-        for start in (0..self.job.len()).step_by(CHUNK) {
-            let chunk = self.job.slice(start..(start + CHUNK).min(self.job.len()));
+        for chunk in chunks(&self.job, self.chunk) {
             for (client, subject) in &self.outbound {
                 client.publish(subject.clone(), chunk.clone()).await?;
             }
@@ -124,19 +188,29 @@ impl Coordinator {
     }
 }
 
-pub(crate) fn work(entrance: &Entrance, number: usize, bytes_in: usize, bytes_out: usize) -> Result<()> {
-    runtime()?.block_on(async {
+/// The process of a worker.
+pub(crate) fn work(entrance: &Entrance, share: &Share) -> Result<()> {
+    let mut region = share.region.as_deref().map(Region::open).transpose()?;
+    let travels = |bytes: usize| if share.region.is_some() { 0 } else { bytes };
+    runtime(share.tuning)?.block_on(async {
         let client = connect(entrance).await?;
-        let mut jobs = client.subscribe(job_subject(number)).await?;
+        let mut jobs = client.subscribe(job_subject(share.number)).await?;
         // Answered after the subscription has reached the server: both went over one connection, in order.
         client.request(READY, "".into()).await?;
-        let (mut job, result) = (Received::new(bytes_in), Bytes::from(vec![2; bytes_out]));
+        let mut job = Received::new(travels(share.bytes_in));
+        let result = Bytes::from(vec![2; travels(share.bytes_out)]);
         while let Some(message) = jobs.next().await {
             if !job.take(&message)? {
                 continue;
             }
-            for start in (0..result.len()).step_by(CHUNK) {
-                client.publish(result_subject(number), result.slice(start..(start + CHUNK).min(result.len()))).await?;
+            if let Some(region) = &mut region {
+                // All that goes out lies before all that comes back.
+                let results = share.workers * share.bytes_in;
+                let (from, to) = (share.number * share.bytes_in, results + share.number * share.bytes_out);
+                region.copy_within(from, to, share.bytes_out);
+            }
+            for chunk in chunks(&result, share.tuning.chunk()) {
+                client.publish(result_subject(share.number), chunk).await?;
             }
         }
         Ok(())

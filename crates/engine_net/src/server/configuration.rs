@@ -31,6 +31,9 @@ pub struct ServerOptions {
     /// How much garbage the server's runtime lets pile up, in percent of what is live. Payloads are
     /// garbage at once, and at Go's own 100 it collects many times a second.
     pub gogc: u32,
+    /// How many cores the server may use at once; as many as there are when not given. Where it shares few
+    /// cores with those who talk through it, one is often faster: it wakes fewer threads.
+    pub cores: Option<u32>,
     /// More lines for the configuration file.
     pub extra: String,
 }
@@ -47,6 +50,7 @@ impl Default for ServerOptions {
             port: None,
             binary: None,
             gogc: 400,
+            cores: None,
             extra: String::new(),
         }
     }

@@ -64,7 +64,7 @@ impl PrivateServer {
     /// Starts the process with the port that it had, or a free one the first time.
     fn launch(&mut self) -> Result<(), ServerError> {
         let text = configuration::render(&self.options, &self.users, self.port, self.directory.path());
-        let mut process = ServerProcess::spawn(&self.binary, &text, self.directory.path(), self.options.gogc)?;
+        let mut process = ServerProcess::spawn(&self.binary, &text, self.directory.path(), &self.options)?;
         self.port = process.wait_until_ready(READY_WITHIN)?;
         self.process = Some(process);
         Ok(())

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ServerError, keeper};
+use super::{ServerError, ServerOptions, keeper};
 
 /// How often the ports file is looked for: a start takes 10 to 30 ms.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -22,7 +22,12 @@ pub(super) struct ServerProcess {
 }
 
 impl ServerProcess {
-    pub(super) fn spawn(binary: &Path, configuration: &str, directory: &Path, gogc: u32) -> Result<Self, ServerError> {
+    pub(super) fn spawn(
+        binary: &Path,
+        configuration: &str,
+        directory: &Path,
+        options: &ServerOptions,
+    ) -> Result<Self, ServerError> {
         let failed = |path: PathBuf| move |reason| ServerError::Directory { path, reason };
         forget_old_ports(directory);
         let file = directory.join("nats.conf");
@@ -31,7 +36,10 @@ impl ServerProcess {
         let output = OpenOptions::new().create(true).append(true).open(&log).map_err(failed(log))?;
         let errors = output.try_clone().map_err(failed(log_path(directory)))?;
         let mut command = Command::new(binary);
-        command.arg("-c").arg(&file).env("GOGC", gogc.to_string());
+        command.arg("-c").arg(&file).env("GOGC", options.gogc.to_string());
+        if let Some(cores) = options.cores {
+            command.env("GOMAXPROCS", cores.to_string());
+        }
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         // A Ctrl-C in the terminal is for its owner, which ends it after those who use it.
         #[cfg(unix)]
