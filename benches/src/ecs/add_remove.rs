@@ -59,6 +59,21 @@ pub(crate) fn case() -> Case {
                         }
                     })
                 },
+                #[cfg(feature = "peers")]
+                {
+                    use flecs_ecs::prelude::ComponentId as _;
+                    let world = flecs_ecs::prelude::World::new();
+                    let rows = vec![theirs::Stays { value: 0.0 }; ENTITIES];
+                    let entities = world.entity_bulk(ENTITIES as u32).set(&rows).build();
+                    repeated("flecs_ecs", 2 * ENTITIES, move || {
+                        for entity in &entities {
+                            world.entity_from_id(*entity).set(theirs::Comes { value: 0.0 });
+                        }
+                        for entity in &entities {
+                            world.entity_from_id(*entity).remove(theirs::Comes::id());
+                        }
+                    })
+                },
             ])
         },
     }
