@@ -19,7 +19,8 @@
 
 use crate::Entity;
 
-const PAGE: usize = 4096;
+/// Entities of a page.
+pub(crate) const PAGE: usize = 4096;
 
 /// Which table of a world: in the order of creation, for lookups only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -144,6 +145,28 @@ impl Page {
 /// Where all entities are: the index, when it is only read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places<'a>(&'a [Page]);
+
+/// Entities of a page in consecutive rows of one table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PageRun {
+    /// The first of them, counted from the beginning of the page.
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    /// Where the first one is.
+    pub(crate) row: u32,
+}
+
+impl<'a> Places<'a> {
+    /// The run of each page, and its table; none where entities have moved.
+    pub(crate) fn runs(self) -> impl Iterator<Item = Option<(TableId, PageRun)>> + 'a {
+        self.0.iter().map(|page| match page {
+            Page::Run(Run { first, count, at }) if *count > 0 => {
+                Some((at.table, PageRun { first: (*first).into(), count: (*count).into(), row: at.row }))
+            }
+            _ => None,
+        })
+    }
+}
 
 impl Places<'_> {
     #[inline]
