@@ -1,10 +1,10 @@
 //! A whole world as bytes, from which it can be restored.
 //!
-//! Engine's are an image: sealed part by part, hashed, and of a world that goes on meanwhile. The peers write the
+//! Engine's are an image: parts that are hashed, with all that it takes to restore the world. The peers write the
 //! values of each entity, one after another, which is the fastest that their interfaces allow; none of them
 //! writes whole columns.
 
-use engine_component::image::{PartBytes, Snapshot};
+use engine_component::image::PartBytes;
 
 use super::ENTITIES;
 #[cfg(feature = "peers")]
@@ -43,8 +43,7 @@ fn engine() -> Contender {
         OURS,
         || (),
         move |()| {
-            let snapshot = Snapshot::capture(&mut world);
-            let mut parts = snapshot.parts(PartBytes::default());
+            let mut parts = world.image(PartBytes::default());
             let bytes: Vec<_> = parts.by_ref().collect();
             (bytes, parts.manifest().map(|manifest| manifest.to_bytes()))
         },
