@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod faults;
 mod fuzz;
+mod kernels;
 mod miri;
 mod report;
 mod simulate;
@@ -62,6 +63,8 @@ enum Task {
     },
     /// Feeds made-up bytes to everything that reads bytes from outside.
     Fuzz(fuzz::Arguments),
+    /// Counts instructions: whether loops over columns become the vector code that a loop by hand becomes.
+    Kernels,
     /// Measures Engine against its floors and its peers.
     #[command(disable_help_flag = true)]
     Bench {
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Task::Simulate { arguments } => simulate::run(&arguments),
         Task::Faults { arguments } => faults::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Kernels => kernels::run(),
         Task::Bench { arguments } => bench::run(&arguments),
     };
     match result {

@@ -32,7 +32,7 @@ macro_rules! components {
         #[allow(dead_code, reason = "of some components only the presence counts")]
         pub(crate) mod theirs {
             $(
-                #[derive(bevy_ecs::component::Component, Clone, Copy)]
+                #[derive(bevy_ecs::component::Component, flecs_ecs::macros::Component, Clone, Copy)]
                 pub(crate) struct $name {
                     pub(crate) value: $value,
                 }

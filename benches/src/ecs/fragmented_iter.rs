@@ -4,6 +4,8 @@ use engine_component::World;
 use engine_component::query::QueryState;
 
 use super::components::components;
+#[cfg(feature = "peers")]
+use crate::case::Contender;
 use crate::case::{Case, OURS, Unit};
 use crate::measure::repeated;
 
@@ -15,6 +17,16 @@ macro_rules! letters {
         components! {
             Data(f32) = "bench.Data";
             $($letter(f32) = $declared;)*
+        }
+
+        #[cfg(feature = "peers")]
+        fn flecs() -> Contender {
+            let world = flecs_ecs::prelude::World::new();
+            $(for _ in 0..OF_EACH {
+                world.entity().set(theirs::Data { value: 1.0 }).set(theirs::$letter { value: 0.0 });
+            })*
+            let all = super::flecs::Rows::<&mut theirs::Data>::of(world);
+            repeated("flecs_ecs", 1, move || all.each(|data| data.value *= 2.0))
         }
 
         macro_rules! spawn_all {
@@ -74,6 +86,8 @@ pub(crate) fn case() -> Case {
                         world.query_mut::<&mut theirs::Data>().into_iter().for_each(|data| data.value *= 2.0);
                     })
                 },
+                #[cfg(feature = "peers")]
+                flecs(),
             ])
         },
     }

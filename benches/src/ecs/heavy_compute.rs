@@ -10,7 +10,7 @@ use super::components::{Matrix, SCALED, engine_world, ours};
 use crate::case::{Case, OURS, Unit};
 use crate::measure::repeated;
 
-fn compute(transform: &mut Matrix, position: &mut Vec3) {
+pub(super) fn compute(transform: &mut Matrix, position: &mut Vec3) {
     let mut matrix = Mat4::from_cols_array(transform);
     for _ in 0..10 {
         matrix = matrix.inverse();
@@ -61,6 +61,14 @@ pub(crate) fn case() -> Case {
                         all.into_iter().for_each(|(transform, position)| {
                             compute(&mut transform.value, &mut position.value);
                         });
+                    })
+                },
+                #[cfg(feature = "peers")]
+                {
+                    let world = super::flecs::flecs_world(ENTITIES, true);
+                    let all = super::flecs::Rows::<(&mut theirs::Transform, &mut theirs::Position)>::of(world);
+                    repeated("flecs_ecs", 1, move || {
+                        all.each(|(transform, position)| compute(&mut transform.value, &mut position.value));
                     })
                 },
             ])

@@ -6,12 +6,22 @@
 
 mod add_remove;
 pub(crate) mod components;
+mod find_changed;
+#[cfg(feature = "peers")]
+mod flecs;
 mod fragmented_iter;
 mod heavy_compute;
+mod parallel;
 mod random_access;
 mod schedule;
+mod shard_kernel;
 mod simple_insert;
 mod simple_iter;
+mod to_bytes;
+mod typed_at_run_time;
+mod warmth;
+mod whole_columns;
+mod whole_tick;
 
 use crate::case::Case;
 
@@ -21,14 +31,15 @@ const ENTITIES: usize = 10_000;
 pub(crate) fn cases() -> Vec<Case> {
     [
         simple_insert::cases(),
+        whole_columns::cases(),
         simple_iter::cases(),
-        vec![
-            fragmented_iter::case(),
-            heavy_compute::case(),
-            add_remove::case(),
-            random_access::case(),
-            schedule::case(),
-        ],
+        shard_kernel::cases(),
+        vec![fragmented_iter::case(), heavy_compute::case(), parallel::case()],
+        add_remove::cases(),
+        random_access::cases(),
+        schedule::cases(),
+        find_changed::cases(),
+        vec![typed_at_run_time::case(), to_bytes::case()],
     ]
     .into_iter()
     .flatten()

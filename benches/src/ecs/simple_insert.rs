@@ -31,6 +31,8 @@ pub(crate) fn cases() -> Vec<Case> {
                         world.spawn_batch((0..ENTITIES).map(|_| wide_row!(theirs))).for_each(drop);
                         world
                     }),
+                    #[cfg(feature = "peers")]
+                    with_fresh("flecs_ecs", || (), |()| super::flecs::flecs_world(ENTITIES, true)),
                 ])
             },
         },
@@ -57,6 +59,14 @@ pub(crate) fn cases() -> Vec<Case> {
                     with_fresh("hecs", hecs::World::new, |mut world| {
                         for _ in 0..ENTITIES {
                             world.spawn(wide_row!(theirs));
+                        }
+                        world
+                    }),
+                    #[cfg(feature = "peers")]
+                    with_fresh("flecs_ecs", flecs_ecs::prelude::World::new, |world| {
+                        for _ in 0..ENTITIES {
+                            let (transform, position, rotation, velocity) = wide_row!(theirs);
+                            world.entity().set(transform).set(position).set(rotation).set(velocity);
                         }
                         world
                     }),

@@ -90,14 +90,60 @@ impl AlignedBytes {
     /// When there are not that many.
     #[inline]
     pub(crate) fn swap_remove(&mut self, at: usize, bytes: usize) {
-        let last = self.len.checked_sub(bytes).filter(|last| at + bytes <= *last || at == *last);
-        let last = last.expect("a whole value is removed");
-        if at != last {
+        assert!(bytes <= self.len && at <= self.len, "a whole value is removed");
+        let last = self.len - bytes;
+        if at + bytes <= last {
             let first = self.as_mut_ptr();
             // SAFETY: both ranges are initialised, and the first ends before the second begins.
             unsafe { copy(first.add(last), first.add(at), bytes) };
+        } else {
+            assert!(at == last, "a whole value is removed");
         }
         self.len = last;
+    }
+
+    /// Appends the `bytes` bytes at `at` to another block; the last ones take their place.
+    ///
+    /// # Panics
+    /// When there are not that many.
+    #[inline]
+    pub(crate) fn move_to(&mut self, at: usize, bytes: usize, end: &mut Self) {
+        assert!(at <= self.len && bytes <= self.len - at, "a whole value is moved");
+        let last = self.len - bytes;
+        let len = end.len + bytes;
+        if len > end.room() {
+            end.grow(len);
+        }
+        let first = self.as_mut_ptr();
+        // SAFETY: both ranges of this block are initialised; there is room for as many bytes behind the last one of
+        // the other block, which is exclusively borrowed too.
+        unsafe { shift(first.add(at), first.add(last), end.as_mut_ptr().add(end.len), bytes) };
+        end.len = len;
+        self.len = last;
+    }
+
+    /// As [`Self::move_to`] for values of `BYTES` bytes one after the other, each by its number when its turn comes.
+    ///
+    /// # Panics
+    /// When there are not that many.
+    pub(crate) fn move_all_to<const BYTES: usize>(&mut self, values: &[u32], end: &mut Self) {
+        let len = end.len + values.len() * BYTES;
+        if len > end.room() {
+            end.grow(len);
+        }
+        let (mut left, first) = (self.len / BYTES, self.as_mut_ptr());
+        let mut to = end.as_mut_ptr().wrapping_add(end.len);
+        for value in values {
+            let value = *value as usize;
+            assert!(value < left, "a whole value is moved");
+            left -= 1;
+            // SAFETY: both values are initialised; there is room for as many as are moved behind the last byte of
+            // the other block, which is exclusively borrowed too.
+            unsafe { shift_known::<BYTES>(first.add(value * BYTES), first.add(left * BYTES), to) };
+            to = to.wrapping_add(BYTES);
+        }
+        end.len = len;
+        self.len = left * BYTES;
     }
 
     /// Takes `bytes` bytes at `at`, or as many as there are, from the same place of a source; those past the
@@ -177,6 +223,40 @@ unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
     }
 }
 
+/// Copies a value to `end`, and the last one into its place. As in [`copy`], small values are a few moves.
+///
+/// # Safety
+/// `value` and `last` are `bytes` initialised bytes; `end` has room for as many, apart from both.
+#[inline]
+unsafe fn shift(value: *mut u8, last: *const u8, end: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match bytes {
+            4 => shift_known::<4>(value, last, end),
+            8 => shift_known::<8>(value, last, end),
+            12 => shift_known::<12>(value, last, end),
+            16 => shift_known::<16>(value, last, end),
+            _ => {
+                ptr::copy_nonoverlapping(value, end, bytes);
+                ptr::copy(last, value, bytes);
+            }
+        }
+    }
+}
+
+/// As [`shift`], of a length that the compiler knows.
+///
+/// # Safety
+/// As for [`shift`].
+#[inline]
+unsafe fn shift_known<const BYTES: usize>(value: *mut u8, last: *const u8, end: *mut u8) {
+    let (value, last, end) = (value.cast::<[u8; BYTES]>(), last.cast::<[u8; BYTES]>(), end.cast::<[u8; BYTES]>());
+    // SAFETY: the caller's promise; arrays of bytes lie anywhere.
+    unsafe { end.write(value.read()) };
+    // SAFETY: as above; the last one is read before it is written, should it be the same.
+    unsafe { value.write(last.read()) };
+}
+
 impl Clone for AlignedBytes {
     fn clone(&self) -> Self {
         let mut bytes = Self::default();
@@ -202,6 +282,7 @@ mod tests {
     enum Step {
         Push(Vec<u8>),
         SwapRemove(usize),
+        MoveTo(usize),
         Truncate(usize),
         Reserve(usize),
         Overwrite(usize, usize, Vec<u8>),
@@ -214,6 +295,7 @@ mod tests {
         prop_oneof![
             3 => proptest::collection::vec(any::<u8>(), 0..40).prop_map(Step::Push),
             1 => (0..30_usize).prop_map(Step::SwapRemove),
+            1 => (0..30_usize).prop_map(Step::MoveTo),
             1 => (0..300_usize).prop_map(Step::Truncate),
             1 => (0..300_usize).prop_map(Step::Reserve),
             1 => (0..300_usize, 0..300_usize, proptest::collection::vec(any::<u8>(), 0..300))
@@ -241,7 +323,26 @@ mod tests {
                         model.copy_within(len - VALUE.., value * VALUE);
                         model.truncate(len - VALUE);
                     }
-                    Step::SwapRemove(_) => {}
+                    Step::MoveTo(value) if (value + 1) * VALUE <= model.len() => {
+                        let len = model.len() / VALUE * VALUE;
+                        bytes.truncate(len);
+                        model.truncate(len);
+                        let mut end = AlignedBytes::zeroed(zeros);
+                        bytes.move_to(value * VALUE, VALUE, &mut end);
+                        prop_assert_eq!(&end.as_slice()[zeros..], &model[value * VALUE..(value + 1) * VALUE]);
+                        model.copy_within(len - VALUE.., value * VALUE);
+                        model.truncate(len - VALUE);
+                        // The same again, and again.
+                        let values: Vec<u32> = (0..model.len() / VALUE / 2).map(|value| value as u32).collect();
+                        let (mut one, mut all) = (bytes.clone(), AlignedBytes::zeroed(zeros));
+                        one.move_all_to::<VALUE>(&values, &mut all);
+                        end.truncate(zeros);
+                        values.iter().for_each(|value| bytes.move_to(*value as usize * VALUE, VALUE, &mut end));
+                        prop_assert_eq!((one.as_slice(), all.as_slice()), (bytes.as_slice(), end.as_slice()));
+                        model.truncate(bytes.len());
+                        model.copy_from_slice(bytes.as_slice());
+                    }
+                    Step::SwapRemove(_) | Step::MoveTo(_) => {}
                     Step::Truncate(len) => {
                         bytes.truncate(len);
                         model.truncate(len);

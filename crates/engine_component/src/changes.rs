@@ -259,6 +259,26 @@ impl BitRows {
         })
     }
 
+    /// The first row in the set from one on.
+    ///
+    /// ```
+    /// use engine_component::BitRows;
+    /// let mut rows = BitRows::new(200);
+    /// rows.set(70);
+    /// assert_eq!((rows.first_from(3), rows.first_from(70), rows.first_from(71)), (Some(70), Some(70), None));
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn first_from(&self, row: usize) -> Option<usize> {
+        let first = row / WORD;
+        let word = self.words.get(first)? >> (row % WORD);
+        if word != 0 {
+            return Some(row + word.trailing_zeros() as usize);
+        }
+        let (place, word) = self.words.iter().enumerate().skip(first + 1).find(|(_, word)| **word != 0)?;
+        Some(place * WORD + word.trailing_zeros() as usize)
+    }
+
     /// Grows or shrinks the set; new rows are absent.
     pub fn resize(&mut self, len: usize) {
         self.words.resize(len.div_ceil(WORD), 0);
@@ -274,6 +294,39 @@ fn tail_mask(len: usize) -> u64 {
     match len % WORD {
         0 => u64::MAX,
         bits => (1 << bits) - 1,
+    }
+}
+
+/// Rows that are removed one after the other, the last one taking each one's place: the number that each has when
+/// its turn comes.
+#[derive(Debug, Default)]
+pub(crate) struct Removed {
+    rows: Vec<u32>,
+    /// The blocks that they are in; some more than once.
+    blocks: Vec<u32>,
+}
+
+impl Removed {
+    #[inline]
+    pub(crate) fn push(&mut self, row: u32) {
+        self.rows.push(row);
+        let block = row / BLOCK_ROWS as u32;
+        if self.blocks.last() != Some(&block) {
+            self.blocks.push(block);
+        }
+    }
+
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.rows.reserve(rows);
+    }
+
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.blocks.clear();
     }
 }
 
@@ -408,7 +461,7 @@ impl Changes {
     }
 
     /// The last row, `at`, came from row `from` of a column with the same trackers.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn carried(&mut self, source: &Self, from: usize, at: usize) {
         for (mine, theirs) in self.trackers.iter_mut().zip(&source.trackers) {
             if !theirs.get(from) {
@@ -505,6 +558,24 @@ impl Changes {
         }
         if self.is_tracked() {
             self.track_swap_removed(row, last, version);
+        }
+    }
+
+    /// As [`Self::swap_removed`] for one row after the other; `rows` counts all that were there before.
+    pub(crate) fn swap_removed_rows(&mut self, removed: &Removed, rows: usize, version: u64) {
+        if self.is_tracked() {
+            for (row, rows) in removed.rows.iter().zip((0..=rows).rev()) {
+                self.swap_removed(*row as usize, rows, version);
+            }
+            return;
+        }
+        for block in &removed.blocks {
+            self.blocks[*block as usize] = version;
+        }
+        let left = rows - removed.rows.len();
+        self.blocks.truncate(left.div_ceil(BLOCK_ROWS));
+        if !removed.rows.is_empty() && !left.is_multiple_of(BLOCK_ROWS) {
+            self.blocks[left / BLOCK_ROWS] = version;
         }
     }
 

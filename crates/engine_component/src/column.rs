@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::aligned::AlignedBytes;
-use crate::changes::{BLOCK_ROWS, BitRows, Changes};
+use crate::changes::{BLOCK_ROWS, BitRows, Changes, Removed};
 use crate::data::StorageKind;
 use crate::documents::{DocumentRows, Documents};
 use crate::schema::Schema;
@@ -200,12 +200,31 @@ impl Column {
         self.changes.extended(from, self.rows, version);
     }
 
-    /// Appends a row of another table's column of this component. To trackers a row that moves is what it
-    /// was: changed or not.
+    /// Moves a row to the end of another table's column of this component. To trackers a row that moves is what
+    /// it was: changed or not.
+    ///
+    /// # Panics
+    /// When there is no such row.
     #[inline]
-    pub(crate) fn push_carried(&mut self, source: &Self, row: usize, version: u64) {
-        self.push(source.row(row), version);
-        self.changes.carried(&source.changes, row, self.rows - 1);
+    pub(crate) fn move_row(&mut self, row: usize, target: &mut Self, version: u64) {
+        match self.kind {
+            StorageKind::Plain => {
+                assert_eq!(self.stride, target.stride, "columns of one component");
+                self.bytes.move_to(row * self.stride, self.stride, &mut target.bytes);
+            }
+            StorageKind::Document => {
+                target.documents.push(self.documents.row(row));
+                self.documents.swap_remove(row);
+            }
+            StorageKind::Tag => assert!(row < self.rows, "row {row} of {}", self.rows),
+        }
+        target.rows += 1;
+        target.changes.pushed(target.rows, version);
+        if self.changes.is_tracked() {
+            target.changes.carried(&self.changes, row, target.rows - 1);
+        }
+        self.changes.swap_removed(row, self.rows, version);
+        self.rows -= 1;
     }
 
     /// Appends many Plain rows at once, or so many tags.
@@ -238,6 +257,52 @@ impl Column {
         }
         self.changes.swap_removed(row, self.rows, version);
         self.rows = last;
+    }
+
+    /// As [`Self::move_row`] for one row after the other: each is the row's number when its turn comes.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub(crate) fn move_rows(&mut self, rows: &Removed, target: &mut Self, version: u64) {
+        if self.kind == StorageKind::Document || self.is_tracked() || target.is_tracked() {
+            rows.rows().iter().for_each(|row| self.move_row(*row as usize, target, version));
+            return;
+        }
+        let count = rows.rows().len();
+        let (bytes, end) = (&mut self.bytes, &mut target.bytes);
+        assert_eq!(self.stride, target.stride, "columns of one component");
+        match self.stride {
+            0 => {}
+            4 => bytes.move_all_to::<4>(rows.rows(), end),
+            8 => bytes.move_all_to::<8>(rows.rows(), end),
+            12 => bytes.move_all_to::<12>(rows.rows(), end),
+            16 => bytes.move_all_to::<16>(rows.rows(), end),
+            stride => rows.rows().iter().for_each(|row| bytes.move_to(*row as usize * stride, stride, end)),
+        }
+        self.removed(rows, version);
+        target.rows += count;
+        target.changes.extended(target.rows - count, target.rows, version);
+    }
+
+    /// As [`Self::swap_remove`] for one row after the other: each is the row's number when its turn comes.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub(crate) fn swap_remove_rows(&mut self, rows: &Removed, version: u64) {
+        for row in rows.rows() {
+            match self.kind {
+                StorageKind::Plain => self.bytes.swap_remove(*row as usize * self.stride, self.stride),
+                StorageKind::Document => self.documents.swap_remove(*row as usize),
+                StorageKind::Tag => {}
+            }
+        }
+        self.removed(rows, version);
+    }
+
+    /// The values of these rows are gone.
+    fn removed(&mut self, rows: &Removed, version: u64) {
+        self.changes.swap_removed_rows(rows, self.rows, version);
+        self.rows -= rows.rows().len();
     }
 
     /// Becomes equal to a column whose earlier state it is: pays for the blocks of rows whose version differs.

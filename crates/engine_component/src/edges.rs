@@ -34,6 +34,8 @@ pub(crate) struct Edge {
     pub(crate) target: TableId,
     /// Columns that are carried over: from, to.
     pub(crate) carried: Vec<(u16, u16)>,
+    /// Columns of the source that are not.
+    pub(crate) left: Vec<u16>,
     /// Where the given components go, in the order of the bundle (inserting only).
     pub(crate) given: Vec<u16>,
     /// The components that are new to the entity, or lost.
@@ -53,18 +55,19 @@ impl Edge {
         let place =
             |component: &ComponentId| target.column_index(*component).and_then(|index| u16::try_from(index).ok());
         let replaced = |component: &ComponentId| step == Step::Insert && given.contains(component);
-        let carried = held
-            .iter()
-            .enumerate()
-            .filter(|(_, component)| !replaced(component))
-            .filter_map(|(from, component)| Some((u16::try_from(from).ok()?, place(component)?)))
-            .collect();
+        let (mut carried, mut left) = (Vec::new(), Vec::new());
+        for (from, component) in (0_u16..).zip(held) {
+            match place(component).filter(|_| !replaced(component)) {
+                Some(to) => carried.push((from, to)),
+                None => left.push(from),
+            }
+        }
         let changed = match step {
             Step::Insert => given.iter().filter(|component| !held.contains(component)).copied().collect(),
             Step::Remove => given.iter().filter(|component| held.contains(component)).copied().collect(),
         };
         let given = given.iter().filter_map(place).collect();
-        Self { target: id, carried, given, changed }
+        Self { target: id, carried, left, given, changed }
     }
 }
 
@@ -86,18 +89,18 @@ impl Edges {
         self.by_key.get(key).map(|index| *index as usize)
     }
 
-    /// As [`Self::find`], by the type of a bundle.
+    /// As [`Self::find_type`], when it was the last one that was found.
     #[inline]
+    pub(crate) fn last(&self, key: TypeKey) -> Option<usize> {
+        self.last.and_then(|(last, edge)| (last == key).then_some(edge))
+    }
+
+    /// As [`Self::find`], by the type of a bundle.
     pub(crate) fn find_type(&mut self, key: TypeKey) -> Option<usize> {
-        match self.last {
-            Some((last, edge)) if last == key => Some(edge),
-            _ => {
-                let (from, step, bundle) = key;
-                let edge = self.find(&(from, step, Given::Type(bundle)))?;
-                self.last = Some((key, edge));
-                Some(edge)
-            }
-        }
+        let (from, step, bundle) = key;
+        let edge = self.find(&(from, step, Given::Type(bundle)))?;
+        self.last = Some((key, edge));
+        Some(edge)
     }
 
     pub(crate) fn add(&mut self, key: EdgeKey, edge: Edge) -> usize {

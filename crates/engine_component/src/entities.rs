@@ -19,7 +19,8 @@
 
 use crate::Entity;
 
-const PAGE: usize = 4096;
+/// Entities of a page.
+pub(crate) const PAGE: usize = 4096;
 
 /// Which table of a world: in the order of creation, for lookups only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -111,6 +112,24 @@ impl Run {
 }
 
 impl Page {
+    /// Sets the places of so many entities that have none.
+    fn set_run(&mut self, place: usize, count: usize, at: Location) {
+        if let Self::Run(run) = self {
+            if run.count == 0 {
+                *run = Run { first: place as u16, count: count as u16, at };
+                return;
+            }
+            if place == usize::from(run.first) + usize::from(run.count) && at == run.location(run.count.into()) {
+                run.count += count as u16;
+                return;
+            }
+        }
+        let page = self.slots();
+        page.live += count as u32;
+        let slots = page.slots[place..place + count].iter_mut();
+        slots.zip(at.row..).for_each(|(slot, row)| *slot = Location { table: at.table, row });
+    }
+
     /// The slots, made of the run if it is one.
     fn slots(&mut self) -> &mut Slots {
         if let Self::Run(run) = self {
@@ -119,6 +138,46 @@ impl Page {
         match self {
             Self::Slots(slots) => slots,
             Self::Run(_) => unreachable!("it was just replaced"),
+        }
+    }
+}
+
+/// Where all entities are: the index, when it is only read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places<'a>(&'a [Page]);
+
+/// Entities of a page in consecutive rows of one table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PageRun {
+    /// The first of them, counted from the beginning of the page.
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    /// Where the first one is.
+    pub(crate) row: u32,
+}
+
+impl<'a> Places<'a> {
+    /// The run of each page, and its table; none where entities have moved.
+    pub(crate) fn runs(self) -> impl Iterator<Item = Option<(TableId, PageRun)>> + 'a {
+        self.0.iter().map(|page| match page {
+            Page::Run(Run { first, count, at }) if *count > 0 => {
+                Some((at.table, PageRun { first: (*first).into(), count: (*count).into(), row: at.row }))
+            }
+            _ => None,
+        })
+    }
+}
+
+impl Places<'_> {
+    #[inline]
+    pub(crate) fn get(self, entity: Entity) -> Option<Location> {
+        let number = usize::try_from(entity.to_bits()).ok()?;
+        match self.0.get(number / PAGE)? {
+            Page::Run(run) => run.get(number % PAGE),
+            Page::Slots(slots) => {
+                let location = slots.slots[number % PAGE];
+                (location.row != u32::MAX).then_some(location)
+            }
         }
     }
 }
@@ -203,14 +262,13 @@ impl Entities {
 
     #[inline]
     pub(crate) fn get(&self, entity: Entity) -> Option<Location> {
-        let number = usize::try_from(entity.to_bits()).ok()?;
-        match self.pages.get(number / PAGE)? {
-            Page::Run(run) => run.get(number % PAGE),
-            Page::Slots(slots) => {
-                let location = slots.slots[number % PAGE];
-                (location.row != u32::MAX).then_some(location)
-            }
-        }
+        self.places().get(entity)
+    }
+
+    /// All places, to be looked up one after the other.
+    #[inline]
+    pub(crate) fn places(&self) -> Places<'_> {
+        Places(&self.pages)
     }
 
     /// Sets the place of an entity that was allocated.
@@ -236,6 +294,50 @@ impl Entities {
             self.live += 1;
         }
         *slot = location;
+    }
+
+    /// Sets the place of an entity that has one.
+    #[inline]
+    pub(crate) fn relocate(&mut self, entity: Entity, location: Location) {
+        debug_assert!(self.get(entity).is_some());
+        let number = entity.to_bits() as usize;
+        match self.pages.get_mut(number / PAGE) {
+            Some(Page::Slots(page)) => page.slots[number % PAGE] = location,
+            _ => self.relocate_in_run(entity, location),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn relocate_in_run(&mut self, entity: Entity, location: Location) {
+        self.set(entity, location);
+    }
+
+    /// The place of an entity that is in this table, to be changed; none when it is not there, or when its page
+    /// is a run.
+    #[inline]
+    pub(crate) fn slot_in(&mut self, entity: Entity, table: TableId) -> Option<&mut Location> {
+        let number = usize::try_from(entity.to_bits()).ok()?;
+        match self.pages.get_mut(number / PAGE)? {
+            Page::Slots(page) => Some(&mut page.slots[number % PAGE]).filter(|slot| slot.table == table),
+            Page::Run(_) => None,
+        }
+    }
+
+    /// Sets the places of entities that follow one another and have none, in consecutive rows from one on. Pays
+    /// for each page of them, not for each of them.
+    pub(crate) fn set_run(&mut self, first: u64, count: usize, at: Location) {
+        debug_assert!(first > 0 && first + count as u64 <= self.next);
+        let (mut number, mut row, end) = (first as usize, at.row, first as usize + count);
+        self.pages.resize(self.pages.len().max(end.div_ceil(PAGE)), Page::Run(EMPTY));
+        while number < end {
+            let place = number % PAGE;
+            let taken = (PAGE - place).min(end - number);
+            self.pages[number / PAGE].set_run(place, taken, Location { table: at.table, row });
+            number += taken;
+            row += taken as u32;
+        }
+        self.live += count;
     }
 
     /// Entities that were removed since the last call; the first call begins it.
@@ -327,6 +429,8 @@ mod tests {
     enum Step {
         /// So many in consecutive rows from one on.
         Spawn(u32, u32),
+        /// The same at once.
+        SpawnRun(u32, u32),
         Set(u64, u32),
         Remove(u64),
     }
@@ -334,6 +438,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (1..2000_u32, 0..3_u32).prop_map(|(count, row)| Step::Spawn(count, row)),
+            (1..6000_u32, 0..3_u32).prop_map(|(count, row)| Step::SpawnRun(count, row)),
             (0..6000_u64, 0..5_u32).prop_map(|(number, row)| Step::Set(number, row)),
             (0..6000_u64).prop_map(Step::Remove),
         ]
@@ -354,8 +459,18 @@ mod tests {
                             model.insert(entity, at(1, row));
                         }
                     }
+                    Step::SpawnRun(count, row) => {
+                        let first = entities.allocate_many(count.into());
+                        entities.set_run(first, count as usize, at(1, row));
+                        let spawned = (first..entities.next()).zip(row..);
+                        model.extend(spawned.map(|(number, row)| (Entity::from_bits(number), at(1, row))));
+                    }
                     Step::Set(number, row) if number > 0 && number < entities.next() => {
-                        entities.set(Entity::from_bits(number), at(2, row));
+                        let entity = Entity::from_bits(number);
+                        match entities.get(entity) {
+                            Some(_) => entities.relocate(entity, at(2, row)),
+                            None => entities.set(entity, at(2, row)),
+                        }
                         model.insert(Entity::from_bits(number), at(2, row));
                     }
                     Step::Set(..) => {}

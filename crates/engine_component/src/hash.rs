@@ -8,7 +8,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use twox_hash::XxHash3_128;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::Entity;
 use crate::changes::BLOCK_ROWS;
@@ -125,7 +126,7 @@ fn hash_table(registry: &Registry, table: &Table, hashes: &mut TableHashes, root
     hashes.entities.update(table.entity_changes.block_versions(), root, |block| {
         let bytes = BLOCK_ROWS * size_of::<Entity>();
         let end = ((block + 1) * bytes).min(entities.len());
-        xxh3_128(&entities[block * bytes..end])
+        XxHash3_128::oneshot(&entities[block * bytes..end])
     });
     hashes.columns.resize_with(table.columns.len(), BlockHashes::default);
     for ((column, component), hashes) in table.columns.iter().zip(table.components()).zip(&mut hashes.columns) {
@@ -158,7 +159,7 @@ fn hash_block(column: &Column, block: usize, lanes: &FloatLanes) -> u128 {
 
 fn hash_plain(bytes: &[u8], stride: usize, lanes: &FloatLanes) -> u128 {
     if !has_nan(bytes, stride, lanes) {
-        return xxh3_128(bytes);
+        return XxHash3_128::oneshot(bytes);
     }
     let mut canonical = bytes.to_vec();
     for row in canonical.chunks_exact_mut(stride) {
@@ -172,7 +173,7 @@ fn hash_plain(bytes: &[u8], stride: usize, lanes: &FloatLanes) -> u128 {
             }
         }
     }
-    xxh3_128(&canonical)
+    XxHash3_128::oneshot(&canonical)
 }
 
 /// Whether any float of the rows is NaN. Rows of nothing but `f32`, the usual case, are scanned as one

@@ -3,6 +3,7 @@
 //! Nothing in here does I/O, knows a clock or starts a thread; it builds for `wasm32-unknown-unknown`.
 
 mod aligned;
+mod batch;
 mod bundle;
 mod changes;
 mod column;

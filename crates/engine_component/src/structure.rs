@@ -8,7 +8,6 @@ use std::any::TypeId;
 use smallvec::SmallVec;
 
 use crate::bundle::Bundle;
-use crate::column::Column;
 use crate::edges::{Edge, EdgeKey, Given, Step};
 use crate::entities::{Location, TableId};
 use crate::error::WorldError;
@@ -150,8 +149,10 @@ impl World {
             table.columns[usize::from(*place)].extend(rows, bytes, self.version);
         }
         let first = Entity::from_bits(self.entities.next() - rows as u64);
-        for number in 0..rows as u64 {
-            self.run_add_hooks(edge, Entity::from_bits(first.to_bits() + number));
+        if !self.hooks.is_empty() {
+            for number in 0..rows as u64 {
+                self.run_add_hooks(edge, Entity::from_bits(first.to_bits() + number));
+            }
         }
         Ok(first)
     }
@@ -225,19 +226,21 @@ impl World {
     /// # Errors
     /// When there is no such entity, or a component type disagrees with a registered one.
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), WorldError> {
-        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        let Some(location) = self.entities.get(entity) else { return Err(WorldError::NoEntity(entity)) };
         let edge = self.bundle_edge::<B>(Some(location.table), Step::Insert)?;
-        let Edge { target, carried, given, .. } = self.edges.get(edge);
+        let way = self.edges.get(edge);
+        let (target, given) = (way.target, &way.given[..]);
         let (row, version) = (location.row as usize, self.version);
-        if *target == location.table {
+        if target == location.table {
             let table = &mut self.tables[target.index()];
             bundle.write(&mut |at, bytes| table.columns[usize::from(given[at])].set_row(row, bytes, version));
             return Ok(());
         }
-        let [source, table] = pair(&mut self.tables, location.table, *target);
-        carry(&source.columns, &mut table.columns, carried, row, version);
+        let [source, table] = pair(&mut self.tables, location.table, target);
+        // Before the row leaves its table: whoever makes bytes of a document may panic.
         bundle.write(&mut |at, bytes| table.columns[usize::from(given[at])].push(bytes, version));
-        self.moved(entity, location, edge);
+        let displaced = source.move_row(row, table, way, version);
+        self.moved(entity, location, displaced, target);
         self.run_add_hooks(edge, entity);
         Ok(())
     }
@@ -248,24 +251,25 @@ impl World {
     /// When there is no such entity, a component is not known, is given twice, or its bytes are of another
     /// length.
     pub fn insert_raw(&mut self, entity: Entity, components: &[RawComponent<'_>]) -> Result<(), WorldError> {
-        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        let Some(location) = self.entities.get(entity) else { return Err(WorldError::NoEntity(entity)) };
         self.check_raw(components)?;
         let edge = self.raw_edge(Some(location.table), Step::Insert, components.iter().map(|component| component.0))?;
-        let Edge { target, carried, given, .. } = self.edges.get(edge);
+        let way = self.edges.get(edge);
+        let (target, given) = (way.target, &way.given[..]);
         let (row, version) = (location.row as usize, self.version);
-        if *target == location.table {
+        if target == location.table {
             let table = &mut self.tables[target.index()];
             for (place, (_, bytes)) in given.iter().zip(components) {
                 table.columns[usize::from(*place)].set_row(row, bytes, version);
             }
             return Ok(());
         }
-        let [source, table] = pair(&mut self.tables, location.table, *target);
-        carry(&source.columns, &mut table.columns, carried, row, version);
+        let [source, table] = pair(&mut self.tables, location.table, target);
         for (place, (_, bytes)) in given.iter().zip(components) {
             table.columns[usize::from(*place)].push(bytes, version);
         }
-        self.moved(entity, location, edge);
+        let displaced = source.move_row(row, table, way, version);
+        self.moved(entity, location, displaced, target);
         self.run_add_hooks(edge, entity);
         Ok(())
     }
@@ -275,7 +279,7 @@ impl World {
     /// # Errors
     /// When there is no such entity.
     pub fn remove<B: Bundle>(&mut self, entity: Entity) -> Result<(), WorldError> {
-        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        let Some(location) = self.entities.get(entity) else { return Err(WorldError::NoEntity(entity)) };
         let edge = self.bundle_edge::<B>(Some(location.table), Step::Remove)?;
         self.remove_along(entity, location, edge)
     }
@@ -285,11 +289,12 @@ impl World {
     /// # Errors
     /// When there is no such entity, or a component is not known.
     pub fn remove_raw(&mut self, entity: Entity, components: &[ComponentId]) -> Result<(), WorldError> {
-        let location = self.entities.get(entity).ok_or(WorldError::NoEntity(entity))?;
+        let Some(location) = self.entities.get(entity) else { return Err(WorldError::NoEntity(entity)) };
         let edge = self.raw_edge(Some(location.table), Step::Remove, components.iter().copied())?;
         self.remove_along(entity, location, edge)
     }
 
+    #[inline]
     fn remove_along(&mut self, entity: Entity, location: Location, edge: usize) -> Result<(), WorldError> {
         if self.edges.get(edge).target == location.table {
             return Ok(());
@@ -298,6 +303,10 @@ impl World {
             self.move_along(entity, location, edge);
             return Ok(());
         }
+        self.remove_with_hooks(entity, edge)
+    }
+
+    fn remove_with_hooks(&mut self, entity: Entity, edge: usize) -> Result<(), WorldError> {
         let lost = self.edges.get(edge).changed.clone();
         for component in &lost {
             self.run_hooks(*component, On::Remove, entity);
@@ -312,11 +321,13 @@ impl World {
     }
 
     /// Moves an entity along an edge on which nothing is given to it.
+    #[inline]
     fn move_along(&mut self, entity: Entity, location: Location, edge: usize) {
-        let Edge { target, carried, .. } = self.edges.get(edge);
-        let [source, table] = pair(&mut self.tables, location.table, *target);
-        carry(&source.columns, &mut table.columns, carried, location.row as usize, self.version);
-        self.moved(entity, location, edge);
+        let way = self.edges.get(edge);
+        let target = way.target;
+        let [source, table] = pair(&mut self.tables, location.table, target);
+        let displaced = source.move_row(location.row as usize, table, way, self.version);
+        self.moved(entity, location, displaced, target);
     }
 
     /// Runs the hooks of everything that a despawned entity loses, in the order of its components, each once;
@@ -331,23 +342,30 @@ impl World {
         }
     }
 
-    /// The target's columns have their row: completes the move of the entity.
+    /// The target's columns have their row, those of the source another one: completes the move of the entity.
     #[inline]
-    fn moved(&mut self, entity: Entity, from: Location, edge: usize) {
-        let target = self.edges.get(edge).target;
-        let displaced = self.tables[from.table.index()].swap_remove(from.row as usize, self.version);
+    fn moved(&mut self, entity: Entity, from: Location, displaced: Option<Entity>, target: TableId) {
         if let Some(displaced) = displaced {
-            self.entities.set(displaced, from);
+            self.entities.relocate(displaced, from);
         }
-        self.placed(entity, target);
+        let row = self.push_entity(entity, target);
+        self.entities.relocate(entity, Location { table: target, row });
     }
 
+    /// A new entity, whose values are there.
     #[inline]
     fn placed(&mut self, entity: Entity, target: TableId) {
+        let row = self.push_entity(entity, target);
+        self.entities.set(entity, Location { table: target, row });
+    }
+
+    /// The row of the entity, at the table's end.
+    #[inline]
+    fn push_entity(&mut self, entity: Entity, target: TableId) -> u32 {
         let table = &mut self.tables[target.index()];
         let row = u32::try_from(table.entities.len()).expect("fewer rows than 2^32");
         table.push_entity(entity, self.version);
-        self.entities.set(entity, Location { table: target, row });
+        row
     }
 
     #[inline]
@@ -369,11 +387,16 @@ impl World {
         self.placed(entity, target);
     }
 
+    #[inline]
     fn run_add_hooks(&mut self, edge: usize, entity: Entity) {
         if !self.hooks.is_empty() {
-            for component in self.edges.get(edge).changed.clone() {
-                self.run_hooks(component, On::Add, entity);
-            }
+            self.run_some_add_hooks(edge, entity);
+        }
+    }
+
+    fn run_some_add_hooks(&mut self, edge: usize, entity: Entity) {
+        for component in self.edges.get(edge).changed.clone() {
+            self.run_hooks(component, On::Add, entity);
         }
     }
 
@@ -385,9 +408,17 @@ impl World {
     }
 
     #[inline]
-    fn bundle_edge<B: Bundle>(&mut self, from: Option<TableId>, step: Step) -> Result<usize, WorldError> {
+    pub(crate) fn bundle_edge<B: Bundle>(&mut self, from: Option<TableId>, step: Step) -> Result<usize, WorldError> {
         let key = (from, step, TypeId::of::<B>());
-        if let Some(edge) = self.edges.find_type(key) {
+        match self.edges.last(key) {
+            Some(edge) => Ok(edge),
+            None => self.another_bundle_edge::<B>(from, step),
+        }
+    }
+
+    #[inline(never)]
+    fn another_bundle_edge<B: Bundle>(&mut self, from: Option<TableId>, step: Step) -> Result<usize, WorldError> {
+        if let Some(edge) = self.edges.find_type((from, step, TypeId::of::<B>())) {
             return Ok(edge);
         }
         let key = (from, step, Given::Type(TypeId::of::<B>()));
@@ -472,15 +503,7 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Appends the carried values of a row to the target's columns.
 #[inline]
-fn carry(source: &[Column], target: &mut [Column], carried: &[(u16, u16)], row: usize, version: u64) {
-    for (from, to) in carried {
-        target[usize::from(*to)].push_carried(&source[usize::from(*from)], row, version);
-    }
-}
-
-#[inline]
-fn pair(tables: &mut [Table], a: TableId, b: TableId) -> [&mut Table; 2] {
+pub(crate) fn pair(tables: &mut [Table], a: TableId, b: TableId) -> [&mut Table; 2] {
     tables.get_disjoint_mut([a.index(), b.index()]).expect("two tables of this world, and not the same")
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::changes::{BLOCK_ROWS, BitRows, Changes};
 use crate::column::Column;
+use crate::edges::Edge;
 use crate::entities::{Entities, Location, TableId};
 use crate::hash::TableHashes;
 use crate::{ArchetypeId, ComponentId, Entity};
@@ -156,14 +157,26 @@ impl Table {
     /// Gives new rows at the end their entities, which follow one another.
     pub(crate) fn append_entities(&mut self, rows: usize, id: TableId, entities: &mut Entities, version: u64) {
         let from = self.entities.len();
-        self.entities.reserve(rows);
-        for row in from..from + rows {
-            let entity = entities.allocate();
-            self.entities.push(entity);
-            let row = u32::try_from(row).expect("fewer rows than 2^32");
-            entities.set(entity, Location { table: id, row });
-        }
+        let row = u32::try_from(from).ok().filter(|_| u32::try_from(from + rows).is_ok());
+        let row = row.expect("fewer rows than 2^32");
+        let first = entities.allocate_many(rows as u64);
+        self.entities.extend((first..first + rows as u64).map(Entity::from_bits));
+        entities.set_run(first, rows, Location { table: id, row });
         self.entity_changes.extended(from, from + rows, version);
+    }
+
+    /// Moves the values of a row that a table of other components has too to its end, and takes the row out of all
+    /// columns; the entity that took its place, if any. The entity itself and the values that are new to it
+    /// follow.
+    #[inline]
+    pub(crate) fn move_row(&mut self, row: usize, target: &mut Self, way: &Edge, version: u64) -> Option<Entity> {
+        for (from, to) in &way.carried {
+            self.columns[usize::from(*from)].move_row(row, &mut target.columns[usize::from(*to)], version);
+        }
+        for left in &way.left {
+            self.columns[usize::from(*left)].swap_remove(row, version);
+        }
+        self.swap_remove_entity(row, version)
     }
 
     /// Removes a row of every column; the entity that took its place, if any.
@@ -174,6 +187,7 @@ impl Table {
         self.swap_remove_entity(row, version)
     }
 
+    #[inline]
     pub(crate) fn swap_remove_entity(&mut self, row: usize, version: u64) -> Option<Entity> {
         self.entity_changes.swap_removed(row, self.entities.len(), version);
         self.entities.swap_remove(row);

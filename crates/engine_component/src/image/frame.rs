@@ -1,6 +1,7 @@
 //! The 48 bytes that parts and manifest begin with, and readers of numbers that never read past the end.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+use twox_hash::XxHash3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::{ImageError, Place, Problem};
 use crate::WorldHash;
@@ -43,7 +44,7 @@ pub(super) fn seal(bytes: &mut [u8], kind: Kind, number: u32, world: WorldHash) 
 
 /// In one go: hashing in steps takes three times as long.
 fn hash_of(bytes: &[u8]) -> u128 {
-    xxh3_128_with_seed(&bytes[HEAD..], xxh3_64(&bytes[..32]))
+    XxHash3_128::oneshot_with_seed(xxh3_64(&bytes[..32]), &bytes[HEAD..])
 }
 
 /// Reads the head of a part or a manifest, and checks the hash of everything.

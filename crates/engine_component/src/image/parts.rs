@@ -1,4 +1,4 @@
-//! From a snapshot to parts, one after another.
+//! From a snapshot, or a world that waits meanwhile, to parts, one after another.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,11 @@ use super::error::{ImageError, Place, Problem};
 use super::frame::{self, HEAD, Kind};
 use super::manifest::{MAX_PARTS, Manifest};
 use super::order::Order;
-use super::snapshot::Snapshot;
 use super::{registry, tables};
+use crate::WorldHash;
+use crate::registry::Registry;
+use crate::table::Table;
+use crate::world::{World, WorldSettings};
 
 /// Bytes of a part, at the most.
 ///
@@ -54,10 +57,57 @@ pub struct Part {
     pub bytes: Vec<u8>,
 }
 
-/// The parts of a snapshot, one after another; then [`Self::manifest`].
+/// What an image is made of: a snapshot's, or a world's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole<'a> {
+    pub(super) settings: WorldSettings,
+    pub(super) registry: &'a Registry,
+    pub(super) tables: &'a [Table],
+    pub(super) next_entity: u64,
+    pub(super) version: u64,
+    pub(super) hash: WorldHash,
+}
+
+impl World {
+    /// The parts of an image of this world, without a snapshot: for whoever need not go on with the world before
+    /// all of it is written, and so saves a copy. It is hashed first.
+    ///
+    /// ```
+    /// use engine_component::image::{Limits, PartBytes, Restore};
+    /// use engine_component::{Component, World};
+    /// # #[derive(Component, Clone, Copy, PartialEq, Debug)]
+    /// # #[repr(C)]
+    /// # #[component(name = "doc.Position")]
+    /// # struct Position { x: f32 }
+    /// let mut world = World::default();
+    /// world.spawn(Position { x: 1.0 });
+    /// let mut parts = world.image(PartBytes::default());
+    /// let stored: Vec<_> = parts.by_ref().collect();
+    /// let manifest = parts.manifest()?;
+    ///
+    /// let mut restore = Restore::new(&manifest.to_bytes(), Limits::default())?;
+    /// stored.iter().try_for_each(|part| restore.part(&part.bytes))?;
+    /// assert_eq!(restore.finish()?.hash(), world.hash());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn image(&mut self, size: PartBytes) -> Parts<'_> {
+        let hash = self.hash();
+        let whole = Whole {
+            settings: self.settings(),
+            registry: &self.registry,
+            tables: &self.tables,
+            next_entity: self.next_entity(),
+            version: self.version(),
+            hash,
+        };
+        Parts::new(whole, size)
+    }
+}
+
+/// The parts of an image, one after another; then [`Self::manifest`].
 #[derive(Debug)]
 pub struct Parts<'a> {
-    snapshot: &'a Snapshot,
+    of: Whole<'a>,
     size: usize,
     /// The block that is being written; none when all were.
     current: Option<Open<'a>>,
@@ -74,8 +124,8 @@ struct Open<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, size: PartBytes) -> Self {
-        let mut parts = Self { snapshot, size: size.get(), current: None, written: Vec::new(), bytes: 0 };
+    pub(super) fn new(of: Whole<'a>, size: PartBytes) -> Self {
+        let mut parts = Self { of, size: size.get(), current: None, written: Vec::new(), bytes: 0 };
         parts.open(Some(Block::REGISTRY));
         parts
     }
@@ -93,25 +143,25 @@ impl<'a> Parts<'a> {
             let (what, found) = ("parts, take larger ones", self.written.len() as u64);
             return Err(place.refuse(Problem::TooMuch { what, found, limit: MAX_PARTS as u64 }));
         }
-        let snapshot = self.snapshot;
+        let whole = self.of;
         Ok(Manifest {
-            hash: snapshot.hash,
-            settings: snapshot.settings,
-            version: snapshot.version,
-            next_entity: snapshot.next_entity,
-            entities: snapshot.tables.iter().map(|table| table.len() as u64).sum(),
+            hash: whole.hash,
+            settings: whole.settings,
+            version: whole.version,
+            next_entity: whole.next_entity,
+            entities: whole.tables.iter().map(|table| table.len() as u64).sum(),
             bytes: self.bytes,
             parts: self.written,
         })
     }
 
     fn open(&mut self, block: Option<Block>) {
-        self.current = block.map(|block| Open { block, bytes: bytes_of(self.snapshot, block), written: 0 });
+        self.current = block.map(|block| Open { block, bytes: bytes_of(self.of, block), written: 0 });
         self.bytes += self.current.as_ref().map_or(0, |open| open.bytes.len() as u64);
     }
 
     fn open_after(&mut self, block: Block) {
-        let Snapshot { tables, registry, .. } = self.snapshot;
+        let Whole { tables, registry, .. } = self.of;
         let order = Order { tables, registry, rows: |table: usize| tables[table].len() };
         self.open(order.after(block));
     }
@@ -143,18 +193,18 @@ impl Iterator for Parts<'_> {
             }
         }
         let number = self.written.len() as u32;
-        let hash = frame::seal(&mut out, Kind::Part, number, self.snapshot.hash);
+        let hash = frame::seal(&mut out, Kind::Part, number, self.of.hash);
         self.written.push((out.len() as u32, hash));
         Some(Part { number, bytes: out })
     }
 }
 
-fn bytes_of(snapshot: &Snapshot, block: Block) -> Cow<'_, [u8]> {
-    let table = |block: Block| &snapshot.tables[block.table as usize];
+fn bytes_of(whole: Whole<'_>, block: Block) -> Cow<'_, [u8]> {
+    let table = |block: Block| &whole.tables[block.table as usize];
     let column = |block: Block| table(block).column(block.column as usize);
     match block.what {
-        What::Registry => registry::encode(&snapshot.registry).into(),
-        What::Tables => tables::encode(&snapshot.tables, &snapshot.registry).into(),
+        What::Registry => registry::encode(whole.registry).into(),
+        What::Tables => tables::encode(whole.tables, whole.registry).into(),
         What::Entities => bytemuck::cast_slice::<_, u8>(table(block).entities()).into(),
         What::Values => column(block).bytes().into(),
         What::Lengths => {

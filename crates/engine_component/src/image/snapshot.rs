@@ -1,7 +1,7 @@
 //! A snapshot: what an image is made of, while the world goes on.
 
 use super::error::{ImageError, Place, Problem};
-use super::parts::{PartBytes, Parts};
+use super::parts::{PartBytes, Parts, Whole};
 use crate::WorldHash;
 use crate::hash::hash_anew;
 use crate::registry::Registry;
@@ -119,6 +119,8 @@ impl Snapshot {
     /// The parts, one after another.
     #[must_use]
     pub fn parts(&self, size: PartBytes) -> Parts<'_> {
-        Parts::new(self, size)
+        let Self { settings, registry, tables, next_entity, version, hash } = self;
+        let (settings, next_entity, version, hash) = (*settings, *next_entity, *version, *hash);
+        Parts::new(Whole { settings, registry, tables, next_entity, version, hash }, size)
     }
 }

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use super::descriptor::{ColumnAccess, ItemNames, QueryDescriptor};
 use super::documents::TypedRows;
+use super::marks::{Mark, Marks, OptionalMark};
 use super::part::{ColumnView, Source};
 use crate::Entity;
 use crate::data::{Component, Data, DocumentStorage, Plain, PlainStorage, Storage, StorageKind, Tag, TagStorage};
@@ -165,10 +166,10 @@ pub unsafe trait QueryData {
     type ReadOnly: ReadOnlyQueryData;
     /// The columns of a part.
     type Fetch<'a>: Copy;
+    /// Where changes are noted, of each column that is written.
+    type Marks: Marks;
     /// Whether an item is a document. Documents may not decode, so such rows are looked at one by one.
     const DOCUMENTS: bool;
-    /// How many columns are written.
-    const WRITES: usize;
 
     /// Appends what is touched, and how people call it.
     fn describe(descriptor: &mut QueryDescriptor, names: &mut ItemNames);
@@ -202,8 +203,8 @@ unsafe impl QueryData for Entity {
     type Item<'a> = Entity;
     type ReadOnly = Entity;
     type Fetch<'a> = &'a [Entity];
+    type Marks = ();
     const DOCUMENTS: bool = false;
-    const WRITES: usize = 0;
 
     fn describe(descriptor: &mut QueryDescriptor, names: &mut ItemNames) {
         descriptor.entity = true;
@@ -293,14 +294,14 @@ impl<'a, T: Data> ColumnFetch<'a, T> {
 }
 
 macro_rules! single {
-    ($query:ty, $item:ty, $read_only:ty, $write:literal, $optional:literal, $fetch:ident, $get:ident, |$value:ident| $finish:expr) => {
+    ($query:ty, $item:ty, $read_only:ty, $write:literal, $optional:literal, $marks:ty, $fetch:ident, $get:ident, |$value:ident| $finish:expr) => {
         // SAFETY: one column is described and fetched; `item` reads or writes only its row.
         unsafe impl<T: Component> QueryData for $query {
             type Item<'a> = $item;
             type ReadOnly = $read_only;
             type Fetch<'a> = ColumnFetch<'a, T>;
+            type Marks = $marks;
             const DOCUMENTS: bool = matches!(T::KIND, StorageKind::Document);
-            const WRITES: usize = $write as usize;
 
             fn describe(descriptor: &mut QueryDescriptor, names: &mut ItemNames) {
                 column::<T>(descriptor, names, $write, $optional);
@@ -331,16 +332,18 @@ macro_rules! single {
     };
 }
 
-single!(&T, &'a T, Self, false, false, required, read, |value| {
+single!(&T, &'a T, Self, false, false, (), required, read, |value| {
     // SAFETY: `required` has made sure that the column is there.
     unsafe { value.unwrap_unchecked() }
 });
-single!(&mut T, &'a mut T, &'static T, true, false, required, write, |value| {
+single!(&mut T, &'a mut T, &'static T, true, false, Mark, required, write, |value| {
     // SAFETY: `required` has made sure that the column is there.
     unsafe { value.unwrap_unchecked() }
 });
-single!(Option<&T>, Option<&'a T>, Self, false, true, optional, read, |value| value);
-single!(Option<&mut T>, Option<&'a mut T>, Option<&'static T>, true, true, optional, write, |value| value);
+single!(Option<&T>, Option<&'a T>, Self, false, true, (), optional, read, |value| value);
+single!(Option<&mut T>, Option<&'a mut T>, Option<&'static T>, true, true, OptionalMark, optional, write, |value| {
+    value
+});
 // SAFETY: `item` is read by `ColumnFetch::read`.
 unsafe impl<T: Component> ReadOnlyQueryData for &T {}
 // SAFETY: `item` is read by `ColumnFetch::read`.
@@ -353,8 +356,8 @@ macro_rules! tuple {
             type Item<'a> = ($($name::Item<'a>,)*);
             type ReadOnly = ($($name::ReadOnly,)*);
             type Fetch<'a> = ($($name::Fetch<'a>,)*);
+            type Marks = ($($name::Marks,)*);
             const DOCUMENTS: bool = false $(|| $name::DOCUMENTS)*;
-            const WRITES: usize = 0 $(+ $name::WRITES)*;
 
             fn describe(_descriptor: &mut QueryDescriptor, _names: &mut ItemNames) {
                 $($name::describe(_descriptor, _names);)*

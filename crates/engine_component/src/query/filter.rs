@@ -63,6 +63,13 @@ pub trait QueryFilter {
 
     /// Whether a row of the part matches.
     fn matches(fetch: &Self::Fetch<'_>, row: usize) -> bool;
+
+    /// A row from this one on before which none matches; what is `rows` or more means that no further one of so
+    /// many does.
+    #[inline]
+    fn skip(_fetch: &Self::Fetch<'_>, row: usize, _rows: usize) -> usize {
+        row
+    }
 }
 
 /// A filter that matches all rows of an archetype, or none.
@@ -148,6 +155,15 @@ impl<T: Component> QueryFilter for Changed<T> {
             ChangedRows::Some(rows) => rows.get(row),
         }
     }
+
+    #[inline]
+    fn skip(fetch: &ChangedRows<'_>, row: usize, rows: usize) -> usize {
+        match fetch {
+            ChangedRows::None => rows,
+            ChangedRows::All => row,
+            ChangedRows::Some(changed) => changed.first_from(row).unwrap_or(rows),
+        }
+    }
 }
 
 macro_rules! tuple {
@@ -169,6 +185,12 @@ macro_rules! tuple {
             #[inline]
             fn matches(_fetch: &Self::Fetch<'_>, _row: usize) -> bool {
                 true $(&& $name::matches(&_fetch.$index, _row))*
+            }
+
+            #[inline]
+            fn skip(_fetch: &Self::Fetch<'_>, row: usize, _rows: usize) -> usize {
+                $(let row = $name::skip(&_fetch.$index, row, _rows);)*
+                row
             }
         }
         impl<$($name: ArchetypeFilter),*> ArchetypeFilter for ($($name,)*) {}

@@ -16,6 +16,7 @@
 //! | `cursor.rs` | the query itself: rows, access by entity |
 //! | `world_query.rs` | queries on a world, outside of systems |
 //! | `prepared.rs`, `by_entity.rs` | prepared ones: all rows, rows by entity |
+//! | `marks.rs` | where changes of single rows are noted |
 //! | `table_source.rs` | tables of a world as sources of rows |
 
 mod by_entity;
@@ -24,6 +25,7 @@ mod data;
 mod descriptor;
 mod documents;
 mod filter;
+mod marks;
 mod part;
 mod prepared;
 mod rows;
@@ -37,6 +39,7 @@ pub use data::{FetchStorage, QueryData, ReadOnlyQueryData};
 pub use descriptor::{ColumnAccess, Filter, ItemNames, QueryDescriptor, QueryError, describe};
 pub use documents::{Cells, DocumentColumn};
 pub use filter::{ArchetypeFilter, Changed, Or, QueryFilter, With, Without};
+pub use marks::{Mark, Marks, OptionalMark};
 pub use part::{ColumnView, Part, PartColumn, Source};
 pub use prepared::{QueryState, StateIter};
 pub use slices::SliceData;

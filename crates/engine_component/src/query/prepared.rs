@@ -113,7 +113,7 @@ impl<D: QueryData, F: QueryFilter> QueryState<D, F> {
     pub fn by_entity_mut<'a>(&'a mut self, world: &'a mut World) -> ByEntity<'a, D, F> {
         self.look_at_new_tables(world);
         // SAFETY: each table is in the list once.
-        unsafe { ByEntity::write(world, &self.matching) }
+        unsafe { ByEntity::write(world, &self.matching, &self.descriptor) }
     }
 
     #[inline]

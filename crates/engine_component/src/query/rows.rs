@@ -43,7 +43,13 @@ impl<'a, D: QueryData, F: QueryFilter> Rows<'a, D, F> {
     #[inline]
     pub(super) fn next(&mut self) -> Option<D::Item<'a>> {
         let (fetch, filter) = self.fetch.as_ref()?;
-        while self.row < self.rows {
+        loop {
+            if F::PER_ROW {
+                self.row = F::skip(filter, self.row, self.rows);
+            }
+            if self.row >= self.rows {
+                return None;
+            }
             let row = self.row;
             self.row += 1;
             if (!F::PER_ROW || F::matches(filter, row)) && D::matches(fetch, row) {
@@ -52,31 +58,25 @@ impl<'a, D: QueryData, F: QueryFilter> Rows<'a, D, F> {
                 return Some(unsafe { D::item(fetch, row) });
             }
         }
-        None
     }
 
-    /// One row, if it matches.
-    ///
-    /// # Safety
-    /// No item of this row is alive that writes what this one touches, or touches what this one writes.
-    #[inline]
-    pub(super) unsafe fn at(&self, row: usize) -> Option<D::Item<'a>> {
-        if row >= self.rows {
-            return None;
-        }
-        // SAFETY: where there are rows there are columns.
-        let (fetch, filter) = unsafe { self.fetch.as_ref().unwrap_unchecked() };
-        let matches = (!F::PER_ROW || F::matches(filter, row)) && D::matches(fetch, row);
-        // SAFETY: the row exists and matches; the rest is the caller's promise, and that of the maker of these
-        // rows.
-        matches.then(|| unsafe { D::item(fetch, row) })
+    /// The columns; none only when there are no rows.
+    pub(super) fn into_columns(self) -> Option<(D::Fetch<'a>, F::Fetch<'a>)> {
+        self.fetch
     }
 
     #[inline]
     pub(super) fn fold<B>(self, mut sum: B, visit: &mut impl FnMut(B, D::Item<'a>) -> B) -> B {
-        let Some((fetch, filter)) = self.fetch else { return sum };
+        if F::PER_ROW {
+            let mut rows = self;
+            while let Some(item) = rows.next() {
+                sum = visit(sum, item);
+            }
+            return sum;
+        }
+        let Some((fetch, _)) = self.fetch else { return sum };
         for row in self.row..self.rows {
-            if (!F::PER_ROW || F::matches(&filter, row)) && D::matches(&fetch, row) {
+            if D::matches(&fetch, row) {
                 // SAFETY: as in `next`.
                 sum = visit(sum, unsafe { D::item(&fetch, row) });
             }
