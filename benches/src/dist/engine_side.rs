@@ -62,8 +62,9 @@ impl Way {
     /// None where the engine can't do that yet: the case then shows its floors alone.
     pub(crate) fn settings(self) -> Option<Settings> {
         match self {
-            Self::Usual | Self::Full => Some(Settings::default()),
-            Self::Resident | Self::Shared => None,
+            Self::Usual | Self::Resident => Some(Settings::default()),
+            Self::Full => Some(Settings { keep: false, ..Settings::default() }),
+            Self::Shared => None,
         }
     }
 }

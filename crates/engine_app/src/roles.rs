@@ -48,6 +48,10 @@ enum Role {
         /// The name of this instance; made up when not given
         #[arg(long, value_name = "NAME")]
         instance: Option<String>,
+        /// MiB of columns that it keeps from tick to tick, at the most, so that it is sent what changed alone;
+        /// 0 for none
+        #[arg(long, value_name = "MIB", default_value_t = 1024)]
+        keep_mib: usize,
         #[command(flatten)]
         connection: ConnectionArgs,
     },
@@ -113,6 +117,9 @@ pub struct WorldArgs {
     /// Bytes of a chunk on the wire
     #[arg(long, value_name = "BYTES", default_value_t = engine_net::parcel::DEFAULT_CHUNK_BYTES)]
     pub chunk_bytes: usize,
+    /// Send instances all columns in every tick, instead of what changed
+    #[arg(long)]
+    pub no_keep: bool,
     /// Start paused
     #[arg(long)]
     pub paused: bool,
@@ -144,6 +151,7 @@ impl WorldArgs {
             threads: self.threads,
             rows_per_shard: self.rows_per_shard,
             chunk_bytes: self.chunk_bytes,
+            keep: !self.no_keep,
             paused: self.paused,
             expect: self.expect.clone(),
             ..Settings::default()
@@ -182,9 +190,11 @@ fn run(app: App) -> Result<bool> {
             start_log();
             done(run_coordinator(app, &args, &local, &options, None))
         }
-        Some(Role::System { names, instance, connection }) => {
+        Some(Role::System { names, instance, keep_mib, connection }) => {
             start_log();
-            done(system(app, &names, instance, &connection))
+            let keep_bytes = Some(keep_mib.saturating_mul(1 << 20));
+            let options = InstanceOptions { name: instance, keep_bytes, ..InstanceOptions::default() };
+            done(system(app, &names, options, &connection))
         }
         Some(Role::Replay(args)) => {
             start_log();
@@ -375,7 +385,7 @@ impl CoordinatorArgs {
     }
 }
 
-fn system(app: App, names: &[String], instance: Option<String>, connection: &ConnectionArgs) -> Result {
+fn system(app: App, names: &[String], options: InstanceOptions, connection: &ConnectionArgs) -> Result {
     let config = connection.resolve()?;
     let known = app.system_names();
     if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
@@ -383,6 +393,6 @@ fn system(app: App, names: &[String], instance: Option<String>, connection: &Con
     }
     let systems = app.into_systems()?.into_iter().filter(|system| names.contains(&system.descriptor().name)).collect();
     let stop = stop_on_signals()?;
-    run_instance(&config, systems, InstanceOptions { name: instance, stop: stop.flag() })?;
+    run_instance(&config, systems, InstanceOptions { stop: stop.flag(), ..options })?;
     Ok(())
 }

@@ -124,7 +124,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 64 }, ..ProptestConfig::default() })]
 
     #[test]
-    fn two_copies_follow_whatever_happens(steps in proptest::collection::vec((0..6_u8, any::<u32>()), 1..60)) {
+    fn two_copies_follow_whatever_happens(steps in proptest::collection::vec((0..7_u8, any::<u32>()), 1..60)) {
         let (mut world, mut alive) = world(2100);
         let (mut often, mut seldom) = (Copied::of(&world), Copied::of(&world));
         for (at, (what, number)) in steps.into_iter().enumerate() {
@@ -138,6 +138,11 @@ proptest! {
                 3 if !alive.is_empty() => {
                     world.insert(alive[any], Other { x: 1 }).unwrap();
                     world.remove::<Other>(alive[any]).unwrap();
+                }
+                5 => {
+                    let many: Vec<Entity> = alive.iter().copied().skip(any).step_by(3).take(50).collect();
+                    world.insert_batch(many.iter().map(|entity| (*entity, Other { x: 2 }))).unwrap();
+                    world.remove_batch::<Other>(many).unwrap();
                 }
                 4 => {
                     let mut all = QueryState::<&mut Value>::new().unwrap();

@@ -67,6 +67,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct InstanceOptions {
     /// Its name; made up from the process and the clock when not given.
     pub name: Option<String>,
+    /// Bytes of columns that it keeps from tick to tick, at the most; a GiB when not given.
+    pub keep_bytes: Option<usize>,
     /// Set to have it leave politely.
     pub stop: Arc<AtomicBool>,
 }
@@ -116,6 +118,9 @@ pub fn run_instance(
     }
     let mut core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT));
     core.set_host(host());
+    if let Some(bytes) = options.keep_bytes {
+        core.set_keep_bytes(bytes);
+    }
     let runner = Runner {
         core,
         subjects,
