@@ -89,7 +89,7 @@ fn bevy() -> Contender {
     let mut moving = builder.mut_id(position).ref_id(velocity).build();
     repeated("bevy_ecs, without adding", ENTITIES, move || {
         moving.iter_mut(&mut world).for_each(|mut row| {
-            std::hint::black_box(row.get_by_id(velocity).map(|value| value.as_ptr()));
+            std::hint::black_box(row.get_by_id(velocity).map(bevy_ecs::ptr::Ptr::as_ptr));
             std::hint::black_box(row.get_mut_by_id(position).map(|value| value.into_inner().as_ptr()));
         });
     })
