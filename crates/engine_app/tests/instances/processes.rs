@@ -19,7 +19,7 @@ struct Instance {
 impl Instance {
     fn start(config: &ConnectionConfig, app: App, system: &str, name: &str) -> Self {
         let (stop, config) = (Stop::default(), config.clone());
-        let options = InstanceOptions { name: Some(name.into()), stop: stop.flag() };
+        let options = InstanceOptions { name: Some(name.into()), stop: stop.flag(), keep_bytes: None };
         let mut systems = app.into_systems().unwrap();
         systems.retain(|known| known.descriptor().name == system);
         let thread = std::thread::spawn(move || run_instance(&config, systems, options).unwrap());
