@@ -7,7 +7,8 @@
 use std::ops::Range;
 
 use crate::aligned::AlignedBytes;
-use crate::changes::{BLOCK_ROWS, BitRows, Changes, Removed};
+use crate::bit_rows::BitRows;
+use crate::changes::{BLOCK_ROWS, Changes, Removed};
 use crate::data::StorageKind;
 use crate::documents::{DocumentRows, Documents};
 use crate::schema::Schema;

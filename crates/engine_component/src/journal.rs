@@ -7,7 +7,8 @@
 
 use std::ops::Range;
 
-use crate::changes::{BLOCK_ROWS, BitRows};
+use crate::bit_rows::BitRows;
+use crate::changes::BLOCK_ROWS;
 
 /// Versions of a block that are kept apart.
 const DEPTH: usize = 4;

@@ -4,6 +4,7 @@
 
 mod aligned;
 mod batch;
+mod bit_rows;
 mod bundle;
 mod changes;
 mod column;
@@ -30,8 +31,9 @@ mod table;
 mod world;
 
 pub use aligned::AlignedBytes;
+pub use bit_rows::BitRows;
 pub use bundle::Bundle;
-pub use changes::{BLOCK_ROWS, BitRows};
+pub use changes::BLOCK_ROWS;
 pub use column::Column;
 pub use data::{
     Component, Data, DecodeError, DocumentStorage, Event, Plain, PlainStorage, Ref, Storage, StorageKind, Tag,

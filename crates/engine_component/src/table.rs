@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::changes::{BLOCK_ROWS, BitRows, Changes};
+use crate::bit_rows::BitRows;
+use crate::changes::{BLOCK_ROWS, Changes};
 use crate::column::Column;
 use crate::edges::Edge;
 use crate::entities::{Entities, Location, TableId};

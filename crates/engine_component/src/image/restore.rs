@@ -13,7 +13,7 @@ use super::order::Order;
 use super::tables::{self, Outline};
 use super::{documents, registry};
 use crate::Entity;
-use crate::changes::BitRows;
+use crate::bit_rows::BitRows;
 use crate::entities::{Location, TableId};
 use crate::world::World;
 

@@ -5,7 +5,7 @@ use super::frame::Numbers;
 use super::limits::Budget;
 use super::registry::limit;
 use crate::ComponentId;
-use crate::changes::BitRows;
+use crate::bit_rows::BitRows;
 use crate::column::Column;
 use crate::registry::Registry;
 use crate::table::Table;

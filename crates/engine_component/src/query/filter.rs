@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::descriptor::Filter;
 use super::part::Source;
-use crate::changes::BitRows;
+use crate::bit_rows::BitRows;
 use crate::data::Component;
 
 /// Rows of entities that have the component.

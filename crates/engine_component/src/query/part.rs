@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::documents::DocumentColumn;
-use crate::changes::BitRows;
+use crate::bit_rows::BitRows;
 use crate::{ComponentId, Entity};
 
 /// One column of a part.

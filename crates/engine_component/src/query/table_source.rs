@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::part::{ColumnView, Source};
-use crate::changes::BitRows;
+use crate::bit_rows::BitRows;
 use crate::data::StorageKind;
 use crate::table::Table;
 use crate::{ComponentId, Entity};
