@@ -373,3 +373,29 @@ impl<'a> Cursor<'a> {
         self.take(usize::try_from(length).map_err(|_| SectionError::Truncated)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_name_rows_short_and_long() {
+        let bytes = [&[0, 2, 254, LONG_GAP][..], &300_u32.to_le_bytes()].concat();
+        let bits = Bits::gaps(&bytes, 560).unwrap();
+        assert_eq!(bits.ones().collect::<Vec<_>>(), [0, 3, 258, 559]);
+        assert_eq!((bits.count(), bits.to_rows().count()), (4, 4));
+        assert_eq!(Bits::gaps(&bytes, 559), None, "past the rows");
+    }
+
+    #[test]
+    fn gaps_that_lead_nowhere_are_refused() {
+        assert_eq!(Bits::gaps(&[0, LONG_GAP, 1, 0], 1 << 20), None, "cut off");
+        let far = [&[LONG_GAP][..], &u32::MAX.to_le_bytes()].concat();
+        assert_eq!(Bits::gaps(&far, u32::MAX), None, "the row behind the last");
+        // No number of them wraps around.
+        assert_eq!(Bits::gaps(&far.repeat(1000), u32::MAX), None);
+        let none = some_of(kind::SPARSE_PLAIN, &[], 10);
+        assert_eq!(none, Err(SectionError::Bitmap), "no row");
+        assert_eq!(Bits::gaps(&[], 10).map(|bits| bits.ones().count()), Some(0));
+    }
+}
