@@ -41,6 +41,8 @@ pub enum Fault {
     Slow,
     /// An instance forgets what it has kept.
     DropCopies,
+    /// What an instance has kept is of another time.
+    AgeCopies,
     /// A coordinator is cut off instances and clients for a while: everybody registers again.
     CutCoordinator,
     /// A coordinator is cut off the log for a while, and knows it; what it publishes may come late.
@@ -74,7 +76,7 @@ pub enum Fault {
 }
 
 /// All kinds, in the order of the counts.
-pub(crate) const KINDS: [Fault; 32] = [
+pub(crate) const KINDS: [Fault; 33] = [
     Fault::Drop,
     Fault::Double,
     Fault::Delay,
@@ -92,6 +94,7 @@ pub(crate) const KINDS: [Fault; 32] = [
     Fault::Leave,
     Fault::Slow,
     Fault::DropCopies,
+    Fault::AgeCopies,
     Fault::CutCoordinator,
     Fault::CutLog,
     Fault::PartitionCoordinator,
@@ -110,8 +113,14 @@ pub(crate) const KINDS: [Fault; 32] = [
 ];
 
 /// How often each kind happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultCounts([u64; KINDS.len()]);
+
+impl Default for FaultCounts {
+    fn default() -> Self {
+        Self([0; KINDS.len()])
+    }
+}
 
 impl FaultCounts {
     /// Counts one.

@@ -43,6 +43,10 @@ impl Cluster {
     pub(super) fn remember_result(&mut self, message: &Message) {
         if message.lane == RESULTS && self.now < self.climate.until {
             push(&mut self.ghosts.recent, message.clone(), RECENT);
+            // Results are few where jobs go in batches.
+            if self.rng.chance(3.0 * self.climate.double) {
+                self.keep_ghost(message.clone());
+            }
         }
     }
 
@@ -107,7 +111,8 @@ impl Cluster {
                 of == job && (other == tick) == is_this_tick && other % 2 == tick % 2
             })
         };
-        let first = self.rng.chance(0.5);
+        // Attempts at one job have the same result; those of two ticks have not.
+        let first = self.rng.chance(0.25);
         let of_either =
             all().find(|ghost| of_the_job(ghost, first)).or_else(|| all().find(|ghost| of_the_job(ghost, !first)));
         let Some(chosen) = of_either.or_else(|| all().next()) else { return };

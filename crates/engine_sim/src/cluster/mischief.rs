@@ -37,17 +37,22 @@ impl Cluster {
             3..5 => self.pause(party),
             5..7 => self.cut(party),
             7..9 => self.leave(party),
-            _ => self.drop_copies(party),
+            _ => self.lose_copies(party),
         }
     }
 
-    /// It may do that at any time: what it has kept is a cache.
-    fn drop_copies(&mut self, party: Party) {
-        if let Some(core) = &mut self.instances[party - 1].core {
+    /// What an instance has kept is a cache: it may be gone, or old, at any time.
+    fn lose_copies(&mut self, party: Party) {
+        let Some(core) = &mut self.instances[party - 1].core else { return };
+        let (fault, said) = if self.rng.chance(0.5) {
             core.drop_copies();
-            self.counts.count(Fault::DropCopies);
-            self.tell(party, || "drops what it has kept".into());
-        }
+            (Fault::DropCopies, "drops what it has kept")
+        } else {
+            core.age_copies();
+            (Fault::AgeCopies, "has kept what is of another time")
+        };
+        self.counts.count(fault);
+        self.tell(party, || said.into());
     }
 
     fn trouble_coordinator(&mut self) {

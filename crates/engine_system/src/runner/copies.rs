@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine_component::{Column, Entity};
+use engine_component::{Column, Entity, StorageKind};
 use engine_net::parcel::{CopyKey, JobList, PartManifest};
 
 /// A copy that was not used for so many ticks is dropped. The coordinator counts on it for a while less.
@@ -26,16 +26,22 @@ pub(super) enum Content {
 }
 
 impl Content {
+    /// Bytes of the values, as the coordinator counts them: else one would go on sending what the other has no room
+    /// for.
     fn bytes(&self) -> usize {
         match self {
-            Self::Entities(entities) => entities.capacity() * size_of::<Entity>(),
-            Self::Values(column) => column.heap_bytes(),
+            Self::Entities(entities) => size_of_val(&entities[..]),
+            Self::Values(column) if column.kind() == StorageKind::Document => {
+                (0..column.len()).map(|row| 8 + column.row(row).len()).sum()
+            }
+            Self::Values(column) => column.bytes().len(),
         }
     }
 }
 
 struct Copy {
     content: Content,
+    bytes: usize,
     stamp: u64,
     used: u64,
 }
@@ -69,7 +75,7 @@ impl Copies {
     /// Takes a copy out.
     pub(super) fn take(&mut self, key: &CopyKey) -> Option<Content> {
         let copy = self.copies.remove(key)?;
-        self.bytes -= copy.content.bytes();
+        self.bytes -= copy.bytes;
         Some(copy.content)
     }
 
@@ -79,7 +85,7 @@ impl Copies {
         let bytes = content.bytes();
         if self.bytes + bytes <= self.limit {
             self.bytes += bytes;
-            self.copies.insert(key, Copy { content, stamp, used: tick });
+            self.copies.insert(key, Copy { content, bytes, stamp, used: tick });
         }
     }
 
@@ -131,6 +137,17 @@ impl Copies {
             *byte ^= 1;
             true
         })
+    }
+
+    /// Makes copies those of another time: other values, under a stamp of their own.
+    pub(super) fn age(&mut self) {
+        for copy in self.copies.values_mut() {
+            copy.stamp = copy.stamp.wrapping_sub(1);
+            match &mut copy.content {
+                Content::Entities(entities) => entities.fill(Entity::NONE),
+                Content::Values(column) => column.bytes_mut().fill(0),
+            }
+        }
     }
 
     /// The number of copies.

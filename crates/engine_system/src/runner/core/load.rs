@@ -50,6 +50,11 @@ impl InstanceCore {
         self.copies().spoil()
     }
 
+    /// Makes what it has kept that of another time: for whoever tests that it is not used.
+    pub fn age_copies(&mut self) {
+        self.copies().age();
+    }
+
     /// # Panics
     /// When what it has kept contradicts itself.
     pub fn check_copies(&self) {
