@@ -57,18 +57,20 @@ impl Coordinator {
     }
 
     /// Sends the next batch to an instance that has room. One at a time, when the driver asks for more to do:
-    /// so bytes are on their way while the next batch is made.
-    pub(super) fn send_next_batch(&mut self) {
+    /// so bytes are on their way while the next batch is made. Returns whether there was one.
+    pub(super) fn send_next_batch(&mut self) -> bool {
         while let Some(running) = &mut self.running {
             let (members, most) = (&self.members, self.settings.in_flight_bytes);
             let has_room =
                 |name: &str| members.get(name).is_some_and(|member| member.open_jobs == 0 || member.in_flight < most);
-            let Some((member, job)) = running.queue.next(has_room) else { return };
+            let Some((member, job)) = running.queue.next(has_room) else { return false };
             if self.waits(job, &member) {
                 let jobs = self.gather(job, &member);
-                return self.send_batch(&member, jobs);
+                self.send_batch(&member, jobs);
+                return true;
             }
         }
+        false
     }
 
     /// Whether a job is assigned to an instance, and was not sent.
@@ -212,7 +214,10 @@ impl Coordinator {
                 if let Some(running) = &mut self.running {
                     running.shared_sent.insert(key, SharedSent { attempt, cargo });
                 }
-                let Some(chunks) = self.chunks(first, &Piece::Shared(node as u32)) else { return self.give_up(jobs) };
+                let Some(chunks) = self.chunks(first, &Piece::Shared(node as u32)) else {
+                    self.forget_shared(node, member, attempt);
+                    return self.give_up(jobs);
+                };
                 sent += self.send_chunks(first, chunks, None);
             }
         }
@@ -229,6 +234,16 @@ impl Coordinator {
         if let Some(member) = self.members.get_mut(member) {
             member.in_flight += sent;
             member.open_jobs += jobs.len() as u32;
+        }
+    }
+
+    /// An attempt at a shared input came to nothing: whoever needs it next sends it anew. Unless that was done since.
+    pub(super) fn forget_shared(&mut self, node: usize, member: &str, attempt: u16) {
+        let Some(slot) = self.members.get(member).map(|member| member.slot) else { return };
+        let Some(running) = &mut self.running else { return };
+        let shared = running.shared_sent.get_mut(&(node, member.to_owned())).filter(|sent| sent.attempt == attempt);
+        if let Some(cargo) = shared.and_then(|sent| sent.cargo.take()) {
+            self.forget_cargo(slot, &cargo);
         }
     }
 

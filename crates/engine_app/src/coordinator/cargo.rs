@@ -1,7 +1,7 @@
 //! What goes into a parcel, given what its instance has kept: whole columns, or what changed since.
 
-use engine_component::StorageKind;
 use engine_component::query::ColumnAccess;
+use engine_component::{Schema, StorageKind};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::parcel::{
     Check, CopyKey, CopyOf, JobList, Jobs, Keep, Named, PartManifest, PartSource, Place, Space, bases, named,
@@ -49,9 +49,8 @@ impl Coordinator {
             return Jobs::List(list);
         }
         let tick = self.running.as_ref().map_or(0, |running| running.tick);
-        let again = list.clone().again();
-        let digest = again.digest();
-        if again == list && self.residents.knows_list(slot, digest, tick) {
+        let digest = if list.comes_again() { list.digest() } else { list.clone().again().digest() };
+        if list.comes_again() && self.residents.knows_list(slot, digest, tick) {
             return Jobs::Again(digest);
         }
         self.residents.tell_list(slot, digest, tick);
@@ -196,14 +195,18 @@ impl Coordinator {
         cargo.copies.iter().for_each(|(key, _)| self.residents.forget(slot, key));
     }
 
-    /// What an instance made of its copies is in the world; unless the world made something else of it.
-    pub(super) fn cargo_merged(&mut self, slot: u32, cargo: &Cargo, as_sent: bool) {
+    /// What an instance made of its copies is in the world; but where it may name entities that it spawned.
+    pub(super) fn cargo_merged(&mut self, slot: u32, cargo: &Cargo, spawned: bool) {
         let (Some(keep), version) = (cargo.keep, self.world.version()) else { return };
         for (key, _) in cargo.copies.iter().filter(|(_, written)| *written) {
-            if as_sent {
-                self.residents.merged(slot, key, keep.stamp, version);
-            } else {
+            let names_them = match key.of {
+                CopyOf::Component(id) if spawned => self.world.schema(id).is_none_or(Schema::may_hold_entities),
+                _ => false,
+            };
+            if names_them {
                 self.residents.forget(slot, key);
+            } else {
+                self.residents.merged(slot, key, keep.stamp, version);
             }
         }
     }

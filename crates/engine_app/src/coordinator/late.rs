@@ -117,8 +117,8 @@ impl Coordinator {
                 }
                 (DeadlinePolicy::Wait | DeadlinePolicy::Retry { .. }, _) => {}
                 (DeadlinePolicy::Hold, _) => {
-                    self.figures.count("held");
-                    self.stage_held(job);
+                    let held = self.stage_held(job);
+                    *self.figures.counters.entry("held".into()).or_default() += held;
                 }
                 (DeadlinePolicy::Skip, _) => self.skip_node(node),
             }

@@ -419,9 +419,8 @@ impl Coordinator {
 
     /// The next thing to be done.
     pub fn next_output(&mut self) -> Option<Output> {
-        if self.out.is_empty() {
-            self.send_next_batch();
-        }
+        // A batch that can't be sent puts nothing out, and others may wait behind it.
+        while self.out.is_empty() && self.send_next_batch() {}
         self.out.pop_front()
     }
 

@@ -10,7 +10,7 @@ use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::planted::{self, Bug};
 
 use super::Coordinator;
-use super::batches::Piece;
+use super::batches::{Piece, SharedSent};
 use crate::merge::JobResult;
 use crate::plan::JobPlan;
 use crate::receive::{self, Rejection};
@@ -222,24 +222,24 @@ impl Coordinator {
     fn builds_on_copies(&self, batch: u32) -> bool {
         let Some(running) = &self.running else { return false };
         let Some(open) = running.batches.get(&batch) else { return false };
-        let node = running.run.plan().jobs[batch as usize].node;
-        let shared = running.shared_sent.get(&(node, open.member.clone()));
         let is_built = |cargo: &Cargo| {
             matches!(cargo.jobs, Some(Jobs::Again(_))) || cargo.keep.is_some_and(|keep| keep.bases != 0)
         };
-        is_built(&open.cargo) || shared.and_then(|shared| shared.cargo.as_ref()).is_some_and(is_built)
+        let node = running.run.plan().jobs[batch as usize].node;
+        let shared = running.shared_sent.get(&(node, open.member.clone())).filter(|_| open.shared.is_some());
+        // One that was given up since could not be used.
+        let current =
+            |sent: &SharedSent| sent.cargo.as_ref().filter(|_| open.shared == Some(sent.attempt)).map(is_built);
+        is_built(&open.cargo) || shared.is_some_and(|sent| current(sent).unwrap_or(true))
     }
 
     /// The batch once more, with all that it needs.
     fn send_anew(&mut self, now: u64, batch: u32) {
         let Some(open) = self.end_batch(batch) else { return };
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = &self.running else { return };
         let node = running.run.plan().jobs[batch as usize].node;
-        // Unless another batch that needed it was here before.
-        let shared = running.shared_sent.get_mut(&(node, open.member));
-        let cargo = shared.filter(|sent| open.shared == Some(sent.attempt)).and_then(|sent| sent.cargo.take());
-        if let Some(cargo) = cargo {
-            self.forget_cargo(open.slot, &cargo);
+        if let Some(attempt) = open.shared {
+            self.forget_shared(node, &open.member, attempt);
         }
         self.residents.forget_lists(open.slot);
         self.assign_jobs(now, open.jobs);

@@ -60,9 +60,7 @@ impl SendQueue {
         self.last.clone_from(&name);
         Some((name, job))
     }
-}
 
-impl SendQueue {
     /// The next entry of an instance's line.
     pub(super) fn peek(&self, member: &str) -> Option<u32> {
         self.lines.get(member)?.front().copied()

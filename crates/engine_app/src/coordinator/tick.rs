@@ -325,30 +325,24 @@ impl Coordinator {
         }
     }
 
-    /// What instances made of their copies of a node is the world's now. Where it names entities that were spawned,
-    /// the world has their final numbers, and the copies have not.
+    /// What instances made of their copies of a node is the world's now. Where jobs spawned entities, the world has
+    /// their final numbers in its columns, and the copies have not.
     fn batches_merged(&mut self, jobs: &std::ops::Range<u32>, spawned: bool) {
         let Some(running) = &mut self.running else { return };
         let mut later = running.batches.split_off(&jobs.start);
         let mut others = later.split_off(&jobs.end);
         running.batches.append(&mut others);
         for batch in later.into_values() {
-            self.cargo_merged(batch.slot, &batch.cargo, !spawned);
+            self.cargo_merged(batch.slot, &batch.cargo, spawned);
         }
     }
 
-    pub(super) fn stage_held(&mut self, job: u32) {
+    /// A job comes to nothing, and those of its batch with it: their shards keep their values. How many.
+    pub(super) fn stage_held(&mut self, job: u32) -> u64 {
         let batch = self.running.as_ref().and_then(|running| running.open.get(&job)).and_then(|open| open.batch);
-        if let Some(batch) = batch {
-            self.hold_batch(batch);
-        } else {
-            self.stage_held_alone(job);
-        }
-    }
-
-    fn hold_batch(&mut self, batch: u32) {
-        let jobs = self.end_batch(batch).map_or_else(Vec::new, |batch| batch.jobs);
-        jobs.into_iter().for_each(|job| self.stage_held_alone(job));
+        let jobs = batch.and_then(|batch| self.end_batch(batch)).map_or_else(|| vec![job], |batch| batch.jobs);
+        jobs.iter().for_each(|job| self.stage_held_alone(*job));
+        jobs.len() as u64
     }
 
     fn stage_held_alone(&mut self, job: u32) {

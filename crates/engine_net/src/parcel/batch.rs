@@ -86,6 +86,16 @@ impl JobList {
         Self::new(jobs)
     }
 
+    /// Whether it is as it is when it comes [again](Self::again): nothing of it is sent to be kept anew.
+    #[must_use]
+    pub fn comes_again(&self) -> bool {
+        let places = |kind: &PartManifest| {
+            let columns = kind.columns.iter().map(|column| column.place);
+            kind.entities.into_iter().chain(columns).any(|place| place == Place::Kept)
+        };
+        !self.kinds.iter().any(places)
+    }
+
     /// What names the list when it comes [again](Self::again): both sides compute it, of the list as it is then.
     #[must_use]
     pub fn digest(&self) -> u64 {
@@ -128,8 +138,9 @@ mod tests {
         let first = JobList::new(vec![vec![part(0, Place::Kept)], vec![part(64, Place::Changed)]]);
         let later = JobList::new(vec![vec![part(0, Place::Changed)], vec![part(64, Place::Changed)]]);
         assert_ne!(first.digest(), later.digest());
-        assert_eq!(first.again().digest(), later.clone().digest());
+        assert_eq!(first.clone().again().digest(), later.clone().digest());
         assert_eq!(later.clone().again(), later);
+        assert!(later.comes_again() && !first.comes_again());
         let inline = JobList::new(vec![vec![part(0, Place::Inline)]]);
         assert_eq!(inline.clone().again(), inline);
     }

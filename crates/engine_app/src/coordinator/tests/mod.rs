@@ -9,4 +9,5 @@ mod outcomes;
 mod recovery;
 mod replay;
 mod requests;
+mod resident;
 mod script;

@@ -175,6 +175,22 @@ impl Script {
         self.look_around(name);
     }
 
+    /// The instance drops what it has kept.
+    pub(super) fn drop_copies(&mut self, name: &str) {
+        self.hand(name).core.drop_copies();
+    }
+
+    /// A byte of what the instance has kept changes.
+    pub(super) fn spoil_copies(&mut self, name: &str) -> bool {
+        self.hand(name).core.spoil_copies()
+    }
+
+    /// The instance registers anew, and keeps so many bytes at the most.
+    pub(super) fn keep(&mut self, name: &str, bytes: usize) {
+        self.hand(name).core.set_keep_bytes(bytes);
+        self.reconnect(name);
+    }
+
     /// The instance says good-bye, once.
     pub(super) fn leave(&mut self, name: &str) {
         self.hand(name).core.leave();
