@@ -13,7 +13,7 @@ use crate::report::Outcome;
 /// code all the way is not worth the time.
 const RUNS: &[(&str, &str)] = &[
     ("engine_component", "--test query"),
-    ("engine_component", "--lib -- aligned column query"),
+    ("engine_component", "--lib -- aligned column memory query"),
     ("engine_system", "--test params"),
     ("engine_app", "--test local"),
 ];
