@@ -19,10 +19,17 @@ const RUNS: &[(&str, &str)] = &[
 ];
 
 /// Files that Miri can't run, since all they do is to call into the operating system.
-const FOREIGN: &[&str] = &["crates/engine_net/src/child.rs"];
+const FOREIGN: &[&str] = &[
+    "crates/engine_net/src/child.rs",
+    "crates/engine_net/src/shm/arena.rs",
+    "crates/engine_net/src/shm/map.rs",
+    "crates/engine_net/src/shm/segment.rs",
+    "crates/engine_net/tests/shm/columns.rs",
+    "crates/engine_net/tests/shm/hostile.rs",
+];
 
-/// Files whose unsafe code Miri does not get to: allocators that only count.
-const OUTSIDE: &[&str] = &["benches/src/allocator.rs", "fuzz/src/allocator.rs"];
+/// Files whose unsafe code Miri does not get to: allocators that only count, and what there is none of.
+const OUTSIDE: &[&str] = &["benches/src/allocator.rs", "fuzz/src/allocator.rs", "crates/engine_net/src/shm/absent.rs"];
 
 /// Whether Miri runs the unsafe code of a file, or can't.
 pub(crate) fn sees(file: &str) -> bool {
