@@ -113,6 +113,9 @@ pub struct WorldArgs {
     /// Bytes of a chunk on the wire
     #[arg(long, value_name = "BYTES", default_value_t = engine_net::parcel::DEFAULT_CHUNK_BYTES)]
     pub chunk_bytes: usize,
+    /// MiB of memory in which instances on this host map large columns, instead of being sent them; 0 for none
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(..=1 << 24))]
+    pub shm: u64,
     /// Start paused
     #[arg(long)]
     pub paused: bool,
@@ -144,6 +147,7 @@ impl WorldArgs {
             threads: self.threads,
             rows_per_shard: self.rows_per_shard,
             chunk_bytes: self.chunk_bytes,
+            shm_bytes: self.shm << 20,
             paused: self.paused,
             expect: self.expect.clone(),
             ..Settings::default()

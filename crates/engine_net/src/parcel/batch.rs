@@ -66,6 +66,13 @@ impl JobList {
         Some((parts?, self.jobs.iter().map(|job| job.len() as u16).collect()))
     }
 
+    /// Whether the instance remembers the list: where everything is sent every time, it isn't worth it.
+    #[must_use]
+    pub fn comes_again(&self) -> bool {
+        let places = self.kinds.iter().flat_map(PartManifest::places);
+        places.into_iter().any(|place| place != Place::Inline)
+    }
+
     /// The list as it is when it comes again: of what was kept, what changed is sent.
     #[must_use]
     pub fn again(mut self) -> Self {

@@ -93,6 +93,12 @@ impl Output {
     pub fn first(&mut self, _bytes: usize) -> Result<&mut [u8], ShmError> {
         match self.0 {}
     }
+
+    /// # Errors
+    /// Never: there is none.
+    pub fn place(&self, _offset: u64, _bytes: usize) -> Result<NonNull<u8>, ShmError> {
+        match self.0 {}
+    }
 }
 
 /// A coordinator's arena, mapped by an instance. There is none here.

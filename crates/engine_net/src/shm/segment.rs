@@ -13,6 +13,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::map::Map;
 use super::memfd::{self, Others};
@@ -118,15 +119,18 @@ pub struct Output {
     memory: File,
     map: Map,
     bytes: u64,
-    /// So many bytes exist, the first ones.
-    committed: usize,
+    /// Which pieces of it exist: a bit for each.
+    pieces: Mutex<Vec<u64>>,
 }
+
+/// What exists of an output is counted by pieces of so many bytes.
+const PIECE: u64 = 64 << 10;
 
 impl Output {
     pub(super) fn new(memory: File, bytes: u64) -> Result<Self, ShmError> {
         let bytes = check_size(bytes)?;
         let map = Map::to_write(&memory, bytes)?;
-        Ok(Self { memory, map, bytes, committed: 0 })
+        Ok(Self { memory, map, bytes, pieces: Mutex::default() })
     }
 
     /// Its size.
@@ -140,15 +144,41 @@ impl Output {
     /// # Errors
     /// When it has not so many, or the system has no memory for them.
     pub fn first(&mut self, bytes: usize) -> Result<&mut [u8], ShmError> {
-        let outside = ShmError::OutOfBounds { offset: 0, bytes, of: self.bytes };
-        let start = self.map.pointer(0, bytes).ok_or(outside)?;
-        if bytes > self.committed {
-            self.map.commit(&self.memory, self.committed as u64, bytes - self.committed)?;
-            self.committed = bytes;
-        }
+        let start = self.place(0, bytes)?;
         // SAFETY: so many bytes are mapped there to be written, and exist. The coordinator only reads them, and nobody
         // else has them; in this process they are reached through this borrow only.
         Ok(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), bytes) })
+    }
+
+    /// Where so many bytes of it are: valid for reads and writes while this is kept. They hold what was last written
+    /// there.
+    ///
+    /// # Errors
+    /// When not all of them are in it, or the system has no memory for them.
+    pub fn place(&self, offset: u64, bytes: usize) -> Result<NonNull<u8>, ShmError> {
+        let outside = ShmError::OutOfBounds { offset, bytes, of: self.bytes };
+        let start = self.map.pointer(offset, bytes).ok_or(outside)?;
+        let end = offset + bytes as u64;
+        // A panic between two of its changes is not possible, so it is right whoever held it.
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing = None;
+        for piece in offset / PIECE..end.div_ceil(PIECE) {
+            let (word, bit) = ((piece / 64) as usize, 1 << (piece % 64));
+            if word >= pieces.len() {
+                pieces.resize(word + 1, 0);
+            }
+            if pieces[word] & bit == 0 {
+                missing = Some((missing.map_or(piece, |(first, _)| first), piece + 1));
+            }
+        }
+        if let Some((first, last)) = missing {
+            let (from, to) = (first * PIECE, (last * PIECE).min(self.bytes));
+            self.map.commit(&self.memory, from, (to - from) as usize)?;
+            for piece in first..last {
+                pieces[(piece / 64) as usize] |= 1 << (piece % 64);
+            }
+        }
+        Ok(start)
     }
 }
 
