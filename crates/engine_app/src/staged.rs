@@ -125,3 +125,92 @@ impl Staged {
         self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use engine_component::query::describe;
+    use engine_component::{Component, World};
+    use engine_net::descriptor::SystemDescriptor;
+    use engine_net::parcel::{ColumnManifest, PartSource, Place};
+
+    use super::*;
+
+    #[derive(Component, Clone, Copy)]
+    #[repr(C)]
+    #[component(name = "test.Height", finite)]
+    struct Height(f32);
+
+    #[derive(Component, Clone, Copy)]
+    #[repr(C)]
+    #[component(name = "test.Slope", finite)]
+    struct Slope(f32);
+
+    fn part(first_row: u32) -> PartManifest {
+        let column = |column| ColumnManifest { column, stride: 4, place: Place::Mapped(u64::from(column) * 1024) };
+        PartManifest {
+            source: PartSource::Query,
+            number: 0,
+            archetype: Vec::new(),
+            first_row,
+            rows: 64,
+            entities: None,
+            columns: vec![column(0), column(1)],
+            changed: 0,
+        }
+    }
+
+    /// What comes of it, where the instance has 1 in the first 512 bytes and then NaN, and nothing behind 1024.
+    fn stage(mapped: &[MappedRows]) -> Result<Staged, Rejection> {
+        let mut world = World::default();
+        world.register::<Height>().unwrap();
+        world.register::<Slope>().unwrap();
+        let query = describe::<(&mut Height, &Slope), ()>().unwrap();
+        let descriptor = SystemDescriptor { queries: vec![query], ..SystemDescriptor::new("climb") };
+        let read = |offset: u64, into: &mut [u8]| {
+            for (at, value) in (offset..).step_by(4).zip(into.as_chunks_mut::<4>().0) {
+                *value = if at < 512 { 1.0_f32 } else { f32::NAN }.to_le_bytes();
+            }
+            offset + into.len() as u64 <= 1024
+        };
+        let parts = [part(0), part(64), part(128), part(256)];
+        let spawns = &[0; 4];
+        let reading = Reading { world: &world, descriptor: &descriptor, parts: &parts, spawns, read: &read };
+        reading.stage(mapped, Vec::new())
+    }
+
+    #[test]
+    fn rows_are_copied_from_where_their_column_has_them() {
+        let staged = stage(&[MappedRows(0, 0, 2, 0, 0)]).unwrap();
+        let rows: Vec<_> =
+            staged.rows().map(|(part, column, first, bytes)| (part, column, first, bytes.len())).collect();
+        assert_eq!(rows, [(0, 0, 0, 256), (1, 0, 0, 256)]);
+        let staged =
+            stage(&[MappedRows(0, 0, 1, 8, 4), MappedRows(0, 0, 1, 12, 4), MappedRows(0, 1, 1, 0, 64)]).unwrap();
+        assert_eq!(staged.rows().map(|(_, _, first, _)| first).collect::<Vec<_>>(), [8, 12, 0]);
+        assert!(staged.rows().all(|(.., bytes)| bytes.chunks(4).all(|value| value == 1.0_f32.to_le_bytes())));
+    }
+
+    #[test]
+    fn what_an_instance_may_not_name_is_refused_whole() {
+        let all = MappedRows(0, 0, 1, 0, 0);
+        let cases = [
+            ("a column that is only read", vec![all, MappedRows(1, 0, 1, 0, 0)]),
+            ("an unknown column", vec![MappedRows(7, 0, 1, 0, 0)]),
+            ("a part that isn't there", vec![MappedRows(0, 3, 2, 0, 0)]),
+            ("no part", vec![MappedRows(0, 0, 0, 0, 0)]),
+            ("parts past all numbers", vec![MappedRows(0, u16::MAX, u16::MAX, 0, 0)]),
+            ("rows behind the end", vec![MappedRows(0, 0, 1, 60, 5)]),
+            ("rows past all numbers", vec![MappedRows(0, 0, 1, u32::MAX, u32::MAX)]),
+            ("rows twice", vec![all, all]),
+            ("rows that overlap", vec![MappedRows(0, 0, 1, 0, 9), MappedRows(0, 0, 1, 8, 4)]),
+            ("parts out of order", vec![MappedRows(0, 1, 1, 0, 0), all]),
+            ("some rows of several parts", vec![MappedRows(0, 0, 2, 0, 5)]),
+            ("all rows from the middle on", vec![MappedRows(0, 0, 1, 5, 0)]),
+            ("memory that it doesn't have", vec![all, MappedRows(0, 3, 1, 0, 0)]),
+            ("values that aren't finite", vec![all, MappedRows(0, 2, 1, 0, 0)]),
+        ];
+        for (what, mapped) in cases {
+            assert!(stage(&mapped).is_err(), "{what}");
+        }
+    }
+}
