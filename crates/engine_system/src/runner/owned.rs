@@ -13,6 +13,9 @@ use super::mapped::{MappedColumn, Rows};
 use super::owned_column::OwnedColumn;
 use crate::view::{SharedColumn, SharedPart};
 
+/// Entities of rows whose system has no use for them, as long as there are no more.
+static NOBODY: [Entity; 16 << 10] = [Entity::NONE; 16 << 10];
+
 /// The rows of one part, owned.
 pub(super) struct OwnedPart {
     pub(super) source: PartSource,
@@ -105,6 +108,7 @@ impl OwnedPart {
             Some(_) => return Err(Failure::stale()),
             None if mapped_entities.is_some() => Vec::new(),
             None if place.is_some() => Vec::with_capacity(rows),
+            None if rows <= NOBODY.len() => Vec::new(),
             None => vec![Entity::NONE; rows],
         };
         Ok(Self {
@@ -213,7 +217,7 @@ impl OwnedPart {
     }
 
     fn all_entities(&self) -> &[Entity] {
-        self.mapped_entities.as_ref().map_or(&self.entities, Rows::entities)
+        entities_of(self.mapped_entities.as_ref(), &self.entities, self.rows)
     }
 
     /// The rows as the system works on them, in place.
@@ -234,7 +238,7 @@ impl OwnedPart {
         });
         Part {
             columns: columns.collect(),
-            entities: self.mapped_entities.as_ref().map_or(&self.entities, Rows::entities),
+            entities: entities_of(self.mapped_entities.as_ref(), &self.entities, rows),
             archetype: &self.archetype,
             changed: self.changed.clone(),
         }
@@ -267,6 +271,14 @@ impl OwnedPart {
             columns: columns.collect(),
             changed: self.changed.clone(),
         }
+    }
+}
+
+fn entities_of<'a>(mapped: Option<&'a Rows>, came: &'a [Entity], rows: usize) -> &'a [Entity] {
+    match mapped {
+        Some(mapped) => mapped.entities(),
+        None if came.is_empty() => &NOBODY[..rows],
+        None => came,
     }
 }
 
