@@ -177,6 +177,8 @@ impl Cluster {
             Answer::Heartbeat(payload) => (subjects.heartbeat(), None, payload),
             Answer::Register(payload) => (subjects.register(), Some(reply.as_str()), payload),
             Answer::Leave(payload) => (subjects.leave(), Some(reply.as_str()), payload),
+            // All of it is sent.
+            Answer::Map { .. } => return,
         };
         self.coordinator.message(self.now, &subject, reply, payload.into());
     }

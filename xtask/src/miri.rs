@@ -13,16 +13,24 @@ use crate::report::Outcome;
 /// code all the way is not worth the time.
 const RUNS: &[(&str, &str)] = &[
     ("engine_component", "--test query"),
-    ("engine_component", "--lib -- aligned column query"),
+    ("engine_component", "--lib -- aligned column memory query"),
     ("engine_system", "--test params"),
     ("engine_app", "--test local"),
 ];
 
 /// Files that Miri can't run, since all they do is to call into the operating system.
-const FOREIGN: &[&str] = &["crates/engine_net/src/child.rs", "benches/src/dist/region.rs"];
+const FOREIGN: &[&str] = &[
+    "benches/src/dist/region.rs",
+    "crates/engine_net/src/child.rs",
+    "crates/engine_net/src/shm/arena.rs",
+    "crates/engine_net/src/shm/map.rs",
+    "crates/engine_net/src/shm/segment.rs",
+    "crates/engine_net/tests/shm/columns.rs",
+    "crates/engine_net/tests/shm/hostile.rs",
+];
 
-/// Files whose unsafe code Miri does not get to: allocators that only count.
-const OUTSIDE: &[&str] = &["benches/src/allocator.rs", "fuzz/src/allocator.rs"];
+/// Files whose unsafe code Miri does not get to: allocators that only count, and what there is none of.
+const OUTSIDE: &[&str] = &["benches/src/allocator.rs", "fuzz/src/allocator.rs", "crates/engine_net/src/shm/absent.rs"];
 
 /// Whether Miri runs the unsafe code of a file, or can't.
 pub(crate) fn sees(file: &str) -> bool {

@@ -134,7 +134,7 @@ impl Crowd {
                     self.publish(IN, message.headers((&headers).into()));
                 }
                 Answer::Register(payload) => self.register(number, payload),
-                Answer::Leave(_) => {}
+                Answer::Leave(_) | Answer::Map { .. } => {}
             }
         }
     }

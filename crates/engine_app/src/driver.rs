@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, never, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, never, select};
 use engine_net::client::ConnectError;
 use engine_net::config::ConnectionConfig;
 use engine_net::headers::Headers;
 use engine_net::io::{Helper, Io, IoEvent, Lane, Outgoing, PublishError};
 
 use crate::coordinator::{Commit, Coordinator, CoordinatorError, Output};
+use crate::host_memory;
 use crate::log::link::LogLink;
 use crate::pool::Pool;
 
@@ -187,6 +188,7 @@ fn run_with(
     let started = Instant::now();
     let clock = || started.elapsed().as_nanos() as u64 + 1;
     let mut link = connection.map(|config| Link::open(coordinator, config)).transpose()?;
+    let joined = link.as_ref().and_then(|_| share_memory(coordinator));
     let pool = Pool::new(coordinator.settings().threads);
     let nothing = never();
     if let Some(link) = &link {
@@ -204,6 +206,9 @@ fn run_with(
         if let Some(log) = &mut log {
             // Before anything is sent: somebody else may lead by now.
             log.look(coordinator, clock())?;
+        }
+        if let Some(joined) = &joined {
+            joined.try_iter().for_each(|slot| coordinator.memory_mapped(slot));
         }
         while let Some(output) = coordinator.next_output() {
             // Results are taken while jobs are being sent, as long as what follows from them finds its way out.
@@ -291,6 +296,7 @@ fn run_with(
             default(wait) => coordinator.clock(clock()),
         }
     }
+    coordinator.share_memory(None);
     let kept = coordinator.durability().map_or(coordinator.committed().0, |(tick, _)| tick);
     let is_settled = coordinator.is_settled();
     let trouble = coordinator.durability().and_then(|(_, trouble)| trouble).unwrap_or("the log is slow").to_owned();
@@ -308,6 +314,20 @@ fn run_with(
         return Err(RunError::Log(text));
     }
     Ok(())
+}
+
+/// Where instances on this host find the columns, if there is such a thing; the slots of those that have.
+fn share_memory(coordinator: &mut Coordinator) -> Option<Receiver<u32>> {
+    match host_memory::start(coordinator.settings().shm_bytes) {
+        Ok((memory, joined)) => {
+            coordinator.share_memory(Some(memory));
+            Some(joined)
+        }
+        Err(error) => {
+            tracing::info!(%error, "all columns travel by wire");
+            None
+        }
+    }
 }
 
 fn connection_ended() -> RunError {

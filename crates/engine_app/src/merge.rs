@@ -7,6 +7,7 @@ use engine_system::EventBatch;
 use crate::local::{LocalResult, Written};
 use crate::plan::{PartPlan, TickPlan};
 use crate::receive::{Effects, Received};
+use crate::staged::Staged;
 
 /// What a job brought back, checked.
 #[derive(Debug)]
@@ -23,18 +24,37 @@ pub enum JobResult {
 #[derive(Debug)]
 pub struct RemoteResult {
     /// The columns of all jobs of its batch, and which those are; of the first job of the batch only.
-    pub columns: Option<(Parcel, Vec<u32>)>,
+    pub columns: Option<RemoteColumns>,
     /// What the job did besides.
     pub effects: Effects,
     /// Nanoseconds in the function, of all jobs of the batch; of the first one only.
     pub compute_ns: u64,
 }
 
+/// The columns of all jobs of a batch.
+#[derive(Debug)]
+pub struct RemoteColumns {
+    /// Those that came.
+    parcel: Parcel,
+    /// Those that were written to memory.
+    staged: Staged,
+    /// The jobs.
+    jobs: Vec<u32>,
+}
+
+impl RemoteColumns {
+    /// What came.
+    #[must_use]
+    pub fn parcel(&self) -> &Parcel {
+        &self.parcel
+    }
+}
+
 impl JobResult {
-    /// The results of the jobs of a batch, in their order.
-    pub fn of_batch(jobs: &[u32], received: Received) -> impl Iterator<Item = (u32, Self)> {
-        let Received { parcel, effects, compute_ns } = received;
-        let mut first = Some(((parcel, jobs.to_vec()), compute_ns));
+    /// The results of the jobs of a batch, in their order; with the rows that are in memory.
+    pub fn of_batch(jobs: &[u32], received: Received, staged: Staged) -> impl Iterator<Item = (u32, Self)> {
+        let Received { parcel, effects, compute_ns, .. } = received;
+        let mut first = Some((RemoteColumns { parcel, staged, jobs: jobs.to_vec() }, compute_ns));
         jobs.iter().zip(effects).map(move |(job, effects)| {
             let (columns, compute_ns) = first.take().map_or((None, 0), |(columns, ns)| (Some(columns), ns));
             (*job, Self::Remote(RemoteResult { columns, effects, compute_ns }))
@@ -75,19 +95,22 @@ impl JobResult {
         }
     }
 
-    /// Writes the columns into the world: of a batch, those of all its jobs with the first one.
-    pub fn merge(self, world: &mut World, plan: &TickPlan) {
+    /// Writes the columns into the world: of a batch, those of all its jobs with the first one. Gives back the buffer
+    /// that is empty then.
+    pub fn merge(self, world: &mut World, plan: &TickPlan) -> Option<Vec<u8>> {
         match self {
             Self::Local(result) => {
                 for (part, column, written) in result.written {
                     merge_local(world, &part, usize::from(column), written);
                 }
             }
-            Self::Remote(RemoteResult { columns: Some((parcel, jobs)), .. }) => {
-                merge_remote(world, plan, &parcel, &jobs);
+            Self::Remote(RemoteResult { columns: Some(columns), .. }) => {
+                merge_remote(world, plan, &columns);
+                return Some(columns.staged.into_buffer());
             }
             Self::Remote(_) | Self::Held => {}
         }
+        None
     }
 }
 
@@ -105,9 +128,9 @@ fn merge_local(world: &mut World, part: &PartPlan, column: usize, written: Writt
     }
 }
 
-fn merge_remote(world: &mut World, plan: &TickPlan, parcel: &Parcel, jobs: &[u32]) {
-    let version = world.version();
-    let jobs = jobs.iter().map(|job| &plan.jobs[*job as usize]);
+fn merge_remote(world: &mut World, plan: &TickPlan, columns: &RemoteColumns) {
+    let (version, parcel) = (world.version(), &columns.parcel);
+    let jobs = columns.jobs.iter().map(|job| &plan.jobs[*job as usize]);
     let parts: Vec<&PartPlan> = jobs.flat_map(|job| job.parts.iter().chain(&job.resources)).collect();
     for section in parcel.sections() {
         // The parcel was verified; a section that does not decode can't be in it.
@@ -117,6 +140,31 @@ fn merge_remote(world: &mut World, plan: &TickPlan, parcel: &Parcel, jobs: &[u32
         let Some(Some(column)) = part.columns.get(usize::from(section.column)) else { continue };
         let column = world.table_mut(part.table).column_mut(usize::from(*column));
         merge_section(column, part.first_row as usize + section.first_row as usize, &section, version);
+    }
+    for (part, column, first_row, bytes) in columns.staged.rows() {
+        let Some(part) = parts.get(usize::from(part)) else { continue };
+        let Some(Some(column)) = part.columns.get(usize::from(column)) else { continue };
+        let column = world.table_mut(part.table).column_mut(usize::from(*column));
+        merge_staged(column, part.first_row as usize + first_row as usize, bytes, version);
+    }
+}
+
+/// Rows of which some may be equal to what is there: those did not change.
+fn merge_staged(column: &mut Column, first: usize, bytes: &[u8], version: u64) {
+    let stride = column.stride().max(1);
+    let place = first * stride..first * stride + bytes.len();
+    let differ = BitRows::differing(&column.bytes()[place.clone()], bytes, stride);
+    let count = differ.count();
+    if count == 0 {
+        return;
+    }
+    column.bytes_mut()[place].copy_from_slice(bytes);
+    if count == differ.len() {
+        column.mark_range(first..first + count, version);
+    } else if first.is_multiple_of(64) {
+        column.mark_rows(first, &differ, version);
+    } else {
+        differ.iter_ones().for_each(|row| column.mark_range(first + row..first + row + 1, version));
     }
 }
 

@@ -7,7 +7,7 @@ use engine_net::descriptor::SystemDescriptor;
 use engine_net::messages::rejected::RejectReason;
 use engine_net::parcel::Expect;
 use engine_net::parcel::{Body, Documents};
-use engine_net::parcel::{JobEffects, PartManifest, PartSource, ResultManifest};
+use engine_net::parcel::{JobEffects, MappedRows, PartManifest, PartSource, ResultManifest};
 use engine_net::parcel::{Parcel, Refusal};
 use engine_system::EventBatch;
 
@@ -26,6 +26,10 @@ pub struct Received {
     pub effects: Vec<Effects>,
     /// Nanoseconds in the function.
     pub compute_ns: u64,
+    /// Rows that are in memory that the instance has mapped. They are not checked.
+    pub mapped: Vec<MappedRows>,
+    /// For each part, how many entities its job spawns.
+    pub spawns: Vec<u32>,
 }
 
 /// What a job did besides writing rows.
@@ -62,7 +66,7 @@ impl From<Refusal> for Rejection {
 }
 
 /// The declared access of a column of a job's part.
-fn access(descriptor: &SystemDescriptor, part: &PartManifest, column: u16) -> Option<ColumnAccess> {
+pub(crate) fn access(descriptor: &SystemDescriptor, part: &PartManifest, column: u16) -> Option<ColumnAccess> {
     match part.source {
         PartSource::Query => {
             descriptor.queries.get(usize::from(part.number))?.columns.get(usize::from(column)).copied()
@@ -98,7 +102,11 @@ pub fn read(
     jobs: &[&JobPlan],
     parcel: Parcel,
 ) -> Result<Received, Rejection> {
-    take(world, descriptor, jobs, parcel, |_, _, _, _, _| Ok(()))
+    let received = take(world, descriptor, jobs, parcel, |_, _, _, _, _| Ok(()))?;
+    if received.mapped.is_empty() {
+        return Ok(received);
+    }
+    Err(Rejection::new(RejectReason::UndeclaredColumn, "what is recorded is in memory that nobody has any longer"))
 }
 
 /// Checks the values of the columns of parts, where the job of each part spawns so many entities.
@@ -139,7 +147,7 @@ fn take(
     let spawns: Vec<u32> =
         effects.iter().zip(counts).flat_map(|(effects, parts)| std::iter::repeat_n(effects.spawns, parts)).collect();
     check_values(world, descriptor, &parts, &parcel, &spawns)?;
-    Ok(Received { parcel, effects, compute_ns: manifest.compute_ns })
+    Ok(Received { parcel, effects, compute_ns: manifest.compute_ns, mapped: manifest.mapped, spawns })
 }
 
 /// Takes the streams of a job: commands first, then each event type.
@@ -234,7 +242,7 @@ fn check_values(
     Ok(())
 }
 
-fn check_plain(schema: &Schema, bytes: &[u8], spawns: u32) -> Result<(), Rejection> {
+pub(crate) fn check_plain(schema: &Schema, bytes: &[u8], spawns: u32) -> Result<(), Rejection> {
     let stride = schema.stride().max(1);
     if schema.finite {
         let finite = schema.check_rows(bytes, bytes.len() / stride);

@@ -120,6 +120,9 @@ pub struct WorldArgs {
     /// Send instances all columns in every tick, instead of what changed
     #[arg(long)]
     pub no_keep: bool,
+    /// MiB of memory in which instances on this host map large columns, instead of being sent them; 0 for none
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(..=1 << 24))]
+    pub shm: u64,
     /// Start paused
     #[arg(long)]
     pub paused: bool,
@@ -152,6 +155,7 @@ impl WorldArgs {
             rows_per_shard: self.rows_per_shard,
             chunk_bytes: self.chunk_bytes,
             keep: !self.no_keep,
+            shm_bytes: self.shm << 20,
             paused: self.paused,
             expect: self.expect.clone(),
             ..Settings::default()

@@ -43,6 +43,9 @@ pub struct Settings {
     pub batch_bytes: usize,
     /// Whether instances keep columns from tick to tick, and are sent what changed; else all of them every time.
     pub keep: bool,
+    /// Bytes of the memory in which instances on this host map columns instead of being sent them, and of what each of
+    /// them may write; 0 is none: all columns travel. Pages are taken as they are used.
+    pub shm_bytes: u64,
     /// Connections out, over which instances are spread.
     pub lanes: usize,
     /// An instance that is silent for so long while it has a job is taken for dead.
@@ -74,6 +77,7 @@ impl Default for Settings {
             in_flight_bytes: 32 << 20,
             batch_bytes: 256 << 10,
             keep: true,
+            shm_bytes: 1 << 30,
             lanes: 2,
             instance_timeout_ms: 10_000,
             ask_after_ms: 500,

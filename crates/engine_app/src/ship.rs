@@ -235,7 +235,7 @@ impl Shipment<'_> {
             0 => Vec::new(),
             _ => changed_rows(table, self.entry, &query_of(self.entry.descriptor(), manifest), part),
         };
-        if let Some(place) = manifest.entities {
+        if let Some(place) = manifest.entities.filter(|place| place.mapped().is_none()) {
             let entities = &table.entities()[part.range()];
             let bytes = bytemuck::cast_slice(entities);
             match &dirty[0] {
@@ -247,6 +247,9 @@ impl Shipment<'_> {
             }
         }
         for (manifest, dirty) in manifest.columns.iter().zip(&dirty[1..]) {
+            if manifest.place.mapped().is_some() {
+                continue;
+            }
             let Some(column) = part.columns[usize::from(manifest.column)].map(|index| table.column(index.into()))
             else {
                 continue;

@@ -118,6 +118,7 @@ fn run(tamper: Tamper<'_>) -> Run {
                     coordinator.message(now, &subjects.register(), Some("_INBOX.i"), payload.into());
                 }
                 Answer::Heartbeat(payload) => coordinator.message(now, &subjects.heartbeat(), None, payload.into()),
+                Answer::Map { .. } => panic!("nobody offers memory here"),
                 Answer::Leave(_) => panic!("nobody asked it to leave"),
                 Answer::Compute(work) => instance.computed(work.run(&|| now)),
                 Answer::Result { epoch, payload } => {
@@ -188,7 +189,7 @@ fn effects(commands_bytes: u64, events: Vec<EventManifest>) -> ResultManifest {
 }
 
 fn none() -> ResultManifest {
-    ResultManifest { compute_ns: 0, wait_ns: 0, jobs: Vec::new() }
+    ResultManifest { compute_ns: 0, wait_ns: 0, jobs: Vec::new(), mapped: Vec::new() }
 }
 
 fn plain(column: u16, bytes: &[u8], stride: usize) -> OutColumn<'_> {

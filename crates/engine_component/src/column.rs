@@ -5,12 +5,14 @@
 //! column are what goes on the wire and into the log: there is no other representation.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::aligned::AlignedBytes;
 use crate::bit_rows::BitRows;
 use crate::changes::{BLOCK_ROWS, Changes, Removed};
 use crate::data::StorageKind;
 use crate::documents::{DocumentRows, Documents};
+use crate::memory::ColumnMemory;
 use crate::schema::Schema;
 
 /// The values of one component, row by row. See the module's text.
@@ -420,7 +422,18 @@ impl Column {
         self.changes.tracker(tracker)
     }
 
-    /// Bytes on the heap.
+    /// Where the bytes of a Plain column are in the world's [`ColumnMemory`](crate::ColumnMemory). `None` when
+    /// they are on the heap: they are few, or there is no such memory, or no room in it.
+    #[must_use]
+    pub fn shared_offset(&self) -> Option<u64> {
+        self.bytes.shared_offset()
+    }
+
+    pub(crate) fn set_memory(&mut self, memory: Option<&Arc<dyn ColumnMemory>>) {
+        self.bytes.set_memory(memory);
+    }
+
+    /// Bytes on the heap, and in the world's memory for columns.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.bytes.capacity() + self.documents.heap_bytes() + self.changes.heap_bytes()

@@ -8,7 +8,9 @@ use crate::changes::{BLOCK_ROWS, Changes};
 use crate::column::Column;
 use crate::edges::Edge;
 use crate::entities::{Entities, Location, TableId};
+use crate::entity_rows::EntityRows;
 use crate::hash::TableHashes;
+use crate::memory::ColumnMemory;
 use crate::{ArchetypeId, ComponentId, Entity};
 
 /// The rows of one archetype. Rows are appended at the end, and removed by moving the last row into the
@@ -32,7 +34,7 @@ use crate::{ArchetypeId, ComponentId, Entity};
 pub struct Table {
     archetype: ArchetypeId,
     components: Arc<[ComponentId]>,
-    pub(crate) entities: Vec<Entity>,
+    pub(crate) entities: EntityRows,
     pub(crate) columns: Vec<Column>,
     pub(crate) entity_changes: Changes,
     pub(crate) hashes: TableHashes,
@@ -43,7 +45,7 @@ impl Table {
         Self {
             archetype: ArchetypeId::of(&components),
             components,
-            entities: Vec::new(),
+            entities: EntityRows::default(),
             columns,
             entity_changes: Changes::default(),
             hashes: TableHashes::default(),
@@ -161,7 +163,7 @@ impl Table {
         let row = u32::try_from(from).ok().filter(|_| u32::try_from(from + rows).is_ok());
         let row = row.expect("fewer rows than 2^32");
         let first = entities.allocate_many(rows as u64);
-        self.entities.extend((first..first + rows as u64).map(Entity::from_bits));
+        self.entities.append_run(first, rows);
         entities.set_run(first, rows, Location { table: id, row });
         self.entity_changes.extended(from, from + rows, version);
     }
@@ -191,15 +193,13 @@ impl Table {
     #[inline]
     pub(crate) fn swap_remove_entity(&mut self, row: usize, version: u64) -> Option<Entity> {
         self.entity_changes.swap_removed(row, self.entities.len(), version);
-        self.entities.swap_remove(row);
-        self.entities.get(row).copied()
+        self.entities.swap_remove(row)
     }
 
     /// Makes room for so many rows in an empty table, and for so many bytes of documents in each column, before
     /// they are needed. Memory is touched, so that the operating system has it ready.
     pub(crate) fn make_room(&mut self, rows: usize, documents: &[usize]) {
-        self.entities.resize(rows, Entity::from_bits(1));
-        self.entities.clear();
+        self.entities.make_room_ready(rows);
         for (column, documents) in self.columns.iter_mut().zip(documents) {
             column.make_room(rows, *documents);
         }
@@ -224,9 +224,7 @@ impl Table {
         self.entities.truncate(source.len());
         for block in (0..versions.len()).filter(|block| known.get(*block) != Some(&versions[*block])) {
             let rows = block * BLOCK_ROWS..source.len().min((block + 1) * BLOCK_ROWS);
-            let kept = rows.start..rows.end.min(self.entities.len());
-            self.entities[kept.clone()].copy_from_slice(&source.entities[kept.clone()]);
-            self.entities.extend_from_slice(&source.entities[kept.end..rows.end]);
+            self.entities.overwrite(rows, &source.entities);
         }
         self.entity_changes.clone_from(&source.entity_changes);
         for (column, source) in self.columns.iter_mut().zip(&source.columns) {
@@ -236,16 +234,27 @@ impl Table {
 
     /// Makes room for more rows.
     pub(crate) fn reserve(&mut self, rows: usize) {
-        self.entities.reserve_exact(rows);
+        self.entities.reserve(rows);
         for column in &mut self.columns {
             column.reserve(rows);
         }
     }
 
-    /// Bytes on the heap.
+    /// Where the entities are in the world's [`ColumnMemory`], as [`Column::shared_offset`].
+    #[must_use]
+    pub fn entities_shared_offset(&self) -> Option<u64> {
+        self.entities.shared_offset()
+    }
+
+    pub(crate) fn set_memory(&mut self, memory: Option<&Arc<dyn ColumnMemory>>) {
+        self.entities.set_memory(memory);
+        self.columns.iter_mut().for_each(|column| column.set_memory(memory));
+    }
+
+    /// Bytes on the heap, and in the world's memory for columns.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.entities.capacity() * size_of::<Entity>() + self.columns.iter().map(Column::heap_bytes).sum::<usize>()
+        self.entities.capacity() + self.columns.iter().map(Column::heap_bytes).sum::<usize>()
     }
 
     /// # Panics

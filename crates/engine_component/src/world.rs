@@ -12,6 +12,7 @@ use crate::entities::{Entities, Location, TableId};
 use crate::error::WorldError;
 use crate::hash::{WorldHash, hash_tables};
 use crate::hooks::{Hook, Hooks, MAX_DEPTH, On};
+use crate::memory::ColumnMemory;
 use crate::registry::{ComponentInfo, Registry};
 use crate::schema::Schema;
 use crate::table::Table;
@@ -81,6 +82,7 @@ pub struct World {
     pub(crate) version: u64,
     /// Whether the entities of tables have a journal.
     journaled: bool,
+    memory: Option<Arc<dyn ColumnMemory>>,
 }
 
 impl World {
@@ -125,6 +127,14 @@ impl World {
     #[must_use]
     pub fn schema(&self, component: ComponentId) -> Option<&Schema> {
         self.registry.get(component).map(|info| &info.schema)
+    }
+
+    /// From now on large Plain columns and the entities of large tables are in this memory, while it has room;
+    /// on the heap for `None`. Those that there are move: pays for all their bytes, and for nothing when it is
+    /// the memory already.
+    pub fn set_memory(&mut self, memory: Option<Arc<dyn ColumnMemory>>) {
+        self.tables.iter_mut().for_each(|table| table.set_memory(memory.as_ref()));
+        self.memory = memory;
     }
 
     /// The number of living entities.
@@ -329,6 +339,7 @@ impl World {
         if self.journaled {
             table.entity_changes.keep_journal(0, 0);
         }
+        table.set_memory(self.memory.as_ref());
         self.tables.push(table);
         self.by_archetype.insert(archetype, id);
         Ok(id)
@@ -497,7 +508,7 @@ impl World {
         hash
     }
 
-    /// Bytes on the heap: columns, entities and the entity index.
+    /// Bytes on the heap and in the memory for columns: columns, entities and the entity index.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.tables.iter().map(Table::heap_bytes).sum::<usize>() + self.entities.heap_bytes()

@@ -31,6 +31,8 @@ pub mod config;
 pub mod io;
 #[cfg(feature = "client")]
 pub mod server;
+#[cfg(feature = "client")]
+pub mod shm;
 
 pub use prefix::{ChunkKind, ChunkPrefix};
 pub use subject::{Subject, Subjects};

@@ -167,6 +167,7 @@ fn status_travels() {
         load: 0.25,
         jobs: 3,
         silent_ms: 4,
+        columns: "wire".into(),
     };
     let system = SystemStatus {
         name: "steer".to_owned(),

@@ -205,7 +205,7 @@ fn answer(core: &mut InstanceCore, now: u64) {
             Answer::Result { payload, .. } => {
                 ChunkPrefix::decode(&payload).expect("an instance sends chunks");
             }
-            Answer::Heartbeat(_) | Answer::Register(_) | Answer::Leave(_) => {}
+            Answer::Heartbeat(_) | Answer::Register(_) | Answer::Leave(_) | Answer::Map { .. } => {}
         }
     }
 }

@@ -5,6 +5,7 @@ mod commands;
 mod coordinator;
 mod documents;
 mod events;
+mod handover;
 mod image;
 mod instance;
 mod log;
@@ -25,5 +26,5 @@ macro_rules! targets {
 
 /// All targets, in the order of their names.
 pub const TARGETS: &[Target] = targets! {
-    chunks commands coordinator documents events image instance log messages scenes schemas state subjects tool_text
+    chunks commands coordinator documents events handover image instance log messages scenes schemas state subjects tool_text
 };

@@ -118,7 +118,7 @@ impl Coordinator {
         jobs
     }
 
-    fn is_alone(&self, job: u32) -> bool {
+    pub(super) fn is_alone(&self, job: u32) -> bool {
         self.running.as_ref().and_then(|running| running.open.get(&job)).is_some_and(|open| open.alone)
     }
 

@@ -26,10 +26,12 @@ impl Coordinator {
         let parts = plans.iter().flat_map(|plan| job_parts(&self.world, descriptor, plan, entities)).collect();
         let rows: Vec<PartPlan> =
             plans.iter().flat_map(|plan| plan.parts.iter().chain(&plan.resources)).cloned().collect();
-        let mut cargo = self.pack(slot, system, parts, &rows);
+        // What an instance made of a mapped column is not recorded; and a batch that failed is tried without.
+        let may_map = !descriptor.options.nondeterministic && !self.is_alone(*jobs.first()?);
+        let mut cargo = self.pack(slot, system, (parts, &rows), may_map);
         let mut next = cargo.parts.iter();
         let list = JobList::new(counts.iter().map(|count| next.by_ref().take(*count).cloned().collect()).collect());
-        cargo.jobs = Some(self.name_list(slot, list, cargo.keep.is_some()));
+        cargo.jobs = Some(self.name_list(slot, list));
         Some(cargo)
     }
 
@@ -40,25 +42,34 @@ impl Coordinator {
         let system = node.system;
         let parts = shared_parts(&self.world, self.systems[system].descriptor(), node);
         let rows: Vec<PartPlan> = node.views.iter().chain(&node.resources).cloned().collect();
-        Some(self.pack(slot, system, parts, &rows))
+        Some(self.pack(slot, system, (parts, &rows), true))
     }
 
     /// By its digest, when the instance knows it.
-    fn name_list(&mut self, slot: u32, list: JobList, keeps: bool) -> Jobs {
-        if !keeps {
+    fn name_list(&mut self, slot: u32, list: JobList) -> Jobs {
+        if !list.is_remembered() {
             return Jobs::List(list);
         }
         let tick = self.running.as_ref().map_or(0, |running| running.tick);
-        let digest = if list.comes_again() { list.digest() } else { list.clone().again().digest() };
-        if list.comes_again() && self.residents.knows_list(slot, digest, tick) {
+        let digest = if list.is_settled() { list.digest() } else { list.clone().again().digest() };
+        if list.is_settled() && self.residents.knows_list(slot, digest, tick) {
             return Jobs::Again(digest);
         }
         self.residents.tell_list(slot, digest, tick);
         Jobs::List(list)
     }
 
-    fn pack(&mut self, slot: u32, system: usize, mut parts: Vec<PartManifest>, rows: &[PartPlan]) -> Cargo {
+    fn pack(
+        &mut self,
+        slot: u32,
+        system: usize,
+        (mut parts, rows): (Vec<PartManifest>, &[PartPlan]),
+        may_map: bool,
+    ) -> Cargo {
         let descriptor = self.systems[system].descriptor().clone();
+        if may_map {
+            self.map_columns(slot, &mut parts, rows);
+        }
         let kept =
             if self.settings.keep { self.keep_what_fits(slot, &descriptor, &mut parts, rows) } else { Vec::new() };
         let mut since: Vec<Vec<u64>> = parts.iter().map(|part| vec![0; 1 + part.columns.len()]).collect();
@@ -97,8 +108,9 @@ impl Coordinator {
         let component = |part: &PartManifest, column: u16| Some(access_of(descriptor, part, column)?.component);
         for part in parts.iter_mut().filter(|part| part.source != PartSource::Resource) {
             // All are kept for a moment, so that they have names.
-            part.entities = part.entities.map(|_| Place::Kept);
-            part.columns.iter_mut().for_each(|column| column.place = Place::Kept);
+            let kept = |place: Place| if place == Place::Inline { Place::Kept } else { place };
+            part.entities = part.entities.map(kept);
+            part.columns.iter_mut().for_each(|column| column.place = kept(column.place));
         }
         let all: Vec<Named> = named(parts, whole, component).collect();
         let mut kept = Vec::with_capacity(all.len());
@@ -167,6 +179,7 @@ impl Coordinator {
         let entry = &self.systems[running.run.plan().nodes[plan.node].system];
         let RunFigures { bytes_in, rows, .. } = entry.last_run;
         let queries = &entry.descriptor().queries;
+        let is_mapped = self.mapped.is_at(slot);
         let mut bytes = 0;
         for part in &plan.parts {
             let table = self.world.table(part.table);
@@ -174,6 +187,9 @@ impl Coordinator {
             let space = if entry.descriptor().options.whole { Space::Whole(part.query) } else { Space::Shard };
             for (access, column) in query.columns.iter().zip(&part.columns) {
                 let Some(column) = column.map(|column| table.column(column.into())) else { continue };
+                if is_mapped && column.shared_offset().is_some() {
+                    continue;
+                }
                 let (stride, all) = (column.stride() as u64, u64::from(part.rows));
                 let of = CopyOf::Component(access.component);
                 let key = CopyKey { space, archetype: table.archetype(), first_row: part.first_row, of };

@@ -116,6 +116,7 @@ impl Coordinator {
         tracing::warn!(instance = name, ?why, "an instance is gone");
         self.figures.count("lost_instances");
         self.residents.leave(member.slot);
+        self.mapped.withdraw(member.slot);
         let Some(running) = &mut self.running else { return };
         running.shared_sent.retain(|(_, member), _| member != name);
         running.queue.drop_line(name);

@@ -143,7 +143,7 @@ impl Coordinator {
         Ok(())
     }
 
-    fn accepted(&self, slot: u32, components: Vec<KnownComponent>) -> Accepted {
+    fn accepted(&mut self, slot: u32, components: Vec<KnownComponent>) -> Accepted {
         Accepted {
             epoch: self.epoch,
             slot,
@@ -156,6 +156,7 @@ impl Coordinator {
             heartbeat_ms: HEARTBEAT_MS,
             in_flight_bytes: self.settings.in_flight_bytes,
             components,
+            memory: self.mapped.invite(slot),
         }
     }
 

@@ -19,6 +19,7 @@
 //! | `jobs.rs` | which instance gets which job; moves them when one dies |
 //! | `batches.rs` | sends them, several at a time |
 //! | `cargo.rs`, `residents.rs` | what is sent, given what an instance has kept |
+//! | `mapped.rs` | columns that instances on this host read in place |
 //! | `late.rs` | asks after silent jobs, applies deadlines |
 //! | `send_queue.rs` | who is sent the next job |
 //! | `results.rs` | takes what instances send, or refuses it |
@@ -47,6 +48,7 @@ mod incoming;
 mod jobs;
 mod late;
 mod load;
+mod mapped;
 mod membership;
 mod outcomes;
 mod queries;
@@ -97,6 +99,8 @@ pub use error::CoordinatorError;
 pub use first_tick::{BeforeFirstTick, FirstTick};
 use jobs::OpenJob;
 pub use load::Load;
+pub use mapped::HostMemory;
+use mapped::Mapped;
 use remembered::Remembered;
 use replay::Replayed;
 use residents::Residents;
@@ -224,6 +228,7 @@ pub struct Coordinator {
     events: EventQueues,
     members: Members,
     residents: Residents,
+    mapped: Mapped,
     joins: Vec<(Option<String>, Register)>,
     epoch: u64,
     tick: u64,
@@ -308,6 +313,7 @@ impl Coordinator {
             events,
             members: Members::default(),
             residents: Residents::default(),
+            mapped: Mapped::default(),
             joins: Vec::new(),
             epoch,
             tick: 0,

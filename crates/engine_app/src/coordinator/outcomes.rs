@@ -20,6 +20,7 @@ use crate::merge::JobResult;
 use crate::plan::{JobPlan, PartPlan};
 use crate::receive;
 use crate::record::{MAX_BYTES, Outcome};
+use crate::staged::Staged;
 
 impl Coordinator {
     /// Keeps what the jobs of a complete node did for the record of the tick, if its system needs that.
@@ -44,7 +45,7 @@ impl Coordinator {
             let chunks = match running.run.staged(job) {
                 // Such a system's jobs travel one by one.
                 Some(JobResult::Remote(result)) => match &result.columns {
-                    Some((parcel, _)) => Ok(parcel.chunks().to_vec()),
+                    Some(columns) => Ok(columns.parcel().chunks().to_vec()),
                     None => continue,
                 },
                 Some(JobResult::Local(result)) => {
@@ -82,9 +83,11 @@ impl Coordinator {
                     Ok((job, received))
                 });
             match received {
-                Ok((job, received)) => JobResult::of_batch(&[job], received).for_each(|(job, result)| {
-                    running.run.stage(job, result);
-                }),
+                Ok((job, received)) => {
+                    JobResult::of_batch(&[job], received, Staged::default()).for_each(|(job, result)| {
+                        running.run.stage(job, result);
+                    });
+                }
                 Err(reason) => {
                     let tick = running.tick;
                     self.failure.get_or_insert(CoordinatorError::Outcome { tick, system, shard, reason });
@@ -112,6 +115,7 @@ fn write(
             commands_bytes: commands.len() as u64,
             events: events.iter().map(|(event, batch)| batch.manifest(*event)).collect(),
         }],
+        mapped: Vec::new(),
     };
     let mut writer = ParcelWriter::new(prefix, sizes, &manifest)?;
     for (number, part) in job.parts.iter().chain(&job.resources).enumerate() {

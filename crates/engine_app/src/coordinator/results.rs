@@ -13,8 +13,9 @@ use super::Coordinator;
 use super::batches::{Piece, SharedSent};
 use crate::merge::JobResult;
 use crate::plan::JobPlan;
-use crate::receive::{self, Rejection};
+use crate::receive::{self, Received, Rejection};
 use crate::ship::Cargo;
+use crate::staged::{Reading, Staged};
 
 /// Bytes that a result may have beyond the columns of its job: commands, events, manifests.
 const RESULT_ALLOWANCE: usize = receive::MAX_STREAM as usize + (1 << 20);
@@ -120,7 +121,8 @@ impl Coordinator {
         let system = running.run.plan().nodes[plans[0].node].system;
         let received_bytes = parcel.bytes() as u64;
         let rows: u64 = plans.iter().flat_map(|plan| &plan.parts).map(|part| u64::from(part.rows)).sum();
-        let received = match receive::check(&self.world, self.systems[system].descriptor(), &plans, parcel) {
+        let checked = receive::check(&self.world, self.systems[system].descriptor(), &plans, parcel);
+        let (received, staged) = match checked.and_then(|received| self.stage(prefix.job, system, received)) {
             Ok(received) => received,
             Err(rejection) => {
                 self.fail_attempt(now, prefix.job);
@@ -132,11 +134,31 @@ impl Coordinator {
         self.note_speed(instance, rows, now.saturating_sub(sent_at));
         self.systems[system].run.bytes_in += received_bytes;
         if let Some(running) = &mut self.running {
-            for (job, result) in JobResult::of_batch(&jobs, received) {
+            for (job, result) in JobResult::of_batch(&jobs, received, staged) {
                 running.run.stage(job, result);
             }
         }
         Ok(())
+    }
+
+    /// Takes what an instance has written to memory instead of sending it.
+    fn stage(&mut self, batch: u32, system: usize, received: Received) -> Result<(Received, Staged), Rejection> {
+        if received.mapped.is_empty() {
+            return Ok((received, Staged::default()));
+        }
+        let buffer = self.mapped.buffer();
+        let Some(open) = self.running.as_ref().and_then(|running| running.batches.get(&batch)) else {
+            return Ok((received, Staged::default()));
+        };
+        let reading = Reading {
+            world: &self.world,
+            descriptor: self.systems[system].descriptor(),
+            parts: &open.cargo.parts,
+            spawns: &received.spawns,
+            read: &|offset, into| self.mapped.read(open.slot, offset, into),
+        };
+        let staged = reading.stage(&received.mapped, buffer)?;
+        Ok((received, staged))
     }
 
     /// A measurement of an instance's speed.
@@ -209,6 +231,12 @@ impl Coordinator {
                 tracing::error!(instance, "what an instance had kept had other bytes than the world");
             }
             self.figures.count(format!("copies.{}", failed.reason));
+            self.send_anew(now, prefix.job);
+            return Ok(());
+        }
+        if failed.reason == "unmapped" && self.mapped.withdraw(prefix.instance) {
+            tracing::warn!(instance, "an instance has lost what it had mapped: its columns travel by wire");
+            self.figures.count("unmapped");
             self.send_anew(now, prefix.job);
             return Ok(());
         }

@@ -90,6 +90,7 @@ impl Coordinator {
                     load: member.load,
                     jobs: member.open_jobs,
                     silent_ms: now.saturating_sub(member.last_heard) / 1_000_000,
+                    columns: if self.mapped.has(member.slot) { "shared" } else { "wire" }.into(),
                 })
                 .collect(),
         }

@@ -51,6 +51,7 @@ impl Coordinator {
 
     fn between_ticks(&mut self, now: u64) {
         self.accept_joins(now);
+        self.place_columns();
         if (self.world.tables().len(), self.systems.len()) != self.scheduled_for
             && let Err(error) = self.reschedule()
         {
@@ -239,7 +240,9 @@ impl Coordinator {
                 running.emitted.push((event, batch.clone()));
                 self.events.append(event, batch);
             }
-            result.merge(&mut self.world, running.run.plan());
+            if let Some(buffer) = result.merge(&mut self.world, running.run.plan()) {
+                self.mapped.give_back(buffer);
+            }
             if spawns > 0 {
                 let job = running.run.plan().jobs[number as usize].clone();
                 name_in_columns(&mut self.world, self.systems[plan.system].descriptor(), &job, (first, spawns));

@@ -163,6 +163,7 @@ pub(super) mod tests {
             load,
             jobs: 3,
             silent_ms: 20,
+            columns: "wire".into(),
         };
         let system = |name: &str, instances: Vec<InstanceStatus>| SystemStatus {
             name: name.into(),

@@ -8,4 +8,5 @@ mod adapted;
 mod changed;
 mod loopback;
 mod processes;
+mod shared;
 mod spawned;

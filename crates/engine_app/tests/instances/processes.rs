@@ -11,13 +11,13 @@ use engine_net::server::{PrivateServer, ServerOptions};
 use engine_system::runner::{InstanceOptions, run_instance};
 
 /// An instance in threads of its own; it leaves when it is dropped.
-struct Instance {
+pub(crate) struct Instance {
     stop: Stop,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Instance {
-    fn start(config: &ConnectionConfig, app: App, system: &str, name: &str) -> Self {
+    pub(crate) fn start(config: &ConnectionConfig, app: App, system: &str, name: &str) -> Self {
         let (stop, config) = (Stop::default(), config.clone());
         let options = InstanceOptions { name: Some(name.into()), stop: stop.flag(), keep_bytes: None };
         let mut systems = app.into_systems().unwrap();

@@ -256,7 +256,9 @@ impl Restore {
     fn place_entities(&mut self, table: u32, bytes: &[u8], room: usize, place: Place) -> Result<(), ImageError> {
         let World { tables, entities: index, .. } = &mut self.world;
         let entities = &mut tables[table as usize].entities;
-        entities.reserve_exact(reserved(entities, room / 8, bytes.len() / 8));
+        if entities.spare() < bytes.len() / 8 {
+            entities.reserve(room / 8);
+        }
         let next = index.next();
         for bits in bytes.as_chunks::<8>().0 {
             let entity = Entity::from_bits(u64::from_le_bytes(*bits));

@@ -112,6 +112,10 @@ pub struct Accepted {
     /// The world's schemas of the components that were registered. Where one is compatible and not equal,
     /// the instance adapts: rows travel in the world's layout.
     pub components: Vec<KnownComponent>,
+    /// How the instance gets at the coordinator's columns, when both are on one host: 96 hexadecimal digits, which
+    /// nobody else is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
 }
 
 /// A component as the world knows it.

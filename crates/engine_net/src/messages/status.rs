@@ -133,4 +133,7 @@ pub struct InstanceStatus {
     pub jobs: u32,
     /// Milliseconds since it was last heard of.
     pub silent_ms: u64,
+    /// How its columns travel: `shared` when it has mapped the coordinator's, else `wire`.
+    #[serde(default)]
+    pub columns: String,
 }

@@ -66,6 +66,12 @@ impl JobList {
         Some((parts?, self.jobs.iter().map(|job| job.len() as u16).collect()))
     }
 
+    /// Whether the instance remembers the list: where everything is sent every time, it isn't worth it.
+    #[must_use]
+    pub fn is_remembered(&self) -> bool {
+        self.kinds.iter().flat_map(PartManifest::places).any(|place| place != Place::Inline)
+    }
+
     /// The list as it is when it comes again: of what was kept, what changed is sent.
     #[must_use]
     pub fn again(mut self) -> Self {
@@ -88,12 +94,8 @@ impl JobList {
 
     /// Whether it is as it is when it comes [again](Self::again): nothing of it is sent to be kept anew.
     #[must_use]
-    pub fn comes_again(&self) -> bool {
-        let places = |kind: &PartManifest| {
-            let columns = kind.columns.iter().map(|column| column.place);
-            kind.entities.into_iter().chain(columns).any(|place| place == Place::Kept)
-        };
-        !self.kinds.iter().any(places)
+    pub fn is_settled(&self) -> bool {
+        !self.kinds.iter().flat_map(PartManifest::places).any(|place| place == Place::Kept)
     }
 
     /// What names the list when it comes [again](Self::again): both sides compute it, of the list as it is then.
@@ -140,7 +142,7 @@ mod tests {
         assert_ne!(first.digest(), later.digest());
         assert_eq!(first.clone().again().digest(), later.clone().digest());
         assert_eq!(later.clone().again(), later);
-        assert!(later.comes_again() && !first.comes_again());
+        assert!(later.is_settled() && !first.is_settled());
         let inline = JobList::new(vec![vec![part(0, Place::Inline)]]);
         assert_eq!(inline.clone().again(), inline);
     }

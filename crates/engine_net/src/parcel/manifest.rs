@@ -87,7 +87,26 @@ pub struct ResultManifest {
     /// Jobs of the batch that gave commands or sent events, in order. The streams of all of them are numbered one
     /// after the other: of each first the commands, then an event writer after the other.
     pub jobs: Vec<JobEffects>,
+    /// Rows that are in the instance's memory instead of in sections, by column and part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mapped: Vec<MappedRows>,
 }
+
+/// Rows of a column that an instance has written to its memory, each where the column has it in the coordinator's.
+/// They may be equal to what was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MappedRows(
+    /// The column, by its place in the descriptor.
+    pub u16,
+    /// The part, or the first of several.
+    pub u16,
+    /// How many parts.
+    pub u16,
+    /// Of one part the first row, counted in the part.
+    pub u32,
+    /// Of one part the number of rows; 0 is all rows of all these parts.
+    pub u32,
+);
 
 /// What a job did besides writing rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +152,13 @@ pub struct PartManifest {
     pub changed: u16,
 }
 
+impl PartManifest {
+    /// Where its entities and its columns are.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.entities.into_iter().chain(self.columns.iter().map(|column| column.place))
+    }
+}
+
 /// What a part is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -167,6 +193,10 @@ pub enum Place {
     Kept,
     /// The instance has kept them; sections of this parcel have the rows that changed since.
     Changed,
+    /// In the coordinator's columns, which the instance has mapped: the column's first row is at this offset, and
+    /// that of the part behind as many rows as it says. What the instance makes of it is at the same place of its own
+    /// memory. Nothing of it is in the parcel.
+    Mapped(u64),
     /// Somewhere that this build doesn't know. Such a job is answered with `failed`.
     #[serde(other)]
     Elsewhere,
@@ -177,6 +207,12 @@ impl Place {
     #[must_use]
     pub fn is_kept(self) -> bool {
         matches!(self, Self::Kept | Self::Changed)
+    }
+
+    /// Where the column is in memory that both sides have mapped.
+    #[must_use]
+    pub fn mapped(self) -> Option<u64> {
+        if let Self::Mapped(offset) = self { Some(offset) } else { None }
     }
 }
 

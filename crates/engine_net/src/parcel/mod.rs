@@ -25,8 +25,8 @@ pub use batch::{JobList, MAX_JOBS, MAX_PARTS, PartRows};
 pub use control::{Failed, Missing};
 pub use keep::{Check, CopyKey, CopyOf, KEPT_TICKS, Keep, Named, Space, bases, named};
 pub use manifest::{
-    ColumnManifest, EventManifest, JobEffects, JobManifest, Jobs, PartManifest, PartSource, Place, ResultManifest,
-    SharedManifest, WireTime,
+    ColumnManifest, EventManifest, JobEffects, JobManifest, Jobs, MappedRows, PartManifest, PartSource, Place,
+    ResultManifest, SharedManifest, WireTime,
 };
 pub use reader::{Assembler, Limits, Parcel, Progress, Sections};
 pub use section::{Bits, Body, Documents, ENTITIES, Section};

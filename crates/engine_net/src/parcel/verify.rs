@@ -57,10 +57,11 @@ impl Expect {
             let columns = part.columns.iter().map(|column| (column.column, column.stride, column.place));
             let entities = part.entities.filter(|place| *place == Place::Changed);
             let columns = columns.chain(entities.map(|place| (ENTITIES, 8, place)));
+            let columns = columns.filter(|(.., place)| place.mapped().is_none());
             let expect = |(column, stride, place)| ExpectColumn { column, stride, all_rows: place != Place::Changed };
             ExpectPart {
                 rows: part.rows,
-                entities: part.entities.is_some() && entities.is_none(),
+                entities: part.entities.is_some_and(|place| place != Place::Changed && place.mapped().is_none()),
                 changed: part.changed,
                 columns: columns.map(expect).collect(),
             }

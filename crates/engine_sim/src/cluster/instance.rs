@@ -198,6 +198,7 @@ impl Cluster {
                     self.send(from_instance(party, 0, self.subjects.heartbeat(), None, payload));
                 }
                 Answer::Register(payload) => self.ask(party, self.subjects.register(), payload),
+                Answer::Map { .. } => panic!("nobody offers memory here"),
                 Answer::Leave(payload) => self.ask(party, self.subjects.leave(), payload),
             }
         }

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use engine_net::parcel::{
-    ChunkSizes, Failed, JobManifest, Jobs as WhichJobs, Parcel, PartSource, SharedManifest, control,
+    ChunkSizes, Failed, JobList, JobManifest, Jobs as WhichJobs, Parcel, PartManifest, PartSource, SharedManifest,
+    control,
 };
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::adapt::Adapters;
 use super::copies::{Batch, Copies};
 use super::input::{self, SharedInput};
+use super::mapped::{self, Both, Mapping, Ranges};
 use super::output::{self, Before, Effects, Figures, NewDocuments};
 use super::owned::OwnedPart;
 use crate::system::JobError;
@@ -29,6 +31,8 @@ pub struct Work {
     pub(super) parcel: Parcel,
     /// What the instance has kept, of the registration in which the jobs came.
     pub(super) copies: Arc<Mutex<Copies>>,
+    /// What it has mapped, of the same registration.
+    pub(super) mapping: Arc<Mapping>,
     /// What all jobs of the node read alike, when the system reads any of it.
     pub(super) shared: Option<Arc<Parcel>>,
     pub(super) sizes: ChunkSizes,
@@ -45,7 +49,7 @@ pub struct Computed {
 /// Why a job has no result.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// `panic`, `error`, `adapt`, `refused`, `stale` or `corrupt`.
+    /// `panic`, `error`, `adapt`, `refused`, `stale`, `corrupt` or `unmapped`.
     pub(super) reason: &'static str,
     /// For people.
     pub(super) message: String,
@@ -65,6 +69,11 @@ impl Failure {
     /// What was kept here has other bytes than it should.
     pub(super) fn corrupt() -> Self {
         Self { reason: "corrupt", message: "what was kept here has other bytes than the world".to_owned() }
+    }
+
+    /// The job is about memory that is not mapped here.
+    fn unmapped() -> Self {
+        Self { reason: "unmapped", message: "the coordinator's columns are not mapped here".to_owned() }
     }
 
     fn panicked(system: &str, panic: &(dyn Any + Send)) -> Self {
@@ -96,6 +105,16 @@ impl Work {
                 computed
             }
         }
+    }
+
+    /// The memory in which these parts are; none when they aren't in any.
+    fn hold(&self, parts: &[PartManifest]) -> Result<Option<MutexGuard<'_, Option<Both>>>, Failure> {
+        let is_mapped = |part: &PartManifest| part.places().any(|place| place.mapped().is_some());
+        if !parts.iter().any(is_mapped) {
+            return Ok(None); // Nor waits for somebody who is about to map it.
+        }
+        let both = self.mapping.hold();
+        if both.is_some() { Ok(Some(both)) } else { Err(Failure::unmapped()) }
     }
 
     fn copies(&self) -> MutexGuard<'_, Copies> {
@@ -156,7 +175,10 @@ fn shared_input(work: &Work) -> Result<SharedInput, Failure> {
         })?;
         let (system, adapters) = (work.system.as_ref(), work.adapters.as_ref());
         let declared = (&manifest.parts[..], &manifest.events[..]);
-        let parts = input::parts((system, adapters), &mut work.copies(), parcel, declared, manifest.keep.as_ref())?;
+        let mut copies = work.copies();
+        let memory = work.hold(&manifest.parts)?;
+        let both = memory.as_ref().and_then(|both| both.as_ref());
+        let parts = input::parts((system, adapters, both), &mut copies, parcel, declared, manifest.keep.as_ref())?;
         let events = input::events((system, adapters), parcel, &manifest.events)?;
         Ok(SharedInput { parts, events, stamp: manifest.keep.map(|keep| keep.stamp) })
     })
@@ -192,22 +214,28 @@ fn compute(
     views: &[SharedRows<'_>],
     clock: &dyn Fn() -> u64,
 ) -> Result<Computed, Failure> {
-    let (batch, mut parts) = take_in(work)?;
+    // One batch at a time works in the memory that is mapped.
+    let (batch, mut parts, _memory) = take_in(work)?;
     let (mut started, mut compute_ns, mut first) = (None, 0, 0);
     let (mut before, mut changes, mut effects) = (Before::default(), Vec::with_capacity(parts.len()), Vec::new());
+    let mut mapped = Ranges::default();
     for (job, count) in batch.counts.iter().enumerate() {
+        let number = first;
         let parts = &mut parts[first..first + usize::from(*count)];
         first += parts.len();
         before.take(parts);
+        parts.iter_mut().for_each(OwnedPart::begin);
         let begun = clock();
         started.get_or_insert(begun);
         let (output, documents) = run_one(work, parts, shared, views)?;
         compute_ns += clock().saturating_sub(begun);
+        mapped.add(number, parts);
         changes.extend(output::changes(&before, parts, documents)?);
         effects.extend(Effects::of(work, job as u32, output)?);
     }
     let figures = Figures { compute_ns, wait_ns: started.map_or(0, |started| started.saturating_sub(work.arrived)) };
-    let chunks = output::result(work, &parts, &changes, &effects, figures)?;
+    let mapped = mapped.finish(&parts);
+    let chunks = output::result(work, (&parts, mapped), &changes, &effects, figures)?;
     if let Some(keep) = work.manifest.keep {
         let mut copies = work.copies();
         for (mut part, changes) in parts.into_iter().zip(&changes) {
@@ -218,8 +246,11 @@ fn compute(
     Ok(Computed { prefix: work.prefix, chunks, compute_ns })
 }
 
+/// The jobs of a batch, their parts, and the memory in which some of them are.
+type TakenIn<'a> = (Arc<Batch>, Vec<OwnedPart>, Option<MutexGuard<'a, Option<Both>>>);
+
 /// The parts of all jobs, from what came and what was kept.
-fn take_in(work: &Work) -> Result<(Arc<Batch>, Vec<OwnedPart>), Failure> {
+fn take_in(work: &Work) -> Result<TakenIn<'_>, Failure> {
     let (tick, keep) = (work.prefix.tick, work.manifest.keep.as_ref());
     let mut copies = work.copies();
     copies.look_through(tick);
@@ -230,12 +261,19 @@ fn take_in(work: &Work) -> Result<(Arc<Batch>, Vec<OwnedPart>), Failure> {
             parts.ok_or_else(|| Failure::refused("the list of jobs contradicts itself, or is too long"))?
         }
     };
-    let reader = (work.system.as_ref(), work.adapters.as_ref());
+    let memory = work.hold(&batch.parts)?;
+    let both = memory.as_ref().and_then(|both| both.as_ref());
+    let reader = (work.system.as_ref(), work.adapters.as_ref(), both);
     let parts = input::parts(reader, &mut copies, &work.parcel, (&batch.parts, &[]), keep)?;
-    if let (WhichJobs::List(list), Some(_)) = (&work.manifest.jobs, keep) {
+    mapped::check_disjoint(&parts)?;
+    if let Some(list) = list_of(&work.manifest.jobs).filter(|list| list.is_remembered()) {
         copies.remember(tick, list.clone());
     }
-    Ok((batch, parts))
+    Ok((batch, parts, memory))
+}
+
+fn list_of(jobs: &WhichJobs) -> Option<&JobList> {
+    if let WhichJobs::List(list) = jobs { Some(list) } else { None }
 }
 
 /// The documents that a job wrote, for each of its parts.

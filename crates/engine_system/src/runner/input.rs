@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::adapt::Adapters;
 use super::compute::Failure;
 use super::copies::Copies;
+use super::mapped::Both;
 use super::owned::OwnedPart;
 use crate::declaration::resource_rows;
 use crate::events::EventSlice;
@@ -23,8 +24,8 @@ use crate::planted::{self, Bug};
 use crate::view::SharedRows;
 use crate::{EventBatch, System};
 
-/// The system that input is for, and how the world's values become its own.
-pub(super) type Reader<'a> = (&'a dyn System, &'a Adapters);
+/// The system that input is for, how the world's values become its own, and the memory that is mapped.
+pub(super) type Reader<'a> = (&'a dyn System, &'a Adapters, Option<&'a Both>);
 
 /// What all jobs of a node read alike.
 #[derive(Default)]
@@ -189,7 +190,7 @@ pub(super) fn schema_of(system: &dyn System, component: ComponentId) -> Result<&
 
 /// The events of a shared input.
 pub(super) fn events(
-    (system, adapters): Reader<'_>,
+    (system, adapters): (&dyn System, &Adapters),
     parcel: &Parcel,
     manifests: &[EventManifest],
 ) -> Result<Vec<EventBatch>, Failure> {

@@ -19,6 +19,7 @@
 //! | `copies.rs` | what is kept from tick to tick |
 //! | `input.rs` | from verified parcels to columns |
 //! | `owned.rs`, `owned_column.rs` | the rows of a part, and their columns, in memory of this process |
+//! | `mapped.rs` | columns that are mapped instead of sent |
 //! | `output.rs` | from what jobs changed to the chunks of their result |
 //! | `adapt.rs` | components that the world lays out otherwise than this build |
 
@@ -27,6 +28,7 @@ mod compute;
 mod copies;
 mod core;
 mod input;
+mod mapped;
 mod output;
 mod owned;
 mod owned_column;
@@ -51,6 +53,7 @@ use engine_net::subject::{Subject, Subjects};
 use crate::System;
 pub use compute::{Computed, Work};
 pub use core::{Answer, Host, InstanceCore, Load};
+pub use mapped::Mapping;
 
 use compute::Jobs;
 
@@ -269,6 +272,14 @@ impl Jobs for Loop<'_> {
     }
 }
 
+/// Maps the coordinator's columns, in a thread of its own: jobs come and go meanwhile.
+fn join(invitation: String, mapping: Arc<Mapping>) {
+    let thread = std::thread::Builder::new().name("engine-maps".into());
+    if let Err(error) = thread.spawn(move || mapping.join(&invitation)) {
+        tracing::warn!(%error, "no thread to map the coordinator's columns: they travel by wire");
+    }
+}
+
 struct Runner {
     core: InstanceCore,
     subjects: Subjects,
@@ -327,6 +338,7 @@ impl Runner {
                 }
                 Answer::Register(payload) => self.ask::<Register>(self.subjects.register(), payload),
                 Answer::Leave(payload) => self.ask::<Leave>(self.subjects.leave(), payload),
+                Answer::Map { invitation, mapping } => join(invitation, mapping),
             }
         }
     }

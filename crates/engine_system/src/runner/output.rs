@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use engine_component::query::{Part, PartColumn};
 use engine_component::{BitRows, StorageKind};
-use engine_net::parcel::{ColumnData, JobEffects, OutColumn, ParcelWriter, ResultManifest};
+use engine_net::parcel::{ColumnData, JobEffects, MappedRows, OutColumn, ParcelWriter, ResultManifest};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::compute::{Failure, Work};
@@ -170,7 +170,7 @@ pub(super) fn absorb(part: &mut OwnedPart, changes: &Changes) {
 /// The chunks of a result.
 pub(super) fn result(
     work: &Work,
-    parts: &[OwnedPart],
+    (parts, mapped): (&[OwnedPart], Vec<MappedRows>),
     changes: &[Changes],
     effects: &[Effects],
     figures: Figures,
@@ -179,6 +179,7 @@ pub(super) fn result(
         compute_ns: figures.compute_ns,
         wait_ns: figures.wait_ns,
         jobs: effects.iter().map(|effects| effects.manifest.clone()).collect(),
+        mapped,
     };
     let prefix = ChunkPrefix { kind: ChunkKind::Result, ..work.prefix };
     let mut writer = ParcelWriter::new(prefix, work.sizes, &manifest).map_err(Failure::refused)?;

@@ -9,8 +9,12 @@ use engine_net::parcel::{Bits, CopyKey, ENTITIES, Named, PartManifest, PartSourc
 use super::compute::Failure;
 use super::copies::{Content, Copies};
 use super::input::{Reader, fits, query_of, schema_of};
+use super::mapped::{MappedColumn, Rows};
 use super::owned_column::OwnedColumn;
 use crate::view::{SharedColumn, SharedPart};
+
+/// Entities of rows whose system has no use for them, as long as there are no more.
+static NOBODY: [Entity; 16 << 10] = [Entity::NONE; 16 << 10];
 
 /// The rows of one part, owned.
 pub(super) struct OwnedPart {
@@ -24,6 +28,9 @@ pub(super) struct OwnedPart {
     entities_change: bool,
     /// One for each column of the query: none where the component is absent.
     pub(super) columns: Vec<Option<OwnedColumn>>,
+    /// Those that are mapped instead.
+    pub(super) mapped: Vec<Option<MappedColumn>>,
+    mapped_entities: Option<Rows>,
     /// Which of them the system writes.
     writes: Vec<bool>,
     changed: Vec<(ComponentId, BitRows)>,
@@ -32,7 +39,7 @@ pub(super) struct OwnedPart {
 impl OwnedPart {
     /// A part whose values follow, but for those of copies. `kept` are its copies, entities first.
     pub(super) fn new(
-        reader @ (system, adapters): Reader<'_>,
+        reader @ (system, adapters, both): Reader<'_>,
         manifest: &PartManifest,
         kept: Vec<Named>,
         copies: &mut Copies,
@@ -40,6 +47,7 @@ impl OwnedPart {
         let query = query_of(reader.0.descriptor(), manifest)?;
         let rows = manifest.rows as usize;
         let mut columns = Vec::with_capacity(query.columns.len());
+        let mut mapped: Vec<Option<MappedColumn>> = query.columns.iter().map(|_| None).collect();
         for (slot, access) in query.columns.iter().enumerate() {
             let schema = schema_of(system, access.component)?;
             if !manifest.archetype.contains(&access.component) {
@@ -59,6 +67,20 @@ impl OwnedPart {
                 let message = "comes in a way or a layout that this instance was not told of";
                 return Err(Failure::refused(format_args!("the column of `{}` {message}", schema.name)));
             }
+            if let Some(offset) = place.mapped() {
+                let (both, first) = (both.ok_or_else(Failure::stale)?, manifest.first_row as usize);
+                let (stride, writes) = (stored.stride(), access.write && manifest.source != PartSource::View);
+                let input = both.rows(offset, first, rows, stride)?;
+                let output = if writes { both.to_write(offset, first, &input, stride) } else { None };
+                let is_in_place = adapted.is_none() && output.is_some() == writes;
+                columns.push((!is_in_place).then(|| {
+                    let mut column = OwnedColumn::new(schema, adapted, rows, access.write, None, None);
+                    column.extend(rows, input.bytes());
+                    column
+                }));
+                mapped[slot] = is_in_place.then(|| MappedColumn::new(input, output, stride));
+                continue;
+            }
             let copy = match name.filter(|name| name.changed()).map(|name| copies.take(&name.key)) {
                 None => None,
                 Some(Some(Content::Values(column))) => Some(column),
@@ -74,10 +96,19 @@ impl OwnedPart {
             return Err(Failure::refused("the entities come in a way that this instance was not told of"));
         }
         let copied = name.is_some_and(Named::changed);
+        let mapped_entities = match place.and_then(Place::mapped) {
+            None => None,
+            Some(offset) => {
+                let both = both.ok_or_else(Failure::stale)?;
+                Some(both.rows(offset, manifest.first_row as usize, rows, size_of::<Entity>())?)
+            }
+        };
         let entities = match name.filter(|_| copied).map(|name| copies.take(&name.key)) {
             Some(Some(Content::Entities(entities))) => entities,
             Some(_) => return Err(Failure::stale()),
+            None if mapped_entities.is_some() => Vec::new(),
             None if place.is_some() => Vec::with_capacity(rows),
+            None if rows <= NOBODY.len() => Vec::new(),
             None => vec![Entity::NONE; rows],
         };
         Ok(Self {
@@ -89,6 +120,8 @@ impl OwnedPart {
             kept_entities: name.map(|name| (name.key, 0)),
             entities_change: copied,
             columns,
+            mapped,
+            mapped_entities,
             writes: query.columns.iter().map(|access| access.write).collect(),
             changed: changed.collect(),
         })
@@ -178,13 +211,24 @@ impl OwnedPart {
         }
     }
 
+    /// A job of it begins: what it writes in place is what came.
+    pub(super) fn begin(&mut self) {
+        self.mapped.iter_mut().flatten().for_each(MappedColumn::begin);
+    }
+
+    fn all_entities(&self) -> &[Entity] {
+        entities_of(self.mapped_entities.as_ref(), &self.entities, self.rows)
+    }
+
     /// The rows as the system works on them, in place.
     pub(super) fn part(&mut self) -> Part<'_> {
         let rows = self.rows;
         let is_view = self.source == PartSource::View;
-        let columns = self.columns.iter_mut().zip(&self.writes).map(|(column, write)| match column {
-            None => PartColumn::Absent,
-            Some(OwnedColumn { values, .. }) => match values.kind() {
+        let columns = self.columns.iter_mut().zip(&mut self.mapped).zip(&self.writes);
+        let columns = columns.map(|((column, mapped), write)| match (column, mapped) {
+            (None, None) => PartColumn::Absent,
+            (None, Some(mapped)) => in_place(mapped),
+            (Some(OwnedColumn { values, .. }), _) => match values.kind() {
                 StorageKind::Plain if *write && !is_view => {
                     let stride = values.stride();
                     PartColumn::write(values.bytes_mut(), stride)
@@ -193,21 +237,22 @@ impl OwnedPart {
             },
         });
         Part {
-            entities: &self.entities,
-            archetype: &self.archetype,
             columns: columns.collect(),
+            entities: entities_of(self.mapped_entities.as_ref(), &self.entities, rows),
+            archetype: &self.archetype,
             changed: self.changed.clone(),
         }
     }
 
     /// The rows, read only.
     pub(super) fn read(&self) -> Part<'_> {
-        let columns = self.columns.iter().map(|column| match column {
-            None => PartColumn::Absent,
-            Some(column) => read_column(&column.values, self.rows),
+        let columns = self.columns.iter().zip(&self.mapped).map(|(column, mapped)| match (column, mapped) {
+            (None, None) => PartColumn::Absent,
+            (None, Some(mapped)) => PartColumn::read(mapped.bytes(), mapped.stride()),
+            (Some(column), _) => read_column(&column.values, self.rows),
         });
         Part {
-            entities: &self.entities,
+            entities: self.all_entities(),
             archetype: &self.archetype,
             columns: columns.collect(),
             changed: self.changed.clone(),
@@ -215,17 +260,34 @@ impl OwnedPart {
     }
 
     pub(super) fn shared(&self) -> SharedPart<'_> {
-        let columns = self.columns.iter().map(|column| match column {
-            None => SharedColumn::Absent,
-            Some(column) => SharedColumn::of_column(&column.values, 0..self.rows),
+        let columns = self.columns.iter().zip(&self.mapped).map(|(column, mapped)| match (column, mapped) {
+            (None, None) => SharedColumn::Absent,
+            (None, Some(mapped)) => SharedColumn::Plain { bytes: mapped.bytes(), stride: mapped.stride() },
+            (Some(column), _) => SharedColumn::of_column(&column.values, 0..self.rows),
         });
         SharedPart {
-            entities: &self.entities,
+            entities: self.all_entities(),
             archetype: &self.archetype,
             columns: columns.collect(),
             changed: self.changed.clone(),
         }
     }
+}
+
+fn entities_of<'a>(mapped: Option<&'a Rows>, came: &'a [Entity], rows: usize) -> &'a [Entity] {
+    match mapped {
+        Some(mapped) => mapped.entities(),
+        None if came.is_empty() => &NOBODY[..rows],
+        None => came,
+    }
+}
+
+fn in_place(column: &mut MappedColumn) -> PartColumn<'_> {
+    let stride = column.stride();
+    if column.is_written() {
+        return PartColumn::write(column.written(), stride);
+    }
+    PartColumn::read(column.bytes(), stride)
 }
 
 fn read_column(values: &Column, rows: usize) -> PartColumn<'_> {

@@ -119,7 +119,7 @@ impl OwnedColumn {
     }
 
     /// Appends Plain rows that came.
-    fn extend(&mut self, rows: usize, bytes: &[u8]) {
+    pub(super) fn extend(&mut self, rows: usize, bytes: &[u8]) {
         let Some(stored) = &mut self.adapted else { return self.values.extend(rows, bytes, 0) };
         let mut mine = vec![0; rows * self.values.stride()];
         stored.adapted.adapter.read(bytes, &mut mine, rows);

@@ -125,10 +125,11 @@ fn systems(status: &Status) -> String {
             } else {
                 String::new()
             };
+            let shared = if instance.columns == "shared" { ", shared" } else { "" };
             table.row(row(
                 name,
                 &instance.instance,
-                format!("{}{silent}", instance.state),
+                format!("{}{shared}{silent}", instance.state),
                 format!("{:.0}%", instance.load * 100.0),
                 format!("{}/{}", instance.host, instance.pid),
             ));

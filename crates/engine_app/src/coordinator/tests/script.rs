@@ -441,6 +441,7 @@ impl Script {
         let subjects = self.coordinator.subjects().clone();
         let reply = format!("_INBOX.to.{name}");
         match answer {
+            Answer::Map { .. } => panic!("nobody offers memory here"),
             Answer::Compute(work) => {
                 let computed = work.run(&|| now);
                 self.hand(name).core.computed(computed);

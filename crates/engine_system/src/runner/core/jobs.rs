@@ -109,6 +109,7 @@ impl InstanceCore {
                 manifest: job.manifest,
                 parcel: job.parcel,
                 copies: self.copies.clone(),
+                mapping: self.mapping.clone(),
                 sizes,
                 arrived: job.arrived,
             })));

@@ -212,7 +212,7 @@ impl InstanceCore {
         accepted.epoch < self.said_epoch && tries < BELIEVED
     }
 
-    fn accepted(&mut self, accepted: Accepted) -> Result<(), String> {
+    fn accepted(&mut self, mut accepted: Accepted) -> Result<(), String> {
         for (name, system) in &self.systems {
             let adapters = Adapters::of(system.as_ref(), &accepted.components)?;
             self.adapters.insert(name.clone(), Arc::new(adapters));
@@ -220,6 +220,9 @@ impl InstanceCore {
         tracing::info!(epoch = accepted.epoch, slot = accepted.slot, "registered");
         (self.newest_epoch, self.said_epoch) = (accepted.epoch, accepted.epoch);
         self.tick = accepted.tick;
+        if let Some(invitation) = accepted.memory.take() {
+            self.answers.push_back(Answer::Map { invitation, mapping: self.mapping.clone() });
+        }
         self.accepted = Some(accepted);
         self.state = State::Ready;
         self.figures.beat_at(self.now);

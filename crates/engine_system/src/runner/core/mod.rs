@@ -34,6 +34,7 @@ use engine_net::{ChunkKind, ChunkPrefix};
 use super::adapt::Adapters;
 use super::compute::Work;
 use super::copies::Copies;
+use super::mapped::Mapping;
 use crate::System;
 use crate::planted::{self, Bug};
 
@@ -64,6 +65,13 @@ pub enum Answer {
     Register(Vec<u8>),
     /// A farewell, to be answered.
     Leave(Vec<u8>),
+    /// The coordinator offers its columns: whoever is on its host may [map](Mapping::join) them.
+    Map {
+        /// What it says.
+        invitation: String,
+        /// Where they will be.
+        mapping: Arc<Mapping>,
+    },
 }
 
 /// Where an instance runs, for people.
@@ -101,7 +109,9 @@ pub struct InstanceCore {
     results: BTreeMap<JobKey, Vec<Bytes>>,
     /// What is kept from tick to tick in this registration.
     copies: Arc<Mutex<Copies>>,
-    /// Bytes of it, at the most.
+    /// What it has mapped in this registration.
+    mapping: Arc<Mapping>,
+    /// Bytes of the copies, at the most.
     keep_bytes: usize,
     tick: u64,
     figures: Figures,
@@ -133,6 +143,7 @@ impl InstanceCore {
             running: BTreeMap::new(),
             results: BTreeMap::new(),
             copies: Arc::new(Mutex::new(Copies::new(DEFAULT_KEEP_BYTES))),
+            mapping: Arc::default(),
             keep_bytes: DEFAULT_KEEP_BYTES,
             tick: 0,
             figures: Figures::default(),
@@ -229,6 +240,7 @@ impl InstanceCore {
         self.tick = 0;
         // Jobs that are still computed have the copies of before, and nobody else has.
         self.copies = Arc::new(Mutex::new(Copies::new(self.keep_bytes)));
+        self.mapping = Arc::default();
         self.accepted = None;
         self.answers.clear();
         // The next registration is another one, and no repetition of the last.

@@ -123,6 +123,7 @@ impl Bench {
             Answer::Heartbeat(payload) => Said::Heartbeat(strict::decode(&payload, Heartbeat::LIMIT).unwrap()),
             Answer::Register(payload) => Said::Register(strict::decode(&payload, Register::LIMIT).unwrap()),
             Answer::Leave(payload) => Said::Leave(strict::decode(&payload, Leave::LIMIT).unwrap()),
+            Answer::Map { .. } => panic!("nobody offers memory here"),
         };
         std::iter::from_fn(|| self.core.next_answer()).map(said).collect()
     }
@@ -177,6 +178,7 @@ fn accepted(epoch: u64, slot: u32) -> Vec<u8> {
         heartbeat_ms: 1000,
         in_flight_bytes: 1 << 20,
         components: vec![known(Number::schema()), known(Added::schema())],
+        memory: None,
     }))
 }
 
