@@ -48,30 +48,33 @@ impl Place {
 /// How columns reach the instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// As a user has it who sets nothing.
-    Usual,
-    /// All of them in each tick.
+    /// By wire, all of them in each tick.
     Full,
-    /// Only what changed.
+    /// By wire, only what changed.
     Resident,
-    /// By shared memory.
+    /// By shared memory: as a user on one host has it who sets nothing.
     Shared,
 }
 
 impl Way {
-    /// None where the engine can't do that yet: the case then shows its floors alone.
-    pub(crate) fn settings(self) -> Option<Settings> {
+    fn settings(self) -> Settings {
         match self {
-            Self::Usual | Self::Resident => Some(Settings::default()),
-            Self::Full => Some(Settings { keep: false, ..Settings::default() }),
-            Self::Shared => None,
+            Self::Full => Settings { keep: false, shm_bytes: 0, ..Settings::default() },
+            Self::Resident => Settings { shm_bytes: 0, ..Settings::default() },
+            Self::Shared => Settings::default(),
         }
     }
 }
 
 impl Setup {
+    /// Of which all goes by wire, where there is one.
     pub(crate) fn new(work: Work, place: Place) -> Self {
-        Self { work, place, settings: Settings::default() }
+        Self { work, place, settings: Way::Resident.settings() }
+    }
+
+    /// With columns that travel another way.
+    pub(crate) fn by(self, way: Way) -> Self {
+        Self { settings: way.settings(), ..self }
     }
 
     pub(crate) fn ticker(self, name: &'static str) -> Result<Ticker> {

@@ -58,11 +58,8 @@ pub(crate) fn cases() -> Vec<TickCase> {
     ]
 }
 
-/// Ours, unless the engine can't do that yet.
-fn ours(work: Work, way: Way) -> Result<Vec<Ticker>> {
-    let settings = way.settings();
-    let setup = |settings| Setup { settings, ..Setup::new(work, Place::Processes(INSTANCES)) };
-    settings.map(|settings| setup(settings).ticker(OURS)).into_iter().collect()
+fn ours(work: Work, way: Way) -> Result<Ticker> {
+    Setup::new(work, Place::Processes(INSTANCES)).by(way).ticker(OURS)
 }
 
 /// The wire's floor of so many bytes.
@@ -72,53 +69,43 @@ fn floor(bytes_out: usize, bytes_back: usize) -> Result<Ticker> {
 
 fn full(entities: usize, instances: usize) -> Result<Vec<Ticker>> {
     let pattern = Pattern { workers: instances, bytes_out: entities * BYTES_OUT, bytes_back: entities * BYTES_BACK };
-    let setup = Setup::new(MOVING.of(entities, 0), Place::Processes(instances));
-    let mut tickers: Vec<Ticker> = Vec::new();
-    if let Some(settings) = Way::Full.settings() {
-        tickers.push(Setup { settings, ..setup }.ticker(OURS)?);
-    }
-    tickers.extend([
+    Ok(vec![
+        Setup::new(MOVING.of(entities, 0), Place::Processes(instances)).by(Way::Full).ticker(OURS)?,
         raw::ticker(pattern, Tuning::Tuned)?,
         raw::ticker(pattern, Tuning::Defaults)?,
         in_process(entities)?,
         its_system(entities)?,
-    ]);
-    Ok(tickers)
+    ])
 }
 
 fn resident() -> Result<Vec<Ticker>> {
-    let mut tickers = ours(MOVING.of(ENTITIES, 0), Way::Resident)?;
-    tickers.push(floor(0, ENTITIES * BYTES_BACK)?);
-    Ok(tickers)
+    Ok(vec![ours(MOVING.of(ENTITIES, 0), Way::Resident)?, floor(0, ENTITIES * BYTES_BACK)?])
 }
 
 fn changed() -> Result<Vec<Ticker>> {
-    let mut tickers = ours(PARTLY.of(ENTITIES, 1), Way::Resident)?;
-    tickers.extend([floor(0, ENTITIES / 100 * BYTES_BACK)?, empty_of_ours(Way::Resident)?]);
-    Ok(tickers)
+    Ok(vec![ours(PARTLY.of(ENTITIES, 1), Way::Resident)?, floor(0, ENTITIES / 100 * BYTES_BACK)?, empty_of_ours()?])
 }
 
 /// That the bytes are the same for any number of entities is seen in what each tick takes.
 fn unchanged() -> Result<Vec<Ticker>> {
-    let mut tickers = ours(PARTLY.of(ENTITIES, 0), Way::Resident)?;
-    let few = ours(PARTLY.of(ENTITIES / 100, 0), Way::Resident)?;
-    tickers.extend(few.into_iter().map(|ticker| ticker.named("engine, 10,000 entities")));
-    tickers.extend([floor(0, 0)?, empty_of_ours(Way::Resident)?]);
-    Ok(tickers)
+    Ok(vec![
+        ours(PARTLY.of(ENTITIES, 0), Way::Resident)?,
+        ours(PARTLY.of(ENTITIES / 100, 0), Way::Resident)?.named("engine, 10,000 entities"),
+        floor(0, 0)?,
+        empty_of_ours()?,
+    ])
 }
 
 fn mapped() -> Result<Vec<Ticker>> {
     let pattern = Pattern { workers: INSTANCES, bytes_out: ENTITIES * BYTES_OUT, bytes_back: ENTITIES * BYTES_BACK };
-    let mut tickers = ours(MOVING.of(ENTITIES, 0), Way::Shared)?;
-    tickers.extend([
+    Ok(vec![
+        ours(MOVING.of(ENTITIES, 0), Way::Shared)?,
         raw::mapped_ticker(pattern, false)?,
         raw::mapped_ticker(pattern, true)?,
         its_system(ENTITIES)?,
         in_process(ENTITIES)?,
-    ]);
-    let full = ours(MOVING.of(ENTITIES, 0), Way::Full)?;
-    tickers.extend(full.into_iter().map(|ticker| ticker.named("engine over NATS, full")));
-    Ok(tickers)
+        ours(MOVING.of(ENTITIES, 0), Way::Full)?.named("engine over NATS, full"),
+    ])
 }
 
 fn empty() -> Result<Vec<Ticker>> {
@@ -131,9 +118,8 @@ fn empty() -> Result<Vec<Ticker>> {
 }
 
 /// A tick of ours with hardly anything in it.
-fn empty_of_ours(way: Way) -> Result<Ticker> {
-    let settings = way.settings().or(Way::Usual.settings()).unwrap_or_default();
-    Setup { settings, ..Setup::new(MOVING.of(1, 0), Place::Processes(INSTANCES)) }.ticker("engine's empty tick")
+fn empty_of_ours() -> Result<Ticker> {
+    Ok(ours(MOVING.of(1, 0), Way::Resident)?.named("engine's empty tick"))
 }
 
 fn compute_bound() -> Result<Vec<Ticker>> {
