@@ -10,6 +10,7 @@ use engine_net::shm::handover::{Handover, Offer};
 use engine_net::shm::{Arena, Segment, ShmError};
 
 use crate::coordinator::HostMemory;
+use crate::staged::OutputMemory;
 
 /// Instances that have or are offered a memory, at the most: each is a descriptor of this process.
 const MOST: usize = 256;
@@ -101,7 +102,26 @@ impl HostMemory for SharedMemory {
         }
     }
 
-    fn read(&self, slot: u32, offset: u64, into: &mut [u8]) -> bool {
-        self.offers.get(&slot).is_some_and(|offered| offered.output.read(offset, into).is_ok())
+    fn output(&self, slot: u32) -> Option<Arc<dyn OutputMemory>> {
+        let offered = self.offers.get(&slot)?;
+        Some(Arc::new(SlotOutput(offered.output.clone())))
+    }
+}
+
+/// Where one instance writes.
+#[derive(Debug)]
+struct SlotOutput(Arc<Segment>);
+
+impl OutputMemory for SlotOutput {
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> bool {
+        self.0.read(offset, into).is_ok()
+    }
+
+    fn is_sure(&self) -> bool {
+        self.0.is_mapped()
     }
 }

@@ -104,8 +104,8 @@ impl JobResult {
                     merge_local(world, &part, usize::from(column), written);
                 }
             }
-            Self::Remote(RemoteResult { columns: Some(columns), .. }) => {
-                merge_remote(world, plan, &columns);
+            Self::Remote(RemoteResult { columns: Some(mut columns), .. }) => {
+                merge_remote(world, plan, &mut columns);
                 return Some(columns.staged.into_buffer());
             }
             Self::Remote(_) | Self::Held => {}
@@ -128,7 +128,7 @@ fn merge_local(world: &mut World, part: &PartPlan, column: usize, written: Writt
     }
 }
 
-fn merge_remote(world: &mut World, plan: &TickPlan, columns: &RemoteColumns) {
+fn merge_remote(world: &mut World, plan: &TickPlan, columns: &mut RemoteColumns) {
     let (version, parcel) = (world.version(), &columns.parcel);
     let jobs = columns.jobs.iter().map(|job| &plan.jobs[*job as usize]);
     let parts: Vec<&PartPlan> = jobs.flat_map(|job| job.parts.iter().chain(&job.resources)).collect();
@@ -141,18 +141,26 @@ fn merge_remote(world: &mut World, plan: &TickPlan, columns: &RemoteColumns) {
         let column = world.table_mut(part.table).column_mut(usize::from(*column));
         merge_section(column, part.first_row as usize + section.first_row as usize, &section, version);
     }
-    for (part, column, first_row, bytes) in columns.staged.rows() {
-        let Some(part) = parts.get(usize::from(part)) else { continue };
-        let Some(Some(column)) = part.columns.get(usize::from(column)) else { continue };
+    columns.staged.visit(|part, column, first_row, bytes| {
+        let Some(part) = parts.get(usize::from(part)) else { return };
+        let Some(Some(column)) = part.columns.get(usize::from(column)) else { return };
         let column = world.table_mut(part.table).column_mut(usize::from(*column));
         merge_staged(column, part.first_row as usize + first_row as usize, bytes, version);
-    }
+    });
 }
+
+/// Rows that are looked at to tell whether most of them differ.
+const SAMPLE: usize = 16;
 
 /// Rows of which some may be equal to what is there: those did not change.
 fn merge_staged(column: &mut Column, first: usize, bytes: &[u8], version: u64) {
     let stride = column.stride().max(1);
     let place = first * stride..first * stride + bytes.len();
+    if !column.has_trackers() && mostly_differ(&column.bytes()[place.clone()], bytes, stride) {
+        // A row too many costs nobody more than to find out.
+        column.bytes_mut()[place].copy_from_slice(bytes);
+        return column.mark_range(first..first + bytes.len() / stride, version);
+    }
     let differ = BitRows::differing(&column.bytes()[place.clone()], bytes, stride);
     let count = differ.count();
     if count == 0 {
@@ -166,6 +174,13 @@ fn merge_staged(column: &mut Column, first: usize, bytes: &[u8], version: u64) {
     } else {
         differ.iter_ones().for_each(|row| column.mark_range(first + row..first + row + 1, version));
     }
+}
+
+/// Whether all rows of a sample differ.
+fn mostly_differ(before: &[u8], now: &[u8], stride: usize) -> bool {
+    let rows = before.len() / stride;
+    let sample = (0..SAMPLE.min(rows)).map(|number| rows * number / SAMPLE.min(rows) * stride);
+    sample.into_iter().all(|at| before[at..at + stride] != now[at..at + stride])
 }
 
 fn merge_section(column: &mut Column, first: usize, section: &Section<'_>, version: u64) {

@@ -14,6 +14,9 @@ use crate::plan::PartPlan;
 use crate::ship::{Cargo, job_parts, shared_parts, wants_entities};
 use crate::system_entry::RunFigures;
 
+/// So many bytes that an instance writes to memory take as long to be had as one that it sends.
+const MAPPED_BYTES: u64 = 8;
+
 impl Coordinator {
     /// Decides what is sent of a batch, and counts on the instance having it from now on.
     pub(super) fn load_jobs(&mut self, slot: u32, jobs: &[u32]) -> Option<Cargo> {
@@ -172,7 +175,7 @@ impl Coordinator {
     }
 
     /// Bytes that a job moves: what is sent for it, and what is expected back by what its system's last run
-    /// brought.
+    /// brought. What is mapped has only to be read, while the next batch is computed.
     pub(super) fn job_bytes(&self, slot: u32, job: u32) -> u64 {
         let Some(running) = &self.running else { return 0 };
         let plan = &running.run.plan().jobs[job as usize];
@@ -187,10 +190,11 @@ impl Coordinator {
             let space = if entry.descriptor().options.whole { Space::Whole(part.query) } else { Space::Shard };
             for (access, column) in query.columns.iter().zip(&part.columns) {
                 let Some(column) = column.map(|column| table.column(column.into())) else { continue };
+                let (stride, all) = (column.stride() as u64, u64::from(part.rows));
                 if is_mapped && column.shared_offset().is_some() {
+                    bytes += if access.write { all * stride / MAPPED_BYTES } else { 0 };
                     continue;
                 }
-                let (stride, all) = (column.stride() as u64, u64::from(part.rows));
                 let of = CopyOf::Component(access.component);
                 let key = CopyKey { space, archetype: table.archetype(), first_row: part.first_row, of };
                 let changed = match self.residents.held(slot, &key) {

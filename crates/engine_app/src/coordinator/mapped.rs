@@ -1,9 +1,9 @@
 //! Columns that instances on this host have mapped: they are read in place, and nothing of them is sent.
 //!
 //! The world's large columns are in a memory that instances can map, as long as there is one that has. What such an
-//! instance writes is in a memory of its own, at the place that the column has in the world's. It is read when it says
-//! that it is done: into a buffer, once, and only that is looked at. So what is checked is what is merged, whatever the
-//! instance does meanwhile.
+//! instance writes is in a memory of its own, at the place that the column has in the world's. It is read once, when the
+//! instance has said that it is done: into a buffer, and only that is looked at. So what is checked is what is merged,
+//! whatever the instance does meanwhile.
 //!
 //! What the operating system has to do with it is behind [`HostMemory`]; where there is none, columns travel.
 
@@ -17,6 +17,7 @@ use engine_net::parcel::{PartManifest, PartSource, Place};
 
 use super::Coordinator;
 use crate::plan::PartPlan;
+use crate::staged::OutputMemory;
 
 /// Buffers that are kept to be used again, at the most.
 const MAX_BUFFERS: usize = 16;
@@ -33,8 +34,8 @@ pub trait HostMemory: Send {
     fn has_joined(&mut self, slot: u32) -> bool;
     /// An instance is gone, or has no use for it.
     fn withdraw(&mut self, slot: u32);
-    /// Copies what an instance has written; whether there is that much.
-    fn read(&self, slot: u32, offset: u64, into: &mut [u8]) -> bool;
+    /// Where an instance writes, also when it is gone since.
+    fn output(&self, slot: u32) -> Option<Arc<dyn OutputMemory>>;
 }
 
 /// Who has mapped the world's columns.
@@ -77,9 +78,8 @@ impl Mapped {
         self.slots.remove(&slot)
     }
 
-    /// Copies what an instance has written; whether there is that much.
-    pub(super) fn read(&self, slot: u32, offset: u64, into: &mut [u8]) -> bool {
-        self.memory.as_ref().is_some_and(|memory| memory.read(slot, offset, into))
+    pub(super) fn output(&self, slot: u32) -> Option<Arc<dyn OutputMemory>> {
+        self.memory.as_ref()?.output(slot)
     }
 
     pub(super) fn buffer(&mut self) -> Vec<u8> {

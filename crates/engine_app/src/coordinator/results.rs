@@ -150,12 +150,16 @@ impl Coordinator {
         let Some(open) = self.running.as_ref().and_then(|running| running.batches.get(&batch)) else {
             return Ok((received, Staged::default()));
         };
+        let Some(output) = self.mapped.output(open.slot) else {
+            let message = "the result names rows in memory, and the instance has none";
+            return Err(Rejection::new(RejectReason::UndeclaredColumn, message));
+        };
         let reading = Reading {
             world: &self.world,
             descriptor: self.systems[system].descriptor(),
             parts: &open.cargo.parts,
             spawns: &received.spawns,
-            read: &|offset, into| self.mapped.read(open.slot, offset, into),
+            output: &output,
         };
         let staged = reading.stage(&received.mapped, buffer)?;
         Ok((received, staged))

@@ -11,7 +11,9 @@ impl Schema {
     /// Whether a value may name entities. Any document may.
     #[must_use]
     pub fn may_hold_entities(&self) -> bool {
-        self.kind == StorageKind::Document || !self.entity_offsets().is_empty()
+        let mut holds = self.kind == StorageKind::Document;
+        self.for_each_scalar(|ty, _| holds |= *ty == FieldType::Entity);
+        holds
     }
 
     /// Visits every entity of a stored value.

@@ -70,6 +70,12 @@ impl Segment {
         match self.0 {}
     }
 
+    /// Whether it is read through a map.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        match self.0 {}
+    }
+
     /// # Errors
     /// Never: there is none.
     pub fn read(&self, _offset: u64, _into: &mut [u8]) -> Result<(), ShmError> {

@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
+#[cfg(not(target_arch = "x86_64"))]
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,6 +20,7 @@ use super::map::Map;
 use super::memfd::{self, Others};
 use super::{ShmError, check_size};
 
+#[cfg(not(target_arch = "x86_64"))]
 const WORD: usize = size_of::<u64>();
 
 /// An output, as the coordinator sees it: bytes that may change at any time.
@@ -59,6 +61,12 @@ impl Segment {
         self.bytes
     }
 
+    /// Whether it is read through a map: then nothing can fail.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        self.map.is_some()
+    }
+
     /// Copies bytes out of it. Those that were never written are zero.
     ///
     /// # Errors
@@ -86,11 +94,30 @@ impl Segment {
     }
 }
 
-/// Copies bytes that somebody else may be writing to. Each is loaded once: these are atomic loads, which the compiler
-/// may not repeat, nor leave out because it has the bytes elsewhere.
+/// Copies bytes that somebody else may be writing to. Each is loaded once, by an instruction that the compiler may not
+/// repeat, nor leave out because it has the bytes elsewhere.
 ///
 /// # Safety
 /// So many bytes as `into` has can be read at `from`, and nothing in this process writes to them.
+#[cfg(target_arch = "x86_64")]
+unsafe fn copy_while_written(from: NonNull<u8>, into: &mut [u8]) {
+    // SAFETY: the caller's promise; all of `into` is written, and the registers that change are said to.
+    unsafe {
+        std::arch::asm!(
+            "rep movsb",
+            inout("rsi") from.as_ptr() => _,
+            inout("rdi") into.as_mut_ptr() => _,
+            inout("rcx") into.len() => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// As the other one, by atomic loads.
+///
+/// # Safety
+/// So many bytes as `into` has can be read at `from`, and nothing in this process writes to them.
+#[cfg(not(target_arch = "x86_64"))]
 unsafe fn copy_while_written(from: NonNull<u8>, into: &mut [u8]) {
     let from = from.as_ptr();
     // SAFETY: the caller's promise. An atomic load of a byte or of an aligned word is one instruction that only reads.

@@ -42,7 +42,7 @@ fn its_hash_is_the_same_in_an_arena_that_is_large_small_or_left() {
         assert_eq!(world.hash(), plain.hash());
         let shared = world.tables().iter().filter(|table| table.entities_shared_offset().is_some()).count();
         // What doesn't fit is on the heap.
-        assert!((shared > 0 || bytes < 1 << 20) && arena.used() <= bytes as u64, "{arena:?}");
+        assert!((shared > 0 || bytes < 1 << 20) && arena.used() <= bytes, "{arena:?}");
         assert!(arena.used() == 0 || bytes > 16 << 10, "no column is so small: {arena:?}");
         world.set_memory(None);
         assert_eq!((world.hash(), arena.used()), (plain.hash(), 0));
