@@ -95,22 +95,23 @@ impl JobResult {
         }
     }
 
-    /// Writes the columns into the world: of a batch, those of all its jobs with the first one. Gives back the buffer
-    /// that is empty then.
-    pub fn merge(self, world: &mut World, plan: &TickPlan) -> Option<Vec<u8>> {
+    /// Writes the columns into the world, unless that was done: of a batch, those of all its jobs with the first one.
+    /// Gives back the buffer that is empty then.
+    pub fn merge(&mut self, world: &mut World, plan: &TickPlan) -> Option<Vec<u8>> {
         match self {
             Self::Local(result) => {
-                for (part, column, written) in result.written {
+                for (part, column, written) in std::mem::take(&mut result.written) {
                     merge_local(world, &part, usize::from(column), written);
                 }
+                None
             }
-            Self::Remote(RemoteResult { columns: Some(mut columns), .. }) => {
+            Self::Remote(result) => {
+                let mut columns = result.columns.take()?;
                 merge_remote(world, plan, &mut columns);
-                return Some(columns.staged.into_buffer());
+                Some(columns.staged.into_buffer())
             }
-            Self::Remote(_) | Self::Held => {}
+            Self::Held => None,
         }
-        None
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! There is no barrier between stages: a node starts as soon as the nodes that it waits for are merged.
 //! What a job brought is staged here until its node is complete, so that a node is merged whole or not at
-//! all.
+//! all; but for rows of which nobody can tell when they were merged.
 
 use crate::plan::TickPlan;
 
@@ -107,6 +107,11 @@ impl<R> TickRun<R> {
     #[must_use]
     pub fn staged(&self, job: u32) -> Option<&R> {
         self.staged.get(job as usize)?.as_ref()
+    }
+
+    /// Does something with what a job brought, while it is staged.
+    pub fn merge_staged<T>(&mut self, job: u32, merge: impl FnOnce(&mut R, &TickPlan) -> Option<T>) -> Option<T> {
+        merge(self.staged.get_mut(job as usize)?.as_mut()?, &self.plan)
     }
 
     /// Takes the staged results of a complete node, in the order of its jobs.

@@ -225,6 +225,7 @@ impl Coordinator {
         sent += self.send_chunks(first, chunks, Some(first));
         let Some(running) = &mut self.running else { return };
         running.bytes += sent;
+        running.sent_anew = true;
         let rows = jobs.iter().flat_map(|job| &running.run.plan().jobs[*job as usize].parts);
         self.systems[system].run.rows += rows.map(|part| u64::from(part.rows)).sum::<u64>();
         self.systems[system].run.bytes_out += sent;

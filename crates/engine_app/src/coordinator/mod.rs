@@ -41,6 +41,7 @@ mod batches;
 mod cargo;
 mod commands;
 mod durable;
+mod early;
 mod edits;
 mod error;
 mod first_tick;
@@ -166,6 +167,8 @@ struct Running {
     queue: SendQueue,
     /// Shared inputs that were sent: (node, instance).
     shared_sent: BTreeMap<(usize, String), SharedSent>,
+    /// Something was sent since the world's version was advanced.
+    sent_anew: bool,
     /// Events for the outside.
     emitted: Vec<(engine_component::ComponentId, engine_system::EventBatch)>,
     bytes: u64,

@@ -138,6 +138,7 @@ impl Coordinator {
                 running.run.stage(job, result);
             }
         }
+        self.merge_early(prefix.job);
         Ok(())
     }
 

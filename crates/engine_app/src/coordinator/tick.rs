@@ -140,6 +140,7 @@ impl Coordinator {
             queue: SendQueue::default(),
             batches: BTreeMap::new(),
             shared_sent: BTreeMap::new(),
+            sent_anew: true,
             emitted: Vec::new(),
             bytes: 0,
             kept: BTreeSet::new(),

@@ -1,0 +1,74 @@
+//! Columns that are merged before their node is complete, while the rest of it is still computed.
+//!
+//! A node is merged whole or not at all wherever that makes a difference. It makes none when nothing of the node
+//! crosses shards: then who reads a row that it writes either has that row's own job, or waits for all of the node.
+//! What a job did besides waits for the node in any case, and so does the order of that.
+
+use engine_net::descriptor::{DeadlinePolicy, SystemDescriptor};
+
+use super::Coordinator;
+
+impl Coordinator {
+    /// The rows of a batch that has just come, into the world, if that may be.
+    pub(super) fn merge_early(&mut self, batch: u32) {
+        let Some(running) = &mut self.running else { return };
+        let node = running.run.plan().jobs[batch as usize].node;
+        let descriptor = self.systems[running.run.plan().nodes[node].system].descriptor();
+        if !crosses_nothing(descriptor) {
+            return;
+        }
+        // Whoever was sent something since has not seen these rows.
+        if std::mem::take(&mut running.sent_anew) {
+            self.world.advance_version();
+        }
+        if let Some(buffer) = running.run.merge_staged(batch, |result, plan| result.merge(&mut self.world, plan)) {
+            self.mapped.give_back(buffer);
+        }
+    }
+}
+
+/// Whether each job of a system has rows of its own, reads no others that its node writes, and can't be undone.
+fn crosses_nothing(descriptor: &SystemDescriptor) -> bool {
+    let options = &descriptor.options;
+    // Who spawns may name in columns what has no number before the node is complete.
+    if options.deadline == DeadlinePolicy::Skip || options.nondeterministic || descriptor.commands {
+        return false;
+    }
+    let columns = || descriptor.queries.iter().flat_map(|query| &query.columns);
+    let viewed = || descriptor.views.iter().flat_map(|view| &view.columns);
+    columns().filter(|access| access.write).all(|written| {
+        let uses = columns().chain(viewed()).filter(|access| access.component == written.component);
+        uses.count() == 1
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use engine_component::Component;
+    use engine_component::query::describe;
+
+    use super::*;
+
+    #[derive(Component, Clone, Copy)]
+    #[repr(C)]
+    #[component(name = "test.Height")]
+    struct Height(f32);
+
+    #[test]
+    fn only_what_stays_in_its_shard_is_merged_early() {
+        let query = describe::<&mut Height, ()>().unwrap();
+        let climb = SystemDescriptor { queries: vec![query], ..SystemDescriptor::new("climb") };
+        assert!(crosses_nothing(&climb));
+        let looks_around = SystemDescriptor { views: vec![describe::<&Height, ()>().unwrap()], ..climb.clone() };
+        assert!(!crosses_nothing(&looks_around), "a job that is tried again would see what others wrote");
+        let twice =
+            SystemDescriptor { queries: [climb.queries.clone(), climb.queries.clone()].concat(), ..climb.clone() };
+        assert!(!crosses_nothing(&twice));
+        assert!(!crosses_nothing(&SystemDescriptor { commands: true, ..climb.clone() }));
+        for (deadline, nondeterministic) in [(DeadlinePolicy::Skip, false), (DeadlinePolicy::Wait, true)] {
+            let mut climb = climb.clone();
+            (climb.options.deadline, climb.options.nondeterministic) = (deadline, nondeterministic);
+            assert!(!crosses_nothing(&climb));
+        }
+    }
+}
