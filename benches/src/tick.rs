@@ -83,13 +83,7 @@ pub(crate) fn take_turns(
     (rounds, turn): (usize, std::time::Duration),
     scale: f64,
 ) -> Result<Vec<Cost>> {
-    let mut times = Vec::new();
-    for ticker in tickers.iter_mut() {
-        // The first tick waits for processes, and fills caches and what instances keep.
-        (ticker.run)(3)?;
-        let second = (ticker.run)(2)?.iter().map(|tick| tick.seconds).fold(f64::INFINITY, f64::min);
-        times.push((turn.as_secs_f64() / second.max(1e-9)).clamp(1.0, MOST_TICKS) as u32);
-    }
+    let times = tickers.iter_mut().map(|ticker| ticks_of_a_turn(ticker, turn)).collect::<Result<Vec<u32>>>()?;
     let mut accounts: Vec<Account> = tickers.iter().map(|_| Account::default()).collect();
     for round in 0..rounds {
         for turn in 0..tickers.len() {
@@ -103,6 +97,18 @@ pub(crate) fn take_turns(
         }
     }
     tickers.iter_mut().zip(accounts).map(|(ticker, account)| account.close(ticker)).collect()
+}
+
+/// How many ticks take as long as a turn, when all is warm.
+fn ticks_of_a_turn(ticker: &mut Ticker, turn: std::time::Duration) -> Result<u32> {
+    // The first tick waits for processes, and fills caches and what instances keep; memory is mapped a while later.
+    (ticker.run)(3)?;
+    let mut times = 2;
+    for _ in 0..2 {
+        let fastest = (ticker.run)(times)?.iter().map(|tick| tick.seconds).fold(f64::INFINITY, f64::min);
+        times = (turn.as_secs_f64() / fastest.max(1e-9)).clamp(1.0, MOST_TICKS) as u32;
+    }
+    Ok(times)
 }
 
 impl Account {
