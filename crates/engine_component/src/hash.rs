@@ -6,6 +6,7 @@
 //! many bit patterns and the hash knows one of them: floats are canonicalised before they are hashed.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
@@ -54,6 +55,9 @@ impl std::str::FromStr for WorldHash {
 /// Where the floats of a row are: offset and width (4 or 8) in bytes.
 pub(crate) type FloatLanes = [(u32, u8)];
 
+/// The version of a block that was never hashed.
+const NEVER: u64 = u64::MAX;
+
 /// Hashes of a column's blocks, each with the version of the block that it was made of.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BlockHashes {
@@ -71,6 +75,19 @@ impl BlockHashes {
                 None => self.blocks.push((*version, hash(block))),
             }
             into.update(&self.blocks[block].1.to_le_bytes());
+        }
+    }
+
+    /// Hashes those of these blocks that changed since they were.
+    fn update_some(&mut self, blocks: Range<usize>, versions: &[u64], mut hash: impl FnMut(usize) -> u128) {
+        let end = blocks.end.min(versions.len());
+        if self.blocks.len() < end {
+            self.blocks.resize(end, (NEVER, 0));
+        }
+        for (block, version) in versions.iter().enumerate().take(end).skip(blocks.start) {
+            if self.blocks[block].0 != *version {
+                self.blocks[block] = (*version, hash(block));
+            }
         }
     }
 }
@@ -133,6 +150,21 @@ fn hash_table(registry: &Registry, table: &Table, hashes: &mut TableHashes, root
         let lanes = registry.get(*component).map(|info| info.float_lanes.as_slice()).unwrap_or_default();
         hashes.update(column.changes.block_versions(), root, |block| hash_block(column, block, lanes));
     }
+}
+
+/// Hashes the blocks of a column that are all in these rows. Who changes any of them after that has to do so in another
+/// version.
+pub(crate) fn hash_rows(registry: &Registry, table: &mut Table, index: usize, rows: &Range<usize>) {
+    let component = table.components().get(index).copied();
+    let (Some(column), Some(component)) = (table.columns.get(index), component) else { return };
+    let lanes = registry.get(component).map(|info| info.float_lanes.as_slice()).unwrap_or_default();
+    let behind = if rows.end >= column.len() { rows.end.div_ceil(BLOCK_ROWS) } else { rows.end / BLOCK_ROWS };
+    let blocks = rows.start.div_ceil(BLOCK_ROWS)..behind;
+    let hashes = &mut table.hashes.columns;
+    if hashes.len() <= index {
+        hashes.resize_with(index + 1, BlockHashes::default);
+    }
+    hashes[index].update_some(blocks, column.changes.block_versions(), |block| hash_block(column, block, lanes));
 }
 
 /// The hash of one block of a column's rows.

@@ -1,5 +1,6 @@
 //! The world: tables of entities, the types that they are made of, and what changed in them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -10,7 +11,7 @@ use crate::data::{Component, Plain, Ref, Storage};
 use crate::edges::Edges;
 use crate::entities::{Entities, Location, TableId};
 use crate::error::WorldError;
-use crate::hash::{WorldHash, hash_tables};
+use crate::hash::{WorldHash, hash_rows, hash_tables};
 use crate::hooks::{Hook, Hooks, MAX_DEPTH, On};
 use crate::memory::ColumnMemory;
 use crate::registry::{ComponentInfo, Registry};
@@ -506,6 +507,18 @@ impl World {
         let hash = hash_tables(&self.registry, &mut self.tables, sorted, self.entities.next());
         self.version += 1;
         hash
+    }
+
+    /// Does a part of what [`Self::hash`] does, ahead of it: for rows of columns that won't change any more before that,
+    /// as long as a core's cache has them. Whatever changes all the same is hashed again.
+    ///
+    /// # Panics
+    /// When there is no such table.
+    pub fn hash_ahead(&mut self, columns: impl Iterator<Item = (TableId, usize, Range<usize>)>) {
+        for (table, column, rows) in columns {
+            hash_rows(&self.registry, &mut self.tables[table.index()], column, &rows);
+        }
+        self.version += 1;
     }
 
     /// Bytes on the heap and in the memory for columns: columns, entities and the entity index.

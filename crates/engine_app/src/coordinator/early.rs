@@ -3,10 +3,16 @@
 //! A node is merged whole or not at all wherever that makes a difference. It makes none when nothing of the node
 //! crosses shards: then who reads a row that it writes either has that row's own job, or waits for all of the node.
 //! What a job did besides waits for the node in any case, and so does the order of that.
+//!
+//! Rows that nobody else writes in this tick are hashed at once: they are in the cache, and the tick ends sooner.
 
+use std::ops::Range;
+
+use engine_component::{ComponentId, TableId};
 use engine_net::descriptor::{DeadlinePolicy, SystemDescriptor};
 
 use super::Coordinator;
+use crate::tick_run::NodeState;
 
 impl Coordinator {
     /// The rows of a batch that has just come, into the world, if that may be.
@@ -24,6 +30,41 @@ impl Coordinator {
         if let Some(buffer) = running.run.merge_staged(batch, |result, plan| result.merge(&mut self.world, plan)) {
             self.mapped.give_back(buffer);
         }
+        let rows = self.final_rows(batch, node);
+        if !rows.is_empty() {
+            self.world.hash_ahead(rows.into_iter());
+        }
+    }
+
+    /// Rows that a batch has written, of columns that no other node of the tick writes from now on.
+    fn final_rows(&self, batch: u32, node: usize) -> Vec<(TableId, usize, Range<usize>)> {
+        let Some(running) = &self.running else { return Vec::new() };
+        let (plan, Some(open)) = (running.run.plan(), running.batches.get(&batch)) else { return Vec::new() };
+        let written = |node: usize| self.systems[plan.nodes[node].system].descriptor().queries.iter();
+        let others =
+            (0..plan.nodes.len()).filter(|other| *other != node && running.run.state(*other) != NodeState::Merged);
+        let others: Vec<ComponentId> = others
+            .flat_map(written)
+            .flat_map(|query| &query.columns)
+            .filter(|access| access.write)
+            .map(|access| access.component)
+            .collect();
+        let queries = &self.systems[plan.nodes[node].system].descriptor().queries;
+        let mut rows: Vec<(TableId, usize, Range<usize>)> = Vec::new();
+        for part in open.jobs.iter().flat_map(|job| &plan.jobs[*job as usize].parts) {
+            let columns = queries[usize::from(part.query)].columns.iter().zip(&part.columns);
+            let mine = columns.filter(|(access, _)| access.write && !others.contains(&access.component));
+            for column in mine.filter_map(|(_, column)| column.map(usize::from)) {
+                let range = part.range();
+                // Blocks may be longer than shards.
+                let last = rows.iter_mut().rev().take(8).find(|last| (last.0, last.1) == (part.table, column));
+                match last.filter(|last| last.2.end == range.start) {
+                    Some(last) => last.2.end = range.end,
+                    None => rows.push((part.table, column, range)),
+                }
+            }
+        }
+        rows
     }
 }
 
