@@ -52,6 +52,9 @@ enum Role {
         /// 0 for none
         #[arg(long, value_name = "MIB", default_value_t = 1024)]
         keep_mib: usize,
+        /// Have all columns sent, also where the coordinator's memory could be mapped
+        #[arg(long)]
+        no_shm: bool,
         #[command(flatten)]
         connection: ConnectionArgs,
     },
@@ -194,10 +197,11 @@ fn run(app: App) -> Result<bool> {
             start_log();
             done(run_coordinator(app, &args, &local, &options, None))
         }
-        Some(Role::System { names, instance, keep_mib, connection }) => {
+        Some(Role::System { names, instance, keep_mib, no_shm, connection }) => {
             start_log();
             let keep_bytes = Some(keep_mib.saturating_mul(1 << 20));
-            let options = InstanceOptions { name: instance, keep_bytes, ..InstanceOptions::default() };
+            let options =
+                InstanceOptions { name: instance, keep_bytes, wire_only: no_shm, ..InstanceOptions::default() };
             done(system(app, &names, options, &connection))
         }
         Some(Role::Replay(args)) => {

@@ -106,7 +106,7 @@ impl World {
             std::thread::spawn(move || driver::run(&mut coordinator, Some(&connection), true, &stop_too, |_, _| {}));
         let leave = Arc::<AtomicBool>::default();
         // Both worlds have an instance of this name.
-        let options = InstanceOptions { name: Some("one".into()), stop: leave.clone(), keep_bytes: None };
+        let options = InstanceOptions { name: Some("one".into()), stop: leave.clone(), ..InstanceOptions::default() };
         let systems = app(people).into_systems().unwrap();
         let instance = std::thread::spawn(move || run_instance(&config, systems, options));
         Self { subjects, stop, instance: Some(instance), leave, coordinator: Some(coordinator) }

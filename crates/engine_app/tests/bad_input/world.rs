@@ -125,7 +125,7 @@ struct Instance {
 impl Instance {
     fn start(config: &ConnectionConfig, gate: &Gate) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let options = InstanceOptions { name: Some(HONEST.into()), stop: stop.clone(), keep_bytes: None };
+        let options = InstanceOptions { name: Some(HONEST.into()), stop: stop.clone(), ..InstanceOptions::default() };
         let (config, systems) = (config.clone(), app(gate.clone()).into_systems().unwrap());
         let thread = std::thread::spawn(move || run_instance(&config, systems, options));
         Self { stop, thread: Some(thread) }

@@ -18,8 +18,12 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) fn start(config: &ConnectionConfig, app: App, system: &str, name: &str) -> Self {
+        Self::start_with(config, app, system, InstanceOptions { name: Some(name.into()), ..InstanceOptions::default() })
+    }
+
+    pub(crate) fn start_with(config: &ConnectionConfig, app: App, system: &str, options: InstanceOptions) -> Self {
         let (stop, config) = (Stop::default(), config.clone());
-        let options = InstanceOptions { name: Some(name.into()), stop: stop.flag(), keep_bytes: None };
+        let options = InstanceOptions { stop: stop.flag(), ..options };
         let mut systems = app.into_systems().unwrap();
         systems.retain(|known| known.descriptor().name == system);
         let thread = std::thread::spawn(move || run_instance(&config, systems, options).unwrap());

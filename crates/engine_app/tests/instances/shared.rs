@@ -76,6 +76,14 @@ fn in_process(ticks: u64) -> WorldHash {
 /// Ticks until so many instances have mapped the columns, and some more; the last tick and its hash, and the bytes of
 /// each of the last ones.
 fn over_nats(settings: Settings, shared: usize) -> (u64, WorldHash, Vec<u64>) {
+    with_some_by_wire(settings, shared, |_| false)
+}
+
+fn with_some_by_wire(
+    settings: Settings,
+    shared: usize,
+    wire_only: impl Fn(usize) -> bool,
+) -> (u64, WorldHash, Vec<u64>) {
     let server = PrivateServer::start(&ServerOptions::default()).unwrap();
     let config = ConnectionConfig { world: settings.world.clone(), ..server.config() };
     let options = app().option_values(&[]);
@@ -83,8 +91,12 @@ fn over_nats(settings: Settings, shared: usize) -> (u64, WorldHash, Vec<u64>) {
     let names = app().system_names();
     let instances: Vec<Instance> = names
         .iter()
-        .flat_map(|system| (0..2).map(move |number| (system.clone(), format!("{system}-{number}"))))
-        .map(|(system, name)| Instance::start(&config, app(), &system, &name))
+        .flat_map(|system| (0..2).map(move |number| (system.clone(), number)))
+        .map(|(system, number)| {
+            let name = Some(format!("{system}-{number}"));
+            let options = InstanceOptions { name, wire_only: wire_only(number), ..InstanceOptions::default() };
+            Instance::start_with(&config, app(), &system, options)
+        })
         .collect();
     let (stop, mut bytes) = (Stop::default(), Vec::new());
     driver::run(&mut coordinator, Some(&config), false, &stop, |commit, coordinator| {
@@ -117,6 +129,14 @@ fn columns_are_sent_when_it_is_switched_off() {
     let (tick, hash, bytes) = over_nats(Settings { shm_bytes: 0, ..settings() }, 0);
     assert_eq!(hash, in_process(tick));
     assert!(*bytes.last().unwrap() > u64::from(ROWS) * 8, "{bytes:?}");
+}
+
+/// One instance of each system is on another host, as far as the coordinator can tell.
+#[test]
+fn some_may_have_mapped_the_columns_and_others_not() {
+    let (tick, hash, bytes) = with_some_by_wire(settings(), 2, |number| number == 1);
+    assert_eq!(hash, in_process(tick));
+    assert!(*bytes.last().unwrap() > 16 << 10, "{bytes:?}");
 }
 
 /// There is room for one of the columns: the others are sent.

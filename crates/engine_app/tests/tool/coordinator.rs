@@ -22,7 +22,7 @@ struct Instance {
 impl Instance {
     fn start(config: &ConnectionConfig, app: App, name: &str) -> Self {
         let (stop, config) = (Stop::default(), config.clone());
-        let options = InstanceOptions { name: Some(name.into()), stop: stop.flag(), keep_bytes: None };
+        let options = InstanceOptions { name: Some(name.into()), stop: stop.flag(), ..InstanceOptions::default() };
         let systems = app.into_systems().unwrap();
         let thread = std::thread::spawn(move || run_instance(&config, systems, options).unwrap());
         Self { stop, thread: Some(thread) }

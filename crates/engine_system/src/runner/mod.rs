@@ -72,6 +72,8 @@ pub struct InstanceOptions {
     pub name: Option<String>,
     /// Bytes of columns that it keeps from tick to tick, at the most; a GiB when not given.
     pub keep_bytes: Option<usize>,
+    /// Have all columns sent, also where they could be mapped.
+    pub wire_only: bool,
     /// Set to have it leave politely.
     pub stop: Arc<AtomicBool>,
 }
@@ -126,6 +128,7 @@ pub fn run_instance(
     }
     let runner = Runner {
         core,
+        wire_only: options.wire_only,
         subjects,
         events: Helper::new(handle.clone(), events),
         handle: handle.clone(),
@@ -282,6 +285,7 @@ fn join(invitation: String, mapping: Arc<Mapping>) {
 
 struct Runner {
     core: InstanceCore,
+    wire_only: bool,
     subjects: Subjects,
     handle: IoHandle,
     events: Helper,
@@ -338,6 +342,7 @@ impl Runner {
                 }
                 Answer::Register(payload) => self.ask::<Register>(self.subjects.register(), payload),
                 Answer::Leave(payload) => self.ask::<Leave>(self.subjects.leave(), payload),
+                Answer::Map { .. } if self.wire_only => {}
                 Answer::Map { invitation, mapping } => join(invitation, mapping),
             }
         }

@@ -238,3 +238,22 @@ fn what_is_larger_than_the_bound_goes_alone() {
 fn the_undisturbed_world_is_not_all_zeros() {
     assert_ne!(undisturbed(1), undisturbed(2));
 }
+
+/// Rows of which nobody but their own jobs can tell when they are merged don't wait for the node.
+#[test]
+fn what_came_is_in_the_world_while_the_rest_is_computed() {
+    let mut script = two();
+    script.begin();
+    let held = script.held("a");
+    assert!((1..4).contains(&held.len()), "both have some of them");
+    for (job, _) in &held {
+        script.deliver("a", *job);
+    }
+    let merged = |positions: Vec<f32>| positions.chunks(ROWS).filter(|rows| rows[1] != 0.0).count();
+    assert_eq!((merged(script.positions()), script.coordinator.committed().0), (held.len(), 0));
+    // The other one has computed for nothing: somebody else computes the same, of rows that are as they were.
+    script.kill("b");
+    script.pass(600);
+    script.deliver_all();
+    script.check(1);
+}
