@@ -21,6 +21,7 @@ pub mod receive;
 pub mod record;
 mod reign;
 mod roles;
+mod row_waits;
 pub mod schedule;
 pub mod settings;
 pub mod ship;

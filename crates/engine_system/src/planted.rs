@@ -16,6 +16,8 @@ pub enum Bug {
     AcceptLateResult,
     /// A node is merged without a job that was silent.
     MergePartialNode,
+    /// A job begins before the rows that it needs are in the world.
+    BeginWithoutRows,
     /// A result of another epoch counts.
     SkipEpochCheck,
     /// Commands of systems are applied in the order in which the results came.
@@ -50,9 +52,10 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AcceptLateResult,
         Self::MergePartialNode,
+        Self::BeginWithoutRows,
         Self::SkipEpochCheck,
         Self::ApplyInOrderOfArrival,
         Self::AcknowledgeBeforeCommit,
@@ -76,6 +79,7 @@ impl Bug {
         match self {
             Self::AcceptLateResult => "accept-late-result",
             Self::MergePartialNode => "merge-partial-node",
+            Self::BeginWithoutRows => "begin-without-rows",
             Self::SkipEpochCheck => "skip-epoch-check",
             Self::ApplyInOrderOfArrival => "apply-in-order-of-arrival",
             Self::AcknowledgeBeforeCommit => "acknowledge-before-commit",

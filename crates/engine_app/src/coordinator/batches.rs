@@ -34,6 +34,8 @@ pub(super) struct OpenBatch {
     pub(super) shared: Option<u16>,
     /// The result, as far as it came.
     pub(super) result: Option<Assembler>,
+    /// Its rows are in the world already.
+    pub(super) merged: bool,
 }
 
 /// A shared input at an instance.
@@ -77,13 +79,15 @@ impl Coordinator {
     fn waits(&self, job: u32, member: &str) -> bool {
         let Some(running) = &self.running else { return false };
         let open = running.open.get(&job).filter(|open| open.member == member && open.batch.is_none());
-        open.is_some() && running.run.is_open(job)
+        open.is_some() && running.run.is_open(job) && !running.run.waits(job)
     }
 
     /// The jobs that go together with this one: those that are next in the line, of the same node, as long as
     /// they don't move too many bytes.
     fn gather(&mut self, first: u32, member: &str) -> Vec<u32> {
         let mut jobs = vec![first];
+        // One that is twice in the line is taken once.
+        self.claim(first, first);
         let Some(running) = &self.running else { return jobs };
         let node = running.run.plan().jobs[first as usize].node;
         let system = &self.systems[running.run.plan().nodes[node].system];
@@ -106,6 +110,7 @@ impl Coordinator {
                     break;
                 }
                 jobs.push(next);
+                self.claim(next, first);
             } else if self.waits(next, member) {
                 break;
             }
@@ -116,6 +121,12 @@ impl Coordinator {
         // In the order of shards, whatever has moved: results are merged in that order.
         jobs.sort_unstable();
         jobs
+    }
+
+    fn claim(&mut self, job: u32, batch: u32) {
+        if let Some(open) = self.running.as_mut().and_then(|running| running.open.get_mut(&job)) {
+            open.batch = Some(batch);
+        }
     }
 
     pub(super) fn is_alone(&self, job: u32) -> bool {
@@ -172,16 +183,12 @@ impl Coordinator {
 
     fn send_batch(&mut self, member: &str, jobs: Vec<u32>) {
         let (now, first) = (self.now, jobs[0]);
+        jobs.iter().for_each(|job| self.claim(*job, first));
         let Some(slot) = self.members.get(member).map(|member| member.slot) else { return };
         let Some(cargo) = self.load_jobs(slot, &jobs) else { return };
         let Some(running) = &mut self.running else { return };
         let node = running.run.plan().jobs[first as usize].node;
         let system = running.run.plan().nodes[node].system;
-        for job in &jobs {
-            if let Some(open) = running.open.get_mut(job) {
-                open.batch = Some(first);
-            }
-        }
         let attempt = running.open.get(&first).map_or(0, |open| open.attempt);
         let open = OpenBatch {
             member: member.to_owned(),
@@ -194,6 +201,7 @@ impl Coordinator {
             cargo,
             shared: None,
             result: None,
+            merged: false,
             jobs: jobs.clone(),
         };
         running.batches.insert(first, open);

@@ -216,9 +216,9 @@ impl Coordinator {
     }
 
     /// What an instance made of its copies is in the world; but where it may name entities that it spawned.
-    pub(super) fn cargo_merged(&mut self, slot: u32, cargo: &Cargo, spawned: bool) {
-        let (Some(keep), version) = (cargo.keep, self.world.version()) else { return };
-        for (key, _) in cargo.copies.iter().filter(|(_, written)| *written) {
+    pub(super) fn copies_merged(&mut self, slot: u32, keep: Option<Keep>, copies: &[(CopyKey, bool)], spawned: bool) {
+        let (Some(keep), version) = (keep, self.world.version()) else { return };
+        for (key, _) in copies.iter().filter(|(_, written)| *written) {
             let names_them = match key.of {
                 CopyOf::Component(id) if spawned => self.world.schema(id).is_none_or(Schema::may_hold_entities),
                 _ => false,

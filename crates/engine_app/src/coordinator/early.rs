@@ -12,7 +12,8 @@ use engine_component::{ComponentId, TableId};
 use engine_net::descriptor::{DeadlinePolicy, SystemDescriptor};
 
 use super::Coordinator;
-use crate::tick_run::NodeState;
+use crate::system_entry::SystemEntry;
+use crate::tick_run::{NodeState, RowOrder};
 
 impl Coordinator {
     /// The rows of a batch that has just come, into the world, if that may be.
@@ -29,6 +30,12 @@ impl Coordinator {
         }
         if let Some(buffer) = running.run.merge_staged(batch, |result, plan| result.merge(&mut self.world, plan)) {
             self.mapped.give_back(buffer);
+        }
+        // What its instance has of them is what the world has, whatever others make of them after this.
+        if let Some(open) = running.batches.get_mut(&batch) {
+            open.merged = true;
+            let (slot, keep, copies) = (open.slot, open.cargo.keep, std::mem::take(&mut open.cargo.copies));
+            self.copies_merged(slot, keep, &copies, false);
         }
         let rows = self.final_rows(batch, node);
         if !rows.is_empty() {
@@ -65,6 +72,23 @@ impl Coordinator {
             }
         }
         rows
+    }
+}
+
+/// Whether jobs of others may begin with the rows that a system is done with, and its own with those that others are.
+pub(super) fn row_order(entry: &SystemEntry) -> RowOrder {
+    let descriptor = entry.descriptor();
+    // Each of its jobs has one part, and reads nothing else.
+    let has_rows_alone = entry.local.is_none()
+        && !descriptor.options.whole
+        && !descriptor.options.nondeterministic
+        && descriptor.queries.len() == 1
+        && descriptor.views.is_empty()
+        && descriptor.resources.is_empty();
+    RowOrder {
+        // What a tracker saw is forgotten when its system's node is merged: nobody may have written by then.
+        leads: has_rows_alone && entry.trackers.is_empty() && crosses_nothing(descriptor),
+        follows: has_rows_alone && descriptor.reads_events.is_empty(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Coordinator;
 use super::batches::OpenBatch;
-use crate::members::shard_key;
+use crate::members::{MemberState, shard_key};
 
 /// A job that is assigned to an instance.
 pub(super) struct OpenJob {
@@ -10,6 +10,8 @@ pub(super) struct OpenJob {
     pub(super) member: String,
     /// Which attempt; a job that moves gets the next one.
     pub(super) attempt: u16,
+    /// It is in its instance's line, or was; one that waits for rows is not.
+    pub(super) queued: bool,
     /// The first job of the batch in which it was sent; none before.
     pub(super) batch: Option<u32>,
     /// Instances that died with it.
@@ -54,9 +56,9 @@ impl Coordinator {
             .iter()
             .map(|job| {
                 let parts = &running.run.plan().jobs[*job as usize].parts;
-                let key = parts.first().map_or(0, |part| {
-                    shard_key(&name, self.world.table(part.table).archetype().to_bits(), part.first_row)
-                });
+                let key = parts
+                    .first()
+                    .map_or(0, |part| shard_key(self.world.table(part.table).archetype().to_bits(), part.first_row));
                 (key, parts.iter().map(|part| u64::from(part.rows)).sum())
             })
             .collect();
@@ -74,12 +76,37 @@ impl Coordinator {
             if self.members.get(&member).is_none() {
                 continue;
             }
-            running.queue.push(&member, job);
+            let queued = !running.run.waits(job);
+            if queued {
+                running.queue.push(&member, job);
+            }
             let open = match running.open.remove(&job) {
-                None => OpenJob { member, attempt: 0, batch: None, deaths: 0, alone: false },
-                Some(before) => OpenJob { member, attempt: before.attempt.wrapping_add(1), batch: None, ..before },
+                None => OpenJob { member, attempt: 0, queued, batch: None, deaths: 0, alone: false },
+                Some(before) => {
+                    let attempt = before.attempt.wrapping_add(before.queued.into());
+                    OpenJob { member, attempt, queued, batch: None, ..before }
+                }
             };
             running.open.insert(job, open);
+        }
+    }
+
+    /// Jobs whose rows have come may be sent.
+    pub(super) fn begin_released(&mut self, now: u64) {
+        let Some(running) = &mut self.running else { return };
+        let mut moved = std::collections::BTreeMap::<usize, Vec<u32>>::new();
+        for job in running.run.take_released() {
+            // One that has no instance is sent when there is one.
+            let Some(open) = running.open.get_mut(&job).filter(|open| !open.queued) else { continue };
+            if self.members.get(&open.member).is_some_and(|member| member.state == MemberState::Ready) {
+                open.queued = true;
+                running.queue.push(&open.member, job);
+            } else {
+                moved.entry(running.run.plan().jobs[job as usize].node).or_default().push(job);
+            }
+        }
+        for jobs in moved.into_values() {
+            self.assign_jobs(now, jobs);
         }
     }
 

@@ -97,7 +97,7 @@ impl Coordinator {
         // Who has no instance is late as well, counted from when its system's turn came.
         let waiting = sent.chain(running.queue.homeless().iter().map(|job| (*job, None)));
         let mut late = Vec::new();
-        for (job, open) in waiting.filter(|(job, _)| running.run.is_open(*job)) {
+        for (job, open) in waiting.filter(|(job, _)| running.run.is_open(*job) && !running.run.waits(*job)) {
             let node = plan.jobs[job as usize].node;
             let system = &self.systems[plan.nodes[node].system];
             let options = &system.descriptor().options;

@@ -8,6 +8,7 @@ use engine_net::messages::tick::Tick;
 use engine_system::{EventBatch, Time, planted};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::early::row_order;
 use super::send_queue::SendQueue;
 use super::spawned::{Recorded, name_in_columns};
 use super::{Commit, Coordinator, CoordinatorError, KEPT_TICKS, Output, Running};
@@ -17,7 +18,7 @@ use crate::plan::TickPlan;
 use crate::schedule::{Registered, Schedule};
 use crate::settings::TimeMode;
 use crate::system_entry::RunFigures;
-use crate::tick_run::{NodeState, TickRun};
+use crate::tick_run::{RowOrder, TickRun};
 
 const SECOND: f64 = 1e9;
 
@@ -130,10 +131,11 @@ impl Coordinator {
         let tick = time.tick;
         let descriptors: Vec<_> = self.systems.iter().map(|entry| &entry.registered.descriptor).collect();
         let plan = TickPlan::new(&self.world, &descriptors, &self.schedule, tick);
+        let orders: Vec<RowOrder> = plan.nodes.iter().map(|node| row_order(&self.systems[node.system])).collect();
         self.running = Some(Running {
             tick,
             started: now,
-            run: TickRun::new(plan),
+            run: TickRun::new(plan, |node| orders[node]),
             commands: BTreeMap::new(),
             events: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -157,6 +159,7 @@ impl Coordinator {
     /// Starts and merges nodes as long as there are any.
     fn run_nodes(&mut self, now: u64) {
         loop {
+            self.begin_released(now);
             let Some(running) = &mut self.running else { return };
             if let Some(node) = running.run.start_next() {
                 self.start_node(now, node);
@@ -164,7 +167,7 @@ impl Coordinator {
             }
             let Some(running) = &self.running else { return };
             let complete = (0..running.run.plan().nodes.len())
-                .find(|node| running.run.state(*node) == NodeState::Complete && self.may_merge(running, *node));
+                .find(|node| running.run.is_next(*node) && self.may_merge(running, *node));
             match complete {
                 Some(node) => self.merge_node(now, node),
                 None => break,
@@ -337,7 +340,9 @@ impl Coordinator {
         let mut others = later.split_off(&jobs.end);
         running.batches.append(&mut others);
         for batch in later.into_values() {
-            self.cargo_merged(batch.slot, &batch.cargo, spawned);
+            if !batch.merged {
+                self.copies_merged(batch.slot, batch.cargo.keep, &batch.cargo.copies, spawned);
+            }
         }
     }
 

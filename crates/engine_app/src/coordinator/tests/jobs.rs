@@ -257,3 +257,21 @@ fn what_came_is_in_the_world_while_the_rest_is_computed() {
     script.deliver_all();
     script.check(1);
 }
+
+/// The next system begins with a shard while the others are still with the one before it, and on the same instance.
+#[test]
+fn a_shard_goes_on_to_the_next_system_by_itself() {
+    let mut script = two();
+    script.begin();
+    let (drift, name) = (script.held("a")[0].0, "a");
+    script.deliver(name, drift);
+    let turn = drift + 4;
+    assert!(script.held(name).iter().any(|(job, _)| *job == turn), "{:?}", script.held(name));
+    script.deliver(name, turn);
+    // Its rows are in the world, and its node waits for the other one.
+    assert_eq!(script.coordinator.committed().0, 0);
+    script.kill(name);
+    script.pass(600);
+    script.deliver_all();
+    script.check(1);
+}

@@ -46,7 +46,7 @@ fn a_replacement_joins_in_the_middle_of_a_tick() {
     script.join("b");
     let mut held = script.held("b");
     held.sort_unstable();
-    assert_eq!(held, [(1, 1), (2, 1), (3, 1)], "what is open, and nothing else");
+    assert_eq!(held, [(1, 1), (2, 1), (3, 1), (4, 1)], "what is open, and what its first shard goes on to");
     script.deliver_all();
     script.check(1);
 }
