@@ -47,6 +47,8 @@ pub struct Member {
     pub speed: f64,
     /// When it was last heard of, in nanoseconds of the driver's clock.
     pub last_heard: u64,
+    /// When it last brought the result of a batch.
+    pub last_done: u64,
     /// Whether it was heard of since it joined: what registers and is never seen again may not exist.
     pub seen: bool,
     /// Its last heartbeat's load, 0 to 1.
@@ -103,6 +105,7 @@ impl Members {
             open_jobs: 0,
             speed: 0.0,
             last_heard: now,
+            last_done: 0,
             seen: false,
             load: 0.0,
         };

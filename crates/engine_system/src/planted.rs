@@ -46,11 +46,13 @@ pub enum Bug {
     HastyKeyframe,
     /// A recovery does not check the chain of records.
     SkipChainCheck,
+    /// Of two attempts at a batch both results are merged.
+    MergeBothAttempts,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AcceptLateResult,
         Self::MergePartialNode,
         Self::SkipEpochCheck,
@@ -68,6 +70,7 @@ impl Bug {
         Self::EndlessLease,
         Self::HastyKeyframe,
         Self::SkipChainCheck,
+        Self::MergeBothAttempts,
     ];
 
     /// Its name on a command line.
@@ -91,6 +94,7 @@ impl Bug {
             Self::EndlessLease => "endless-lease",
             Self::HastyKeyframe => "hasty-keyframe",
             Self::SkipChainCheck => "skip-chain-check",
+            Self::MergeBothAttempts => "merge-both-attempts",
         }
     }
 }

@@ -1,15 +1,38 @@
 //! Batches: jobs of one node that go to one instance together, in one parcel, and come back together.
 //!
-//! A batch is named by its first job. It is made when there is room for it: bytes in flight are bounded, and one
+//! A batch is named by its first job, and each attempt at it by its number besides. It is made when there is room for it: bytes in flight are bounded, and one
 //! batch is on its way while the next is made. What it may hold is bounded by the bytes that it moves, in both
 //! directions: of shards in which nothing changes one message has any number, of others the instance computes the
 //! first while later ones travel.
+
+use std::ops::RangeInclusive;
 
 use engine_net::parcel::{Assembler, MAX_JOBS, MAX_PARTS, WireTime};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::{Coordinator, Output};
 use crate::ship::{Cargo, Shipment, needs_shared};
+
+/// An attempt at a batch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct BatchId {
+    /// Its first job.
+    pub(super) job: u32,
+    /// Which attempt at that.
+    pub(super) attempt: u16,
+}
+
+impl BatchId {
+    /// Which attempt a message is about.
+    pub(super) fn of(prefix: &ChunkPrefix) -> Self {
+        Self { job: prefix.job, attempt: prefix.attempt }
+    }
+
+    /// All attempts at a batch.
+    pub(super) fn all(job: u32) -> RangeInclusive<Self> {
+        Self { job, attempt: 0 }..=Self { job, attempt: u16::MAX }
+    }
+}
 
 /// A batch that was sent.
 pub(super) struct OpenBatch {
@@ -19,8 +42,6 @@ pub(super) struct OpenBatch {
     pub(super) member: String,
     /// Its slot.
     pub(super) slot: u32,
-    /// That of its first job.
-    pub(super) attempt: u16,
     /// Bytes that were sent for it.
     pub(super) bytes: u64,
     /// When it was first sent, and when the instance was last heard of about it.
@@ -34,6 +55,10 @@ pub(super) struct OpenBatch {
     pub(super) shared: Option<u16>,
     /// The result, as far as it came.
     pub(super) result: Option<Assembler>,
+    /// It is an attempt beside an earlier one, which is late (`speculation.rs`).
+    pub(super) is_second: bool,
+    /// It was late when the clock was last looked at.
+    pub(super) is_late: bool,
 }
 
 /// A shared input at an instance.
@@ -66,15 +91,22 @@ impl Coordinator {
             let Some((member, job)) = running.queue.next(has_room) else { return false };
             if self.waits(job, &member) {
                 let jobs = self.gather(job, &member);
-                self.send_batch(&member, jobs);
+                let attempt = self.latest_attempt(job);
+                self.send_batch(&member, jobs, BatchId { job, attempt }, false);
                 return true;
             }
         }
         false
     }
 
+    /// Which attempt at a job is the latest.
+    pub(super) fn latest_attempt(&self, job: u32) -> u16 {
+        let open = self.running.as_ref().and_then(|running| running.open.get(&job));
+        open.map_or(0, |open| open.attempt)
+    }
+
     /// Whether a job is assigned to an instance, and was not sent.
-    fn waits(&self, job: u32, member: &str) -> bool {
+    pub(super) fn waits(&self, job: u32, member: &str) -> bool {
         let Some(running) = &self.running else { return false };
         let open = running.open.get(&job).filter(|open| open.member == member && open.batch.is_none());
         open.is_some() && running.run.is_open(job)
@@ -128,9 +160,9 @@ impl Coordinator {
     }
 
     /// Makes the chunks of a batch or of a shared input.
-    pub(super) fn chunks(&self, batch: u32, piece: &Piece) -> Option<Vec<bytes::Bytes>> {
+    pub(super) fn chunks(&self, id: BatchId, piece: &Piece) -> Option<Vec<bytes::Bytes>> {
         let running = self.running.as_ref()?;
-        let open = running.batches.get(&batch)?;
+        let open = running.batches.get(&id)?;
         let plans: Vec<_> = open.jobs.iter().map(|job| &running.run.plan().jobs[*job as usize]).collect();
         let number = plans.first()?.node;
         let node = &running.run.plan().nodes[number];
@@ -143,8 +175,8 @@ impl Coordinator {
         };
         let prefix = ChunkPrefix {
             kind: ChunkKind::Job,
-            attempt: open.attempt,
-            job: batch,
+            attempt: id.attempt,
+            job: id.job,
             epoch: self.epoch,
             tick: running.tick,
             chunk: 0,
@@ -170,8 +202,9 @@ impl Coordinator {
         }
     }
 
-    fn send_batch(&mut self, member: &str, jobs: Vec<u32>) {
-        let (now, first) = (self.now, jobs[0]);
+    /// Sends jobs to an instance as this attempt at them.
+    pub(super) fn send_batch(&mut self, member: &str, jobs: Vec<u32>, id: BatchId, is_second: bool) {
+        let (now, first) = (self.now, id.job);
         let Some(slot) = self.members.get(member).map(|member| member.slot) else { return };
         let Some(cargo) = self.load_jobs(slot, &jobs) else { return };
         let Some(running) = &mut self.running else { return };
@@ -179,14 +212,12 @@ impl Coordinator {
         let system = running.run.plan().nodes[node].system;
         for job in &jobs {
             if let Some(open) = running.open.get_mut(job) {
-                open.batch = Some(first);
+                open.batch.get_or_insert(id);
             }
         }
-        let attempt = running.open.get(&first).map_or(0, |open| open.attempt);
         let open = OpenBatch {
             member: member.to_owned(),
             slot,
-            attempt,
             bytes: 0,
             sent_at: now,
             heard_at: now,
@@ -195,8 +226,10 @@ impl Coordinator {
             shared: None,
             result: None,
             jobs: jobs.clone(),
+            is_second,
+            is_late: false,
         };
-        running.batches.insert(first, open);
+        running.batches.insert(id, open);
         let key = (node, member.to_owned());
         let mut sent = 0;
         if needs_shared(self.systems[system].descriptor(), &running.run.plan().nodes[node]) {
@@ -206,7 +239,7 @@ impl Coordinator {
                 Some((attempt, false)) => (attempt.wrapping_add(1), true),
                 None => (0, true),
             };
-            if let Some(open) = running.batches.get_mut(&first) {
+            if let Some(open) = running.batches.get_mut(&id) {
                 open.shared = Some(attempt);
             }
             if is_new {
@@ -214,22 +247,24 @@ impl Coordinator {
                 if let Some(running) = &mut self.running {
                     running.shared_sent.insert(key, SharedSent { attempt, cargo });
                 }
-                let Some(chunks) = self.chunks(first, &Piece::Shared(node as u32)) else {
+                let Some(chunks) = self.chunks(id, &Piece::Shared(node as u32)) else {
                     self.forget_shared(node, member, attempt);
-                    return self.give_up(jobs);
+                    return self.give_up(id, jobs);
                 };
-                sent += self.send_chunks(first, chunks, None);
+                sent += self.send_chunks(id, chunks, false);
             }
         }
-        let Some(chunks) = self.chunks(first, &Piece::Jobs) else { return self.give_up(jobs) };
-        sent += self.send_chunks(first, chunks, Some(first));
+        let Some(chunks) = self.chunks(id, &Piece::Jobs) else { return self.give_up(id, jobs) };
+        sent += self.send_chunks(id, chunks, true);
         let Some(running) = &mut self.running else { return };
         running.bytes += sent;
         running.sent_anew = true;
-        let rows = jobs.iter().flat_map(|job| &running.run.plan().jobs[*job as usize].parts);
-        self.systems[system].run.rows += rows.map(|part| u64::from(part.rows)).sum::<u64>();
+        if !is_second {
+            let rows = jobs.iter().flat_map(|job| &running.run.plan().jobs[*job as usize].parts);
+            self.systems[system].run.rows += rows.map(|part| u64::from(part.rows)).sum::<u64>();
+        }
         self.systems[system].run.bytes_out += sent;
-        if let Some(open) = running.batches.get_mut(&first) {
+        if let Some(open) = running.batches.get_mut(&id) {
             open.bytes = sent;
         }
         if let Some(member) = self.members.get_mut(member) {
@@ -250,8 +285,11 @@ impl Coordinator {
 
     /// Jobs that can't be put into messages: one by one; the shard of one that can't be sent alone either keeps its
     /// values, in this tick and in the next.
-    fn give_up(&mut self, jobs: Vec<u32>) {
-        self.end_batch(jobs[0]);
+    fn give_up(&mut self, id: BatchId, jobs: Vec<u32>) {
+        let is_second = self.end_batch(id).is_some_and(|open| open.is_second);
+        if is_second {
+            return; // The first attempt goes on.
+        }
         if let [job] = jobs[..] {
             self.figures.count("unsendable");
             self.stage_held(job);
@@ -267,13 +305,13 @@ impl Coordinator {
     }
 
     /// Sends chunks on the batch's subject; the first one of a batch asks for an answer when nobody is there.
-    pub(super) fn send_chunks(&mut self, batch: u32, chunks: Vec<bytes::Bytes>, token: Option<u32>) -> u64 {
+    pub(super) fn send_chunks(&mut self, id: BatchId, chunks: Vec<bytes::Bytes>, asks: bool) -> u64 {
         let Some(running) = &self.running else { return 0 };
-        let Some(open) = running.batches.get(&batch) else { return 0 };
-        let node = &running.run.plan().nodes[running.run.plan().jobs[batch as usize].node];
+        let Some(open) = running.batches.get(&id) else { return 0 };
+        let node = &running.run.plan().nodes[running.run.plan().jobs[id.job as usize].node];
         let subject = self.subjects.schedule(self.systems[node.system].name(), &open.member);
         let lane = self.members.get(&open.member).map_or(1, |member| member.lane + 1);
-        let token = token.map(|job| format!("{}.{job}.{}", running.tick, open.attempt));
+        let token = asks.then(|| format!("{}.{}.{}", running.tick, id.job, id.attempt));
         let mut bytes = 0;
         for (index, payload) in chunks.into_iter().enumerate() {
             bytes += payload.len() as u64;

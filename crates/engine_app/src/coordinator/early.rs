@@ -12,13 +12,14 @@ use engine_component::{ComponentId, TableId};
 use engine_net::descriptor::{DeadlinePolicy, SystemDescriptor};
 
 use super::Coordinator;
+use super::batches::BatchId;
 use crate::tick_run::NodeState;
 
 impl Coordinator {
     /// The rows of a batch that has just come, into the world, if that may be.
-    pub(super) fn merge_early(&mut self, batch: u32) {
+    pub(super) fn merge_early(&mut self, id: BatchId) {
         let Some(running) = &mut self.running else { return };
-        let node = running.run.plan().jobs[batch as usize].node;
+        let node = running.run.plan().jobs[id.job as usize].node;
         let descriptor = self.systems[running.run.plan().nodes[node].system].descriptor();
         if !crosses_nothing(descriptor) {
             return;
@@ -27,19 +28,19 @@ impl Coordinator {
         if std::mem::take(&mut running.sent_anew) {
             self.world.advance_version();
         }
-        if let Some(buffer) = running.run.merge_staged(batch, |result, plan| result.merge(&mut self.world, plan)) {
+        if let Some(buffer) = running.run.merge_staged(id.job, |result, plan| result.merge(&mut self.world, plan)) {
             self.mapped.give_back(buffer);
         }
-        let rows = self.final_rows(batch, node);
+        let rows = self.final_rows(id, node);
         if !rows.is_empty() {
             self.world.hash_ahead(rows.into_iter());
         }
     }
 
     /// Rows that a batch has written, of columns that no other node of the tick writes from now on.
-    fn final_rows(&self, batch: u32, node: usize) -> Vec<(TableId, usize, Range<usize>)> {
+    fn final_rows(&self, id: BatchId, node: usize) -> Vec<(TableId, usize, Range<usize>)> {
         let Some(running) = &self.running else { return Vec::new() };
-        let (plan, Some(open)) = (running.run.plan(), running.batches.get(&batch)) else { return Vec::new() };
+        let (plan, Some(open)) = (running.run.plan(), running.batches.get(&id)) else { return Vec::new() };
         let written = |node: usize| self.systems[plan.nodes[node].system].descriptor().queries.iter();
         let others =
             (0..plan.nodes.len()).filter(|other| *other != node && running.run.state(*other) != NodeState::Merged);
@@ -69,7 +70,7 @@ impl Coordinator {
 }
 
 /// Whether each job of a system has rows of its own, reads no others that its node writes, and can't be undone.
-fn crosses_nothing(descriptor: &SystemDescriptor) -> bool {
+pub(super) fn crosses_nothing(descriptor: &SystemDescriptor) -> bool {
     let options = &descriptor.options;
     // Who spawns may name in columns what has no number before the node is complete.
     if options.deadline == DeadlinePolicy::Skip || options.nondeterministic || descriptor.commands {
