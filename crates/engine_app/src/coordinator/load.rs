@@ -62,6 +62,12 @@ impl Coordinator {
         }
     }
 
+    /// How often something happened, by the name that the status has for it.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        self.figures.counters.get(name).copied().unwrap_or(0)
+    }
+
     /// # Panics
     /// When what it knows of copies contradicts itself.
     pub fn check_copies(&self) {
