@@ -74,3 +74,123 @@ fn of_effects(effects: &Effects) -> u64 {
     });
     events.fold(xxh3_64(&effects.commands), u64::wrapping_add)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use engine_component::query::describe;
+    use engine_component::{BitRows, Component};
+    use engine_net::descriptor::SystemDescriptor;
+    use engine_net::parcel::ResultManifest;
+    use engine_net::parcel::{ChunkSizes, ColumnData, Limits, MappedRows, OutColumn, Parcel, ParcelWriter, Place};
+    use engine_net::{ChunkKind, ChunkPrefix};
+
+    use super::*;
+    use crate::plan::TickPlan;
+    use crate::receive;
+    use crate::schedule::{Registered, Schedule};
+    use crate::staged::{OutputMemory, Reading};
+
+    #[derive(Component, Clone, Copy)]
+    #[repr(C)]
+    #[component(name = "test.Height")]
+    struct Height(f32);
+
+    const ROWS: usize = 100;
+
+    /// What an instance has written.
+    #[derive(Debug)]
+    struct Written(Vec<u8>);
+
+    impl OutputMemory for Written {
+        fn bytes(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn read(&self, offset: u64, into: &mut [u8]) -> bool {
+            into.copy_from_slice(&self.0[offset as usize..][..into.len()]);
+            true
+        }
+
+        fn is_sure(&self) -> bool {
+            true
+        }
+    }
+
+    /// What the result comes to where these rows are 2 now; over the wire, in chunks of this size, or through memory,
+    /// by a range of rows.
+    fn digest(changed: &[usize], chunk: usize, through_memory: Option<(u32, u32)>) -> Vec<u64> {
+        let mut world = World::default();
+        world.spawn_batch((0..ROWS).map(|row| Height(if row == 50 { 2.0 } else { 1.0 })));
+        let query = describe::<&mut Height, ()>().unwrap();
+        let descriptor = SystemDescriptor { queries: vec![query], ..SystemDescriptor::new("climb") };
+        let registered = [Registered { descriptor: descriptor.clone(), place: Some(0) }];
+        let archetypes: Vec<_> = world.sorted_tables().iter().map(|id| world.table(*id).components()).collect();
+        let schedule = Schedule::build(&registered, &archetypes).unwrap();
+        let plan = TickPlan::new(&world, &[&descriptor], &schedule, 1);
+        let jobs: Vec<_> = plan.jobs.iter().collect();
+        let mut parts = receive::parts_of(&world, &descriptor, &jobs);
+        let values: Vec<u8> =
+            (0..ROWS).flat_map(|row| if changed.contains(&row) { 2.0_f32 } else { 1.0 }.to_le_bytes()).collect();
+        let mapped = through_memory.map(|(first, rows)| MappedRows(0, 0, 1, first, rows));
+        let manifest = ResultManifest {
+            compute_ns: chunk as u64,
+            wait_ns: 0,
+            jobs: Vec::new(),
+            mapped: mapped.into_iter().collect(),
+        };
+        let prefix = ChunkPrefix {
+            kind: ChunkKind::Result,
+            attempt: chunk as u16,
+            job: 0,
+            epoch: 1,
+            tick: 1,
+            chunk: 0,
+            chunks: 1,
+            instance: chunk as u32,
+        };
+        let sizes = ChunkSizes { aim: chunk, ..ChunkSizes::default() };
+        let mut writer = ParcelWriter::new(prefix, sizes, &manifest).unwrap();
+        if through_memory.is_none() {
+            let mut dirty = BitRows::new(ROWS);
+            changed.iter().for_each(|row| dirty.set(*row));
+            let data = ColumnData::DirtyPlain { bytes: &values, stride: 4, dirty: &dirty };
+            writer.part(0, ROWS, &[OutColumn { column: 0, data }]).unwrap();
+        }
+        let parcel = Parcel::of_chunks(writer.finish().unwrap(), Limits::default()).unwrap();
+        let received = receive::check_late(&world, &descriptor, &parts, parcel).unwrap();
+        parts
+            .iter_mut()
+            .flatten()
+            .flat_map(|part| &mut part.columns)
+            .for_each(|column| column.place = Place::Mapped(0));
+        let output: Arc<dyn OutputMemory> = Arc::new(Written(values));
+        let told = parts.concat();
+        let reading =
+            Reading { world: &world, descriptor: &descriptor, parts: &told, spawns: &received.spawns, output: &output };
+        let staged = reading.stage(&received.mapped, Vec::new()).unwrap();
+        let places: Vec<&PartPlan> = jobs.iter().flat_map(|job| &job.parts).collect();
+        digests(&world, &places, &parts, &received, &staged)
+    }
+
+    #[test]
+    fn how_rows_came_does_not_matter() {
+        let changed = [3, 4, 5, 9, 70];
+        let whole = digest(&changed, 1 << 16, None);
+        assert_eq!(whole.len(), 1);
+        assert_eq!(digest(&changed, 64, None), whole);
+        // Row 50 has the value that it is in the world: through memory it comes as well.
+        let with_50 = [3, 4, 5, 9, 50, 70];
+        assert_eq!(digest(&with_50, 1, Some((3, 68))), whole);
+        assert_eq!(digest(&with_50, 1, Some((0, 0))), whole);
+    }
+
+    #[test]
+    fn another_row_or_value_makes_another_digest() {
+        let one = digest(&[3, 4, 5], 1 << 16, None);
+        for other in [&[3, 4][..], &[3, 4, 6], &[3, 4, 5, 6], &[]] {
+            assert_ne!(digest(other, 1 << 16, None), one);
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::Coordinator;
 use super::batches::{BatchId, OpenBatch};
-use crate::members::shard_key;
+use crate::members::{Member, shard_key};
 
 /// A job that is assigned to an instance.
 pub(super) struct OpenJob {
@@ -74,7 +74,8 @@ impl Coordinator {
                 (key, parts.iter().map(|part| u64::from(part.rows)).sum())
             })
             .collect();
-        let members = self.members.assign(now, &name, &shards);
+        let is_behind = |member: &Member| self.late_results.is_behind(member.slot);
+        let members = self.members.assign(now, &name, &shards, is_behind);
         if members.is_empty() {
             for job in jobs {
                 if let Some(open) = running.open.get_mut(&job) {

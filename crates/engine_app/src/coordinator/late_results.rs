@@ -52,6 +52,8 @@ struct LateResult {
     is_mapped: bool,
     /// Its rows were in the world as soon as the other result was.
     is_early: bool,
+    /// It was the second attempt.
+    is_second: bool,
     /// Its instance has not answered anything that was sent later.
     is_busy: bool,
     limit: usize,
@@ -81,6 +83,17 @@ impl LateResults {
     /// Whether an instance may still compute what doesn't count any longer.
     pub(super) fn is_busy(&self, slot: u32) -> bool {
         self.waiting.iter().any(|late| late.slot == slot && late.is_busy)
+    }
+
+    /// Whether an instance was so slow that somebody else was faster, and is still at it: it gets no jobs while there are
+    /// others, or each tick would wait for it anew.
+    pub(super) fn is_behind(&self, slot: u32) -> bool {
+        self.waiting.iter().any(|late| late.slot == slot && late.is_busy && !late.is_second)
+    }
+
+    #[cfg(test)]
+    pub(super) fn pretend_mapped(&mut self) {
+        self.waiting.iter_mut().for_each(|late| late.is_mapped = true);
     }
 
     /// An instance has answered what was sent then: so it is done with all before.
@@ -132,6 +145,7 @@ impl Coordinator {
             told: slower.cargo.parts.clone(),
             is_mapped: self.mapped.is_at(slower.slot),
             is_early: crosses_nothing(descriptor),
+            is_second: slower.is_second,
             is_busy: true,
             limit: self.result_limit(other),
             parts,

@@ -1,6 +1,7 @@
 //! A batch that is late is given to an idle instance as well: one result counts, the other one is compared.
 
 use engine_component::query::Query;
+use engine_net::descriptor::DeadlinePolicy;
 use engine_net::messages::rejected::RejectReason;
 use engine_net::parcel::control::{self, Failed};
 use engine_net::{ChunkKind, ChunkPrefix};
@@ -264,4 +265,51 @@ fn what_the_loser_has_kept_is_not_counted_on() {
     assert_eq!((script.counter("speculative"), compared(&script)), (6, [3, 6, 0, 0]));
     assert_eq!(script.counter("copies.stale"), 0);
     script.check(24);
+}
+
+/// What is read in place is overwritten when the result that counts is merged.
+#[test]
+fn what_was_read_in_place_is_compared_before_it_is_merged_only() {
+    let skip = || app(drift.deadline(DeadlinePolicy::Skip));
+    // Rows of a system that may be skipped are merged with their node, others as they come.
+    for (app, settings, equal) in [(skip(), settings(), 1), (skip(), one_shard(), 0), (app(drift), settings(), 0)] {
+        let mut script = Script::with(app, settings, &["a", "b"]);
+        (0..3).for_each(|_| script.tick());
+        script.begin();
+        let (slow, idle) = if script.held("a").is_empty() { ("b", "a") } else { ("a", "b") };
+        // All but the slow one's jobs are done, of which there are two, or one and no others.
+        for (job, _) in script.held(idle) {
+            script.deliver(idle, job);
+        }
+        script.pass(LATE);
+        let (job, _) = script.held(idle)[0];
+        script.deliver(idle, job);
+        script.coordinator.late_results.pretend_mapped();
+        script.deliver(slow, job);
+        assert_eq!(compared(&script), [1, equal, 0, 1 - equal]);
+        script.deliver_all();
+        script.check(4);
+    }
+}
+
+/// One who stands still delays one tick, and not all that follow.
+#[test]
+fn who_is_behind_gets_no_jobs_while_there_are_others() {
+    let (mut script, slow, idle) = doubled();
+    let late = script.result(slow, 0);
+    script.freeze(slow);
+    script.deliver(idle, 0);
+    script.pass(LATE);
+    script.deliver_all();
+    script.check(4);
+    script.tick();
+    assert_eq!(script.counter("speculative"), 1);
+    script.thaw(slow);
+    script.drop_held(slow);
+    late.into_iter().for_each(|chunk| script.say(slow, chunk));
+    assert_eq!(compared(&script), [1, 1, 0, 0]);
+    for _ in 0..4 {
+        script.tick();
+    }
+    script.check(9);
 }
