@@ -74,7 +74,7 @@ impl Coordinator {
                 (key, parts.iter().map(|part| u64::from(part.rows)).sum())
             })
             .collect();
-        let is_behind = |member: &Member| self.late_results.is_behind(member.slot);
+        let is_behind = |member: &Member| self.late_results.is_behind(now, member.slot);
         let members = self.members.assign(now, &name, &shards, is_behind);
         if members.is_empty() {
             for job in jobs {

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use engine_net::messages::rejected::RejectReason;
-use engine_net::parcel::control::{self, Failed};
+use engine_net::parcel::control::{self, Failed, Missing};
 use engine_net::parcel::{Assembler, Limits, Parcel, PartManifest, Progress};
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::planted::{self, Bug};
@@ -30,11 +30,14 @@ use crate::tick_run::NodeState;
 const MOST: usize = 8;
 /// Ticks for which they are.
 const KEPT: u64 = 64;
+/// How long an instance is taken to be still at it, at the most, in nanoseconds.
+const BUSY: u64 = 1_000_000_000;
 
 /// An attempt that another one was faster than.
 struct LateResult {
     id: BatchId,
     tick: u64,
+    node: usize,
     system: String,
     /// Where it is, and who was faster.
     slot: u32,
@@ -54,8 +57,9 @@ struct LateResult {
     is_early: bool,
     /// It was the second attempt.
     is_second: bool,
-    /// Its instance has not answered anything that was sent later.
-    is_busy: bool,
+    /// Until when its instance is taken to be still at it: it may have answered what was sent later, or be done for long,
+    /// and the answer is lost.
+    busy_until: u64,
     limit: usize,
     result: Option<Assembler>,
 }
@@ -81,14 +85,14 @@ impl LateResults {
     }
 
     /// Whether an instance may still compute what doesn't count any longer.
-    pub(super) fn is_busy(&self, slot: u32) -> bool {
-        self.waiting.iter().any(|late| late.slot == slot && late.is_busy)
+    pub(super) fn is_busy(&self, now: u64, slot: u32) -> bool {
+        self.waiting.iter().any(|late| late.slot == slot && late.busy_until > now)
     }
 
     /// Whether an instance was so slow that somebody else was faster, and is still at it: it gets no jobs while there are
     /// others, or each tick would wait for it anew.
-    pub(super) fn is_behind(&self, slot: u32) -> bool {
-        self.waiting.iter().any(|late| late.slot == slot && late.is_busy && !late.is_second)
+    pub(super) fn is_behind(&self, now: u64, slot: u32) -> bool {
+        self.waiting.iter().any(|late| late.slot == slot && late.busy_until > now && !late.is_second)
     }
 
     #[cfg(test)]
@@ -99,7 +103,7 @@ impl LateResults {
     /// An instance has answered what was sent then: so it is done with all before.
     pub(super) fn done_since(&mut self, slot: u32, sent_at: u64) {
         let before = self.waiting.iter_mut().filter(|late| late.slot == slot && late.sent_at < sent_at);
-        before.for_each(|late| late.is_busy = false);
+        before.for_each(|late| late.busy_until = 0);
     }
 
     /// An instance is gone.
@@ -134,6 +138,7 @@ impl Coordinator {
         let mut late = LateResult {
             id: other,
             tick: running.tick,
+            node: jobs[0].node,
             system: descriptor.name.clone(),
             slot: slower.slot,
             instance: slower.member.clone(),
@@ -146,7 +151,7 @@ impl Coordinator {
             is_mapped: self.mapped.is_at(slower.slot),
             is_early: crosses_nothing(descriptor),
             is_second: slower.is_second,
-            is_busy: true,
+            busy_until: now + BUSY,
             limit: self.result_limit(other),
             parts,
             result: None,
@@ -191,6 +196,24 @@ impl Coordinator {
         }
     }
 
+    /// An instance lacks chunks. Those of what doesn't count any longer it doesn't get, so it will not compute that.
+    pub(super) fn lacks_chunks(&mut self, instance: &str, prefix: &ChunkPrefix, body: &[u8]) {
+        if self.late_results.len() == 0 {
+            return;
+        }
+        let Ok(missing) = control::decode::<Missing>(body) else { return };
+        let of_shared = missing.of == ChunkKind::Shared as u8;
+        let is_meant = |late: &LateResult| {
+            let is_it = if of_shared { late.node == prefix.job as usize } else { late.id == BatchId::of(prefix) };
+            is_it && (late.tick, late.slot) == (prefix.tick, prefix.instance) && late.instance == instance
+        };
+        let before = self.late_results.len();
+        self.late_results.waiting.retain(|late| !is_meant(late));
+        if self.late_results.len() < before {
+            self.figures.count("speculative.uncompared");
+        }
+    }
+
     fn late_failure(&mut self, place: usize, body: &[u8]) -> Result<(), Rejection> {
         let failed: Failed = control::decode(body).map_err(|error| Rejection::new(RejectReason::Garbage, error))?;
         let Some(late) = self.late_results.waiting.remove(place) else { return Ok(()) };
@@ -231,10 +254,8 @@ impl Coordinator {
         let received = receive::check_late(&self.world, entry.descriptor(), &late.parts, parcel)?;
         let of_tick = self.running.as_ref().filter(|running| running.tick == late.tick);
         let plan = of_tick.map(|running| running.run.plan());
-        let is_open = of_tick.is_some_and(|running| {
-            let node = running.run.plan().jobs[late.id.job as usize].node;
-            running.run.state(node) != NodeState::Merged && !late.is_early
-        });
+        let is_open =
+            of_tick.is_some_and(|running| running.run.state(late.node) != NodeState::Merged && !late.is_early);
         let output = self.mapped.output(late.slot);
         let is_through_memory = !received.mapped.is_empty();
         if !is_open && late.is_mapped || is_through_memory && (!is_open || output.is_none()) {

@@ -26,6 +26,10 @@ impl Coordinator {
             Ok((prefix, _)) => prefix,
             Err(error) => return self.reject_whom(instance, &Rejection::new(RejectReason::Garbage, error)),
         };
+        let body = payload.slice(engine_net::prefix::PREFIX_BYTES..);
+        if prefix.kind == ChunkKind::Missing && epoch == self.epoch {
+            self.lacks_chunks(instance, &prefix, &body);
+        }
         if epoch == self.epoch && self.is_superfluous(instance, &prefix) {
             return self.superfluous(now, instance, &prefix, payload);
         }
@@ -33,7 +37,6 @@ impl Coordinator {
             return self.reject(instance, &prefix, &rejection);
         }
         self.heard_of(now, instance, BatchId::of(&prefix));
-        let body = payload.slice(engine_net::prefix::PREFIX_BYTES..);
         let outcome = match prefix.kind {
             ChunkKind::Result => self.take_chunk(now, instance, &prefix, payload),
             ChunkKind::Missing => self.send_missing(&prefix, &body),

@@ -90,7 +90,7 @@ impl Coordinator {
         let is_idle = |member: &&Member| {
             let Member { name, slot, open_jobs, in_flight, .. } = member;
             // What counts no longer is still computed.
-            let is_busy = *open_jobs > 0 || *in_flight > 0 || self.late_results.is_busy(*slot);
+            let is_busy = *open_jobs > 0 || *in_flight > 0 || self.late_results.is_busy(now, *slot);
             name != but
                 && !is_busy
                 && !member.is_quiet(now)

@@ -3,7 +3,7 @@
 use engine_component::query::Query;
 use engine_net::descriptor::DeadlinePolicy;
 use engine_net::messages::rejected::RejectReason;
-use engine_net::parcel::control::{self, Failed};
+use engine_net::parcel::control::{self, Failed, Missing};
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::IntoSystem;
 
@@ -312,4 +312,37 @@ fn who_is_behind_gets_no_jobs_while_there_are_others() {
         script.tick();
     }
     script.check(9);
+}
+
+/// It gets no chunks of it any longer, so it has nothing to do.
+#[test]
+fn who_lacks_chunks_of_what_does_not_count_is_idle() {
+    let (mut script, slow, idle) = doubled();
+    let prefix = ChunkPrefix::decode(&script.result(slow, 0)[0]).unwrap().0;
+    script.drop_held(slow);
+    script.deliver(idle, 0);
+    assert_eq!(script.coordinator.load().late_results, 1);
+    let missing = Missing { of: ChunkKind::Job as u8, chunks: Vec::new() };
+    script.say(slow, control::encode(&prefix, ChunkKind::Missing, &missing));
+    assert_eq!((compared(&script), script.coordinator.load().late_results), ([1, 0, 0, 1], 0));
+    // And it computes the next job again, when that is late.
+    assert_eq!(script.held(idle), [(1, 0)]);
+    script.pass(LATE);
+    assert_eq!((script.held(slow), script.counter("speculative")), (vec![(1, 1)], 2));
+    script.deliver_all();
+    script.check(4);
+}
+
+#[test]
+fn who_never_answers_is_not_taken_to_be_busy_for_ever() {
+    let (mut script, slow, idle) = doubled();
+    script.drop_held(slow);
+    script.deliver(idle, 0);
+    assert_eq!(script.held(idle), [(1, 0)]);
+    script.pass(400);
+    assert_eq!((script.held(slow), script.counter("speculative")), (vec![], 1));
+    script.pass(1_000);
+    assert_eq!((script.held(slow), script.counter("speculative")), (vec![(1, 1)], 2));
+    script.deliver_all();
+    script.check(4);
 }
