@@ -20,6 +20,7 @@ pub mod pool;
 pub mod receive;
 pub mod record;
 mod reign;
+mod result_digest;
 mod roles;
 mod row_waits;
 pub mod schedule;

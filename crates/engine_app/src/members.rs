@@ -47,6 +47,8 @@ pub struct Member {
     pub speed: f64,
     /// When it was last heard of, in nanoseconds of the driver's clock.
     pub last_heard: u64,
+    /// When it last brought the result of a batch.
+    pub last_done: u64,
     /// Whether it was heard of since it joined: what registers and is never seen again may not exist.
     pub seen: bool,
     /// Its last heartbeat's load, 0 to 1.
@@ -103,6 +105,7 @@ impl Members {
             open_jobs: 0,
             speed: 0.0,
             last_heard: now,
+            last_done: 0,
             seen: false,
             load: 0.0,
         };
@@ -162,13 +165,21 @@ impl Members {
     /// Which member gets each of a node's shards: (rows of the shard, member's name). Empty when no member
     /// runs the system.
     ///
-    /// O(shards · members). Members get shares by their speed, at most a shard more than that; who is quiet
-    /// gets none while there are others.
+    /// O(shards · members). Members get shares by their speed, at most a shard more than that; who is quiet, or is
+    /// behind with something else, gets none while there are others.
     #[must_use]
-    pub fn assign(&self, now: u64, system: &str, shards: &[(u64, u64)]) -> Vec<InstanceName> {
+    pub fn assign(
+        &self,
+        now: u64,
+        system: &str,
+        shards: &[(u64, u64)],
+        is_behind: impl Fn(&Member) -> bool,
+    ) -> Vec<InstanceName> {
         let mut members: Vec<&Member> = self.of_system(system).collect();
-        if members.iter().any(|member| !member.is_quiet(now)) {
-            members.retain(|member| !member.is_quiet(now));
+        for is_left_out in [&|member: &Member| member.is_quiet(now), &is_behind as &dyn Fn(&Member) -> bool] {
+            if members.iter().any(|member| !is_left_out(member)) {
+                members.retain(|member| !is_left_out(member));
+            }
         }
         if members.is_empty() {
             return Vec::new();
@@ -237,7 +248,7 @@ mod tests {
     #[test]
     fn shares_are_even() {
         for count in 1..6 {
-            let assigned = members(count).assign(0, "s", &shards(30));
+            let assigned = members(count).assign(0, "s", &shards(30), |_| false);
             for number in 0..count {
                 let name = format!("i{number}");
                 let share = assigned.iter().filter(|member| **member == name).count();
@@ -248,8 +259,8 @@ mod tests {
 
     #[test]
     fn most_shards_stay_when_a_member_joins() {
-        let before = members(3).assign(0, "s", &shards(60));
-        let after = members(4).assign(0, "s", &shards(60));
+        let before = members(3).assign(0, "s", &shards(60), |_| false);
+        let after = members(4).assign(0, "s", &shards(60), |_| false);
         let stayed = before.iter().zip(&after).filter(|(a, b)| a == b).count();
         assert!(stayed >= 36, "{stayed} of 60 stayed");
     }
@@ -258,14 +269,22 @@ mod tests {
     fn the_quiet_get_nothing_while_there_are_others() {
         let mut members = members(3);
         members.get_mut("i1").unwrap().hear(2 * QUIET);
-        let assigned = members.assign(2 * QUIET, "s", &shards(10));
+        let assigned = members.assign(2 * QUIET, "s", &shards(10), |_| false);
         assert!(assigned.iter().all(|name| name == "i1"), "{assigned:?}");
-        let assigned = members.assign(4 * QUIET, "s", &shards(10));
+        let assigned = members.assign(4 * QUIET, "s", &shards(10), |_| false);
         assert!(assigned.iter().any(|name| name != "i1"), "{assigned:?}");
     }
 
     #[test]
+    fn who_is_behind_gets_nothing_while_there_are_others() {
+        let assigned = members(3).assign(0, "s", &shards(10), |member| member.name != "i2");
+        assert!(assigned.iter().all(|name| name == "i2"), "{assigned:?}");
+        let assigned = members(3).assign(0, "s", &shards(10), |_| true);
+        assert!(assigned.iter().any(|name| name != "i2"), "{assigned:?}");
+    }
+
+    #[test]
     fn nobody_runs_it() {
-        assert!(members(2).assign(0, "other", &shards(3)).is_empty());
+        assert!(members(2).assign(0, "other", &shards(3), |_| false).is_empty());
     }
 }

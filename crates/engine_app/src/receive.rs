@@ -89,7 +89,25 @@ pub fn check(
     jobs: &[&JobPlan],
     parcel: Parcel,
 ) -> Result<Received, Rejection> {
-    take(world, descriptor, jobs, parcel, check_values)
+    take(world, descriptor, &parts_of(world, descriptor, jobs), parcel, check_values)
+}
+
+/// As [`check`], of jobs that may be over: only their parts are known.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn check_late(
+    world: &World,
+    descriptor: &SystemDescriptor,
+    parts: &[Vec<PartManifest>],
+    parcel: Parcel,
+) -> Result<Received, Rejection> {
+    take(world, descriptor, parts, parcel, check_values)
+}
+
+/// The parts of each job, as its result names them.
+pub(crate) fn parts_of(world: &World, descriptor: &SystemDescriptor, jobs: &[&JobPlan]) -> Vec<Vec<PartManifest>> {
+    jobs.iter().map(|job| job_parts(world, descriptor, job, false)).collect()
 }
 
 /// As [`check`], of a result whose values were part of the world once: whatever they are, they stand.
@@ -102,7 +120,7 @@ pub fn read(
     jobs: &[&JobPlan],
     parcel: Parcel,
 ) -> Result<Received, Rejection> {
-    let received = take(world, descriptor, jobs, parcel, |_, _, _, _, _| Ok(()))?;
+    let received = take(world, descriptor, &parts_of(world, descriptor, jobs), parcel, |_, _, _, _, _| Ok(()))?;
     if received.mapped.is_empty() {
         return Ok(received);
     }
@@ -115,15 +133,14 @@ type CheckValues = fn(&World, &SystemDescriptor, &[PartManifest], &Parcel, &[u32
 fn take(
     world: &World,
     descriptor: &SystemDescriptor,
-    jobs: &[&JobPlan],
+    jobs: &[Vec<PartManifest>],
     parcel: Parcel,
     check_values: CheckValues,
 ) -> Result<Received, Rejection> {
     let manifest: ResultManifest = parcel.manifest()?;
     check_streams(descriptor, &manifest, jobs.len())?;
-    let of_jobs: Vec<Vec<PartManifest>> = jobs.iter().map(|job| job_parts(world, descriptor, job, false)).collect();
-    let counts: Vec<usize> = of_jobs.iter().map(Vec::len).collect();
-    let parts = of_jobs.concat();
+    let counts: Vec<usize> = jobs.iter().map(Vec::len).collect();
+    let parts = jobs.concat();
     let sizes = manifest
         .jobs
         .iter()

@@ -126,6 +126,9 @@ pub struct WorldArgs {
     /// MiB of memory in which instances on this host map large columns, instead of being sent them; 0 for none
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(..=1 << 24))]
     pub shm: u64,
+    /// Leave jobs that are late to their instances, instead of giving them to idle ones as well
+    #[arg(long)]
+    pub no_speculation: bool,
     /// Start paused
     #[arg(long)]
     pub paused: bool,
@@ -159,6 +162,7 @@ impl WorldArgs {
             chunk_bytes: self.chunk_bytes,
             keep: !self.no_keep,
             shm_bytes: self.shm << 20,
+            speculate: !self.no_speculation,
             paused: self.paused,
             expect: self.expect.clone(),
             ..Settings::default()

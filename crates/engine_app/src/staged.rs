@@ -185,6 +185,25 @@ impl Staged {
         }
     }
 
+    /// Visits rows as [`Self::visit`] does, and keeps them. Those that stay at the instance are read once more when they
+    /// are merged, and may be others by then.
+    pub fn look(&self, mut each: impl FnMut(u16, u16, u32, &[u8])) {
+        let mut copy = Vec::new();
+        for rows in &self.rows {
+            let bytes = rows.rows as usize * rows.stride as usize;
+            match (rows.place, &self.output) {
+                (StagedAt::Copied(at), _) => each(rows.part, rows.column, rows.first_row, &self.bytes[at..][..bytes]),
+                (StagedAt::There(place), Some(output)) => {
+                    copy.resize(bytes, 0);
+                    if output.read(place, &mut copy) {
+                        each(rows.part, rows.column, rows.first_row, &copy);
+                    }
+                }
+                (StagedAt::There(_), None) => {}
+            }
+        }
+    }
+
     /// The buffer, to be used again.
     #[must_use]
     pub fn into_buffer(self) -> Vec<u8> {

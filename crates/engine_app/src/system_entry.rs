@@ -1,5 +1,6 @@
 //! A system as the coordinator knows it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use engine_component::query::QueryDescriptor;
@@ -22,6 +23,47 @@ pub struct SystemEntry {
     pub last_run: RunFigures,
     /// Figures of the run that is going on.
     pub run: RunFigures,
+    /// What batches took lately.
+    pub paces: Paces,
+}
+
+/// What the last batches of a system took.
+#[derive(Clone, Debug, Default)]
+pub struct Paces {
+    /// Nanoseconds and rows.
+    last: VecDeque<(u64, u64)>,
+}
+
+impl Paces {
+    /// Batches that are remembered.
+    const MOST: usize = 32;
+    /// Fewer of them say nothing.
+    const LEAST: usize = 3;
+
+    /// A batch of so many rows took so long.
+    pub fn note(&mut self, took: u64, rows: u64) {
+        if self.last.len() == Self::MOST {
+            self.last.pop_front();
+        }
+        self.last.push_back((took, rows));
+    }
+
+    /// How long a batch takes, as the median of the last ones says: by itself or by its rows, whatever is longer.
+    /// None before there were a few.
+    #[must_use]
+    pub fn expected(&self, rows: u64) -> Option<u64> {
+        if self.last.len() < Self::LEAST {
+            return None;
+        }
+        let median = |mut of: Vec<u64>| {
+            of.sort_unstable();
+            of[of.len() / 2]
+        };
+        let took = median(self.last.iter().map(|(took, _)| *took).collect());
+        let per_1024 =
+            median(self.last.iter().map(|(took, rows)| took.saturating_mul(1024) / (*rows).max(1)).collect());
+        Some(took.max(per_1024.saturating_mul(rows) / 1024))
+    }
 }
 
 /// What one run of a system cost.
@@ -59,7 +101,7 @@ impl SystemEntry {
             }
         }
         let (last_run, run) = (RunFigures::default(), RunFigures::default());
-        Ok(Self { registered, local, trackers, last_run, run })
+        Ok(Self { registered, local, trackers, last_run, run, paces: Paces::default() })
     }
 
     /// A system that the world knew already, with the trackers that it had.
@@ -84,7 +126,7 @@ impl SystemEntry {
             return Err(format!("{missing} has no tracker"));
         }
         let (last_run, run) = (RunFigures::default(), RunFigures::default());
-        Ok(Self { registered, local, trackers, last_run, run })
+        Ok(Self { registered, local, trackers, last_run, run, paces: Paces::default() })
     }
 
     /// The declaration.

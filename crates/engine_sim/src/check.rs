@@ -13,7 +13,7 @@ use engine_net::subject::Subjects;
 use engine_system::planted::Bug;
 use engine_system::{EntityRng, Rng};
 
-use crate::cluster::{Cluster, Contest, Parts, plant};
+use crate::cluster::{Cluster, Contest, Parts, Speculation, plant};
 use crate::faults::{Climate, FaultCounts};
 use crate::log::Log;
 use crate::scenario::{self, Scenario};
@@ -103,6 +103,8 @@ pub struct Outcome {
     pub virtual_ms: u64,
     /// Virtual milliseconds from the end of the last fault to the end; 0 when the schedule ended before.
     pub recovery_ms: u64,
+    /// Second attempts at batches that were late.
+    pub speculation: Speculation,
     /// Faults by kind.
     pub faults: FaultCounts,
     /// What was wrong, if anything was; its first word says which check found it.
@@ -142,6 +144,7 @@ fn run(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Outcome {
         kept: cluster.log.truth.records.iter().map(|record| record.kept.len() as u64).sum(),
         virtual_ms: cluster.now() / 1_000_000,
         recovery_ms: cluster.since_calm() / 1_000_000,
+        speculation: cluster.speculation,
         faults: cluster.counts,
         problem,
         trace: cluster.trace.into_lines(),

@@ -48,11 +48,13 @@ pub enum Bug {
     HastyKeyframe,
     /// A recovery does not check the chain of records.
     SkipChainCheck,
+    /// Of two attempts at a batch both results are merged.
+    MergeBothAttempts,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AcceptLateResult,
         Self::MergePartialNode,
         Self::BeginWithoutRows,
@@ -71,6 +73,7 @@ impl Bug {
         Self::EndlessLease,
         Self::HastyKeyframe,
         Self::SkipChainCheck,
+        Self::MergeBothAttempts,
     ];
 
     /// Its name on a command line.
@@ -95,6 +98,7 @@ impl Bug {
             Self::EndlessLease => "endless-lease",
             Self::HastyKeyframe => "hasty-keyframe",
             Self::SkipChainCheck => "skip-chain-check",
+            Self::MergeBothAttempts => "merge-both-attempts",
         }
     }
 }

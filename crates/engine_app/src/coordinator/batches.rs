@@ -1,15 +1,38 @@
 //! Batches: jobs of one node that go to one instance together, in one parcel, and come back together.
 //!
-//! A batch is named by its first job. It is made when there is room for it: bytes in flight are bounded, and one
-//! batch is on its way while the next is made. What it may hold is bounded by the bytes that it moves, in both
-//! directions: of shards in which nothing changes one message has any number, of others the instance computes the
-//! first while later ones travel.
+//! A batch is named by its first job, and each attempt at it by its number besides. It is made when there is room for
+//! it: bytes in flight are bounded, and one batch is on its way while the next is made. What it may hold is bounded by
+//! the bytes that it moves, in both directions: of shards in which nothing changes one message has any number, of others
+//! the instance computes the first while later ones travel.
+
+use std::ops::RangeInclusive;
 
 use engine_net::parcel::{Assembler, MAX_JOBS, MAX_PARTS, WireTime};
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::{Coordinator, Output};
 use crate::ship::{Cargo, Shipment, needs_shared};
+
+/// An attempt at a batch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct BatchId {
+    /// Its first job.
+    pub(super) job: u32,
+    /// Which attempt at that.
+    pub(super) attempt: u16,
+}
+
+impl BatchId {
+    /// Which attempt a message is about.
+    pub(super) fn of(prefix: &ChunkPrefix) -> Self {
+        Self { job: prefix.job, attempt: prefix.attempt }
+    }
+
+    /// All attempts at a batch.
+    pub(super) fn all(job: u32) -> RangeInclusive<Self> {
+        Self { job, attempt: 0 }..=Self { job, attempt: u16::MAX }
+    }
+}
 
 /// A batch that was sent.
 pub(super) struct OpenBatch {
@@ -19,8 +42,6 @@ pub(super) struct OpenBatch {
     pub(super) member: String,
     /// Its slot.
     pub(super) slot: u32,
-    /// That of its first job.
-    pub(super) attempt: u16,
     /// Bytes that were sent for it.
     pub(super) bytes: u64,
     /// When it was first sent, and when the instance was last heard of about it.
@@ -36,6 +57,10 @@ pub(super) struct OpenBatch {
     pub(super) result: Option<Assembler>,
     /// Its rows are in the world already.
     pub(super) merged: bool,
+    /// It is an attempt beside an earlier one, which is late (`speculation.rs`).
+    pub(super) is_second: bool,
+    /// It was late when the clock was last looked at.
+    pub(super) is_late: bool,
 }
 
 /// A shared input at an instance.
@@ -68,15 +93,23 @@ impl Coordinator {
             let Some((member, job)) = running.queue.next(has_room) else { return false };
             if self.waits(job, &member) {
                 let jobs = self.gather(job, &member);
-                self.send_batch(&member, jobs);
+                // It is named by its first job, in the order of shards.
+                let id = self.next_id(jobs[0]);
+                self.send_batch(&member, jobs, id, false);
                 return true;
             }
         }
         false
     }
 
+    /// Which attempt at a job is the latest.
+    pub(super) fn latest_attempt(&self, job: u32) -> u16 {
+        let open = self.running.as_ref().and_then(|running| running.open.get(&job));
+        open.map_or(0, |open| open.attempt)
+    }
+
     /// Whether a job is assigned to an instance, and was not sent.
-    fn waits(&self, job: u32, member: &str) -> bool {
+    pub(super) fn waits(&self, job: u32, member: &str) -> bool {
         let Some(running) = &self.running else { return false };
         let open = running.open.get(&job).filter(|open| open.member == member && open.batch.is_none());
         open.is_some() && running.run.is_open(job) && !running.run.waits(job)
@@ -87,7 +120,8 @@ impl Coordinator {
     fn gather(&mut self, first: u32, member: &str) -> Vec<u32> {
         let mut jobs = vec![first];
         // One that is twice in the line is taken once.
-        self.claim(first, first);
+        let taken = self.next_id(first);
+        self.take_up(first, taken);
         let Some(running) = &self.running else { return jobs };
         let node = running.run.plan().jobs[first as usize].node;
         let system = &self.systems[running.run.plan().nodes[node].system];
@@ -110,7 +144,7 @@ impl Coordinator {
                     break;
                 }
                 jobs.push(next);
-                self.claim(next, first);
+                self.take_up(next, taken);
             } else if self.waits(next, member) {
                 break;
             }
@@ -123,7 +157,11 @@ impl Coordinator {
         jobs
     }
 
-    fn claim(&mut self, job: u32, batch: u32) {
+    fn next_id(&self, job: u32) -> BatchId {
+        BatchId { job, attempt: self.latest_attempt(job) }
+    }
+
+    fn take_up(&mut self, job: u32, batch: BatchId) {
         if let Some(open) = self.running.as_mut().and_then(|running| running.open.get_mut(&job)) {
             open.batch = Some(batch);
         }
@@ -139,9 +177,9 @@ impl Coordinator {
     }
 
     /// Makes the chunks of a batch or of a shared input.
-    pub(super) fn chunks(&self, batch: u32, piece: &Piece) -> Option<Vec<bytes::Bytes>> {
+    pub(super) fn chunks(&self, id: BatchId, piece: &Piece) -> Option<Vec<bytes::Bytes>> {
         let running = self.running.as_ref()?;
-        let open = running.batches.get(&batch)?;
+        let open = running.batches.get(&id)?;
         let plans: Vec<_> = open.jobs.iter().map(|job| &running.run.plan().jobs[*job as usize]).collect();
         let number = plans.first()?.node;
         let node = &running.run.plan().nodes[number];
@@ -154,8 +192,8 @@ impl Coordinator {
         };
         let prefix = ChunkPrefix {
             kind: ChunkKind::Job,
-            attempt: open.attempt,
-            job: batch,
+            attempt: id.attempt,
+            job: id.job,
             epoch: self.epoch,
             tick: running.tick,
             chunk: 0,
@@ -181,19 +219,20 @@ impl Coordinator {
         }
     }
 
-    fn send_batch(&mut self, member: &str, jobs: Vec<u32>) {
-        let (now, first) = (self.now, jobs[0]);
-        jobs.iter().for_each(|job| self.claim(*job, first));
+    /// Sends jobs to an instance as this attempt at them.
+    pub(super) fn send_batch(&mut self, member: &str, jobs: Vec<u32>, id: BatchId, is_second: bool) {
+        let (now, first) = (self.now, id.job);
+        if !is_second {
+            jobs.iter().for_each(|job| self.take_up(*job, id));
+        }
         let Some(slot) = self.members.get(member).map(|member| member.slot) else { return };
         let Some(cargo) = self.load_jobs(slot, &jobs) else { return };
         let Some(running) = &mut self.running else { return };
         let node = running.run.plan().jobs[first as usize].node;
         let system = running.run.plan().nodes[node].system;
-        let attempt = running.open.get(&first).map_or(0, |open| open.attempt);
         let open = OpenBatch {
             member: member.to_owned(),
             slot,
-            attempt,
             bytes: 0,
             sent_at: now,
             heard_at: now,
@@ -203,8 +242,10 @@ impl Coordinator {
             result: None,
             merged: false,
             jobs: jobs.clone(),
+            is_second,
+            is_late: false,
         };
-        running.batches.insert(first, open);
+        running.batches.insert(id, open);
         let key = (node, member.to_owned());
         let mut sent = 0;
         if needs_shared(self.systems[system].descriptor(), &running.run.plan().nodes[node]) {
@@ -214,7 +255,7 @@ impl Coordinator {
                 Some((attempt, false)) => (attempt.wrapping_add(1), true),
                 None => (0, true),
             };
-            if let Some(open) = running.batches.get_mut(&first) {
+            if let Some(open) = running.batches.get_mut(&id) {
                 open.shared = Some(attempt);
             }
             if is_new {
@@ -222,22 +263,24 @@ impl Coordinator {
                 if let Some(running) = &mut self.running {
                     running.shared_sent.insert(key, SharedSent { attempt, cargo });
                 }
-                let Some(chunks) = self.chunks(first, &Piece::Shared(node as u32)) else {
+                let Some(chunks) = self.chunks(id, &Piece::Shared(node as u32)) else {
                     self.forget_shared(node, member, attempt);
-                    return self.give_up(jobs);
+                    return self.give_up(id, jobs);
                 };
-                sent += self.send_chunks(first, chunks, None);
+                sent += self.send_chunks(id, chunks, false);
             }
         }
-        let Some(chunks) = self.chunks(first, &Piece::Jobs) else { return self.give_up(jobs) };
-        sent += self.send_chunks(first, chunks, Some(first));
+        let Some(chunks) = self.chunks(id, &Piece::Jobs) else { return self.give_up(id, jobs) };
+        sent += self.send_chunks(id, chunks, true);
         let Some(running) = &mut self.running else { return };
         running.bytes += sent;
         running.sent_anew = true;
-        let rows = jobs.iter().flat_map(|job| &running.run.plan().jobs[*job as usize].parts);
-        self.systems[system].run.rows += rows.map(|part| u64::from(part.rows)).sum::<u64>();
+        if !is_second {
+            let rows = jobs.iter().flat_map(|job| &running.run.plan().jobs[*job as usize].parts);
+            self.systems[system].run.rows += rows.map(|part| u64::from(part.rows)).sum::<u64>();
+        }
         self.systems[system].run.bytes_out += sent;
-        if let Some(open) = running.batches.get_mut(&first) {
+        if let Some(open) = running.batches.get_mut(&id) {
             open.bytes = sent;
         }
         if let Some(member) = self.members.get_mut(member) {
@@ -258,8 +301,11 @@ impl Coordinator {
 
     /// Jobs that can't be put into messages: one by one; the shard of one that can't be sent alone either keeps its
     /// values, in this tick and in the next.
-    fn give_up(&mut self, jobs: Vec<u32>) {
-        self.end_batch(jobs[0]);
+    fn give_up(&mut self, id: BatchId, jobs: Vec<u32>) {
+        let is_second = self.end_batch(id).is_some_and(|open| open.is_second);
+        if is_second {
+            return; // The first attempt goes on.
+        }
         if let [job] = jobs[..] {
             self.figures.count("unsendable");
             self.stage_held(job);
@@ -275,13 +321,13 @@ impl Coordinator {
     }
 
     /// Sends chunks on the batch's subject; the first one of a batch asks for an answer when nobody is there.
-    pub(super) fn send_chunks(&mut self, batch: u32, chunks: Vec<bytes::Bytes>, token: Option<u32>) -> u64 {
+    pub(super) fn send_chunks(&mut self, id: BatchId, chunks: Vec<bytes::Bytes>, asks: bool) -> u64 {
         let Some(running) = &self.running else { return 0 };
-        let Some(open) = running.batches.get(&batch) else { return 0 };
-        let node = &running.run.plan().nodes[running.run.plan().jobs[batch as usize].node];
+        let Some(open) = running.batches.get(&id) else { return 0 };
+        let node = &running.run.plan().nodes[running.run.plan().jobs[id.job as usize].node];
         let subject = self.subjects.schedule(self.systems[node.system].name(), &open.member);
         let lane = self.members.get(&open.member).map_or(1, |member| member.lane + 1);
-        let token = token.map(|job| format!("{}.{job}.{}", running.tick, open.attempt));
+        let token = asks.then(|| format!("{}.{}.{}", running.tick, id.job, id.attempt));
         let mut bytes = 0;
         for (index, payload) in chunks.into_iter().enumerate() {
             bytes += payload.len() as u64;

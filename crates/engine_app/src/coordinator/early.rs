@@ -12,14 +12,15 @@ use engine_component::{ComponentId, TableId};
 use engine_net::descriptor::{DeadlinePolicy, SystemDescriptor};
 
 use super::Coordinator;
+use super::batches::BatchId;
 use crate::system_entry::SystemEntry;
 use crate::tick_run::{NodeState, RowOrder};
 
 impl Coordinator {
     /// The rows of a batch that has just come, into the world, if that may be.
-    pub(super) fn merge_early(&mut self, batch: u32) {
+    pub(super) fn merge_early(&mut self, id: BatchId) {
         let Some(running) = &mut self.running else { return };
-        let node = running.run.plan().jobs[batch as usize].node;
+        let node = running.run.plan().jobs[id.job as usize].node;
         let descriptor = self.systems[running.run.plan().nodes[node].system].descriptor();
         if !crosses_nothing(descriptor) {
             return;
@@ -28,25 +29,25 @@ impl Coordinator {
         if std::mem::take(&mut running.sent_anew) {
             self.world.advance_version();
         }
-        if let Some(buffer) = running.run.merge_staged(batch, |result, plan| result.merge(&mut self.world, plan)) {
+        if let Some(buffer) = running.run.merge_staged(id.job, |result, plan| result.merge(&mut self.world, plan)) {
             self.mapped.give_back(buffer);
         }
         // What its instance has of them is what the world has, whatever others make of them after this.
-        if let Some(open) = running.batches.get_mut(&batch) {
+        if let Some(open) = running.batches.get_mut(&id) {
             open.merged = true;
             let (slot, keep, copies) = (open.slot, open.cargo.keep, std::mem::take(&mut open.cargo.copies));
             self.copies_merged(slot, keep, &copies, false);
         }
-        let rows = self.final_rows(batch, node);
+        let rows = self.final_rows(id, node);
         if !rows.is_empty() {
             self.world.hash_ahead(rows.into_iter());
         }
     }
 
     /// Rows that a batch has written, of columns that no other node of the tick writes from now on.
-    fn final_rows(&self, batch: u32, node: usize) -> Vec<(TableId, usize, Range<usize>)> {
+    fn final_rows(&self, id: BatchId, node: usize) -> Vec<(TableId, usize, Range<usize>)> {
         let Some(running) = &self.running else { return Vec::new() };
-        let (plan, Some(open)) = (running.run.plan(), running.batches.get(&batch)) else { return Vec::new() };
+        let (plan, Some(open)) = (running.run.plan(), running.batches.get(&id)) else { return Vec::new() };
         let written = |node: usize| self.systems[plan.nodes[node].system].descriptor().queries.iter();
         let others =
             (0..plan.nodes.len()).filter(|other| *other != node && running.run.state(*other) != NodeState::Merged);
@@ -93,7 +94,7 @@ pub(super) fn row_order(entry: &SystemEntry) -> RowOrder {
 }
 
 /// Whether each job of a system has rows of its own, reads no others that its node writes, and can't be undone.
-fn crosses_nothing(descriptor: &SystemDescriptor) -> bool {
+pub(super) fn crosses_nothing(descriptor: &SystemDescriptor) -> bool {
     let options = &descriptor.options;
     // Who spawns may name in columns what has no number before the node is complete.
     if options.deadline == DeadlinePolicy::Skip || options.nondeterministic || descriptor.commands {

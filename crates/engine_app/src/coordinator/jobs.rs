@@ -1,23 +1,37 @@
 //! Jobs at instances: who gets which, and moving them when an instance dies.
 
 use super::Coordinator;
-use super::batches::OpenBatch;
-use crate::members::{MemberState, shard_key};
+use super::batches::{BatchId, OpenBatch};
+use crate::members::{Member, MemberState, shard_key};
 
 /// A job that is assigned to an instance.
 pub(super) struct OpenJob {
     /// The instance.
     pub(super) member: String,
-    /// Which attempt; a job that moves gets the next one.
+    /// Which attempt is the latest; a job that moves gets the next one.
     pub(super) attempt: u16,
     /// It is in its instance's line, or was; one that waits for rows is not.
     pub(super) queued: bool,
-    /// The first job of the batch in which it was sent; none before.
-    pub(super) batch: Option<u32>,
+    /// In which batch it was sent; none before. Of two attempts that are open, the first.
+    pub(super) batch: Option<BatchId>,
     /// Instances that died with it.
     pub(super) deaths: u32,
     /// It was in a batch that failed: now it is sent by itself, so that it is known which job it was.
     pub(super) alone: bool,
+    /// It was given to a second instance while it was open at a first: once in a tick is enough.
+    pub(super) doubled: bool,
+}
+
+impl OpenJob {
+    /// Its instance is gone, and may have died of it.
+    fn blame(&mut self, jobs_of_batch: usize) {
+        // Which job of a batch it was nobody knows: they are tried one by one.
+        if jobs_of_batch > 1 {
+            self.alone = true;
+        } else {
+            self.deaths += 1;
+        }
+    }
 }
 
 /// Why an instance is taken out.
@@ -62,7 +76,8 @@ impl Coordinator {
                 (key, parts.iter().map(|part| u64::from(part.rows)).sum())
             })
             .collect();
-        let members = self.members.assign(now, &name, &shards);
+        let is_behind = |member: &Member| self.late_results.is_behind(now, member.slot);
+        let members = self.members.assign(now, &name, &shards, is_behind);
         if members.is_empty() {
             for job in jobs {
                 if let Some(open) = running.open.get_mut(&job) {
@@ -81,7 +96,7 @@ impl Coordinator {
                 running.queue.push(&member, job);
             }
             let open = match running.open.remove(&job) {
-                None => OpenJob { member, attempt: 0, queued, batch: None, deaths: 0, alone: false },
+                None => OpenJob { member, attempt: 0, queued, batch: None, deaths: 0, alone: false, doubled: false },
                 Some(before) => {
                     let attempt = before.attempt.wrapping_add(before.queued.into());
                     OpenJob { member, attempt, queued, batch: None, ..before }
@@ -129,8 +144,8 @@ impl Coordinator {
         let numbers: Vec<u64> = token.split('.').filter_map(|number| number.parse().ok()).collect();
         let [tick, job, attempt] = numbers[..] else { return };
         let Some(running) = self.running.as_ref().filter(|running| running.tick == tick) else { return };
-        let batch = u32::try_from(job).ok().and_then(|job| running.batches.get(&job));
-        if let Some(batch) = batch.filter(|batch| u64::from(batch.attempt) == attempt) {
+        let (Ok(job), Ok(attempt)) = (job.try_into(), attempt.try_into()) else { return };
+        if let Some(batch) = running.batches.get(&BatchId { job, attempt }) {
             let member = batch.member.clone();
             self.lose_member(now, &member, Gone::NobodyListens);
             self.advance(now);
@@ -144,6 +159,7 @@ impl Coordinator {
         self.figures.count("lost_instances");
         self.residents.leave(member.slot);
         self.mapped.withdraw(member.slot);
+        self.late_results.forget_instance(member.slot);
         let Some(running) = &mut self.running else { return };
         running.shared_sent.retain(|(_, member), _| member != name);
         running.queue.drop_line(name);
@@ -153,16 +169,31 @@ impl Coordinator {
         // meet many that are gone already. Nor did who was never there.
         let may_be_death = why.is_death() && (why != Gone::Silent || member.seen);
         let long_enough = self.settings.ask_after_ms * 1_000_000;
+        let may_be_blamed = |batch: &OpenBatch| may_be_death && now.saturating_sub(batch.sent_at) >= long_enough;
+        // Where another attempt is open, that one goes on.
+        for (id, batch) in
+            running.batches.iter().filter(|(id, open)| open.member == name && running.run.is_open(id.job))
+        {
+            let Some((other, open)) = running.batches.range(BatchId::all(id.job)).find(|(other, _)| *other != id)
+            else {
+                continue;
+            };
+            for job in &batch.jobs {
+                let Some(job) = running.open.get_mut(job) else { continue };
+                if may_be_blamed(batch) {
+                    job.blame(batch.jobs.len());
+                }
+                (job.batch, job.member) = (Some(*other), open.member.clone());
+            }
+        }
         for (job, open) in &mut running.open {
             if open.member != name || !running.run.is_open(*job) {
                 continue;
             }
             if let Some(batch) = open.batch.take().and_then(|batch| running.batches.get(&batch)) {
-                let had_it = now.saturating_sub(batch.sent_at) >= long_enough;
-                // Which job of a batch it was nobody knows: they are tried one by one.
-                let is_alone = batch.jobs.len() == 1;
-                open.alone |= !is_alone && may_be_death && had_it;
-                open.deaths += u32::from(is_alone && may_be_death && had_it);
+                if may_be_blamed(batch) {
+                    open.blame(batch.jobs.len());
+                }
                 *self.figures.counters.entry("reassigned".into()).or_default() += 1;
             }
             // In a tick that is repeated its record decides.
@@ -191,8 +222,8 @@ impl Coordinator {
     }
 
     /// A batch is off its instance's hands: there is room for others.
-    pub(super) fn free_room(&mut self, batch: u32) {
-        let Some(open) = self.running.as_mut().and_then(|running| running.batches.get_mut(&batch)) else { return };
+    pub(super) fn free_room(&mut self, id: BatchId) {
+        let Some(open) = self.running.as_mut().and_then(|running| running.batches.get_mut(&id)) else { return };
         let (bytes, jobs) = (std::mem::take(&mut open.bytes), open.jobs.len() as u32);
         let member = self.members.get_mut(&open.member).filter(|member| bytes > 0 && member.slot == open.slot);
         if let Some(member) = member {
@@ -201,17 +232,36 @@ impl Coordinator {
         }
     }
 
-    /// A batch comes to nothing: what its instance made of it, or will, does not count.
-    pub(super) fn end_batch(&mut self, batch: u32) -> Option<OpenBatch> {
-        self.free_room(batch);
+    /// An attempt comes to nothing: what its instance made of it, or will, does not count. If there is another one,
+    /// that goes on.
+    pub(super) fn end_batch(&mut self, id: BatchId) -> Option<OpenBatch> {
+        self.free_room(id);
         let running = self.running.as_mut()?;
-        let open = running.batches.remove(&batch)?;
+        let open = running.batches.remove(&id)?;
+        let other = running.batches.range(BatchId::all(id.job)).next();
         for job in &open.jobs {
-            if let Some(job) = running.open.get_mut(job) {
-                job.batch = None;
+            let Some(job) = running.open.get_mut(job) else { continue };
+            job.batch = other.map(|(other, _)| *other);
+            if let Some((_, other)) = other {
+                job.member.clone_from(&other.member);
             }
         }
         self.forget_cargo(open.slot, &open.cargo);
         Some(open)
+    }
+
+    /// All attempts at the batch of a job come to nothing. Gives back the first.
+    pub(super) fn end_batches_of(&mut self, job: u32) -> Option<OpenBatch> {
+        let mut first = None;
+        while let Some(id) = self.running.as_ref()?.open.get(&job).and_then(|open| open.batch) {
+            let Some(ended) = self.end_batch(id) else { break };
+            first.get_or_insert(ended);
+        }
+        first
+    }
+
+    /// Whether there is an attempt at a batch.
+    pub(super) fn is_at_somebody(&self, job: u32) -> bool {
+        self.running.as_ref().is_some_and(|running| running.batches.range(BatchId::all(job)).next().is_some())
     }
 }

@@ -7,6 +7,7 @@ use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::planted::{self, Bug};
 
 use super::Coordinator;
+use super::batches::{BatchId, OpenBatch};
 use super::jobs::Gone;
 use crate::members::QUIET;
 use crate::merge::JobResult;
@@ -23,7 +24,7 @@ impl Coordinator {
         }
         tracing::warn!(ms = (now - before) / 1_000_000, "the coordinator stood still");
         self.figures.count("stood_still");
-        self.members.iter_mut().for_each(|member| member.last_heard = now);
+        self.members.iter_mut().for_each(|member| (member.last_heard, member.last_done) = (now, now));
         if let Some(running) = &mut self.running {
             running.batches.values_mut().for_each(|open| open.heard_at = now);
         }
@@ -36,34 +37,35 @@ impl Coordinator {
         let timeout = self.settings.instance_timeout_ms * 1_000_000;
         let mut silent = Vec::new();
         let mut dead = Vec::new();
-        for (job, open) in running.batches.iter().filter(|(job, _)| running.run.is_open(**job)) {
+        for (id, open) in running.batches.iter().filter(|(id, _)| running.run.is_open(id.job)) {
             let silence = now.saturating_sub(open.heard_at);
             // Who computes for long says so, and sends heartbeats: without either it is given up sooner.
             let is_quiet = self.members.get(&open.member).is_some_and(|member| member.is_quiet(now));
             if silence > timeout || silence > QUIET && is_quiet {
                 dead.push(open.member.clone());
             } else if silence > ask_after << open.asked.min(4) {
-                silent.push(*job);
+                silent.push(*id);
             }
         }
         for member in dead {
             self.lose_member(now, &member, Gone::Silent);
         }
-        for job in silent {
-            self.ask_after(job);
+        for id in silent {
+            self.ask_after(id);
         }
         self.apply_deadlines(now);
+        self.speculate(now);
     }
 
     /// Asks an instance for the result of a batch: for what is missing of it, or for all.
-    fn ask_after(&mut self, job: u32) {
+    fn ask_after(&mut self, id: BatchId) {
         let Some(running) = &mut self.running else { return };
-        if planted::is(Bug::MergePartialNode) && running.run.is_open(job) {
-            running.run.stage(job, JobResult::Held);
+        if planted::is(Bug::MergePartialNode) && running.run.is_open(id.job) {
+            running.run.stage(id.job, JobResult::Held);
             return;
         }
         let tick = running.tick;
-        let Some(open) = running.batches.get_mut(&job) else { return };
+        let Some(open) = running.batches.get_mut(&id) else { return };
         open.asked += 1;
         let chunks: Vec<u16> = open
             .result
@@ -73,8 +75,8 @@ impl Coordinator {
         let missing = Missing { of: ChunkKind::Result as u8, chunks };
         let prefix = ChunkPrefix {
             kind: ChunkKind::Resend,
-            attempt: open.attempt,
-            job,
+            attempt: id.attempt,
+            job: id.job,
             epoch: self.epoch,
             tick,
             chunk: 0,
@@ -83,7 +85,7 @@ impl Coordinator {
         };
         let payload = control::encode(&prefix, ChunkKind::Resend, &missing);
         self.figures.count("asked_again");
-        self.send_chunks(job, vec![payload], Some(job));
+        self.send_chunks(id, vec![payload], true);
     }
 
     /// Not in a tick that is repeated: what was decided then is in its record.
@@ -93,7 +95,12 @@ impl Coordinator {
         }
         let Some(running) = &self.running else { return };
         let plan = running.run.plan();
-        let sent = running.batches.values().flat_map(|batch| batch.jobs.iter().map(move |job| (*job, Some(batch))));
+        // Of two attempts, the first one's time counts.
+        let first = |(id, batch): &(&BatchId, &OpenBatch)| {
+            batch.jobs.first().and_then(|job| running.open.get(job)).is_some_and(|open| open.batch == Some(**id))
+        };
+        let sent = running.batches.iter().filter(first);
+        let sent = sent.flat_map(|(id, batch)| batch.jobs.iter().map(move |job| (*job, Some((id, batch)))));
         // Who has no instance is late as well, counted from when its system's turn came.
         let waiting = sent.chain(running.queue.homeless().iter().map(|job| (*job, None)));
         let mut late = Vec::new();
@@ -102,9 +109,9 @@ impl Coordinator {
             let system = &self.systems[plan.nodes[node].system];
             let options = &system.descriptor().options;
             let deadline = options.deadline_ms.map(|ms| u64::from(ms) * 1_000_000);
-            let since = open.map_or(system.run.started, |open| open.sent_at);
+            let since = open.map_or(system.run.started, |(_, open)| open.sent_at);
             if deadline.is_some_and(|deadline| now.saturating_sub(since) > deadline) {
-                late.push((job, node, options.deadline, open.map(|open| (open.attempt, open.member.clone()))));
+                late.push((job, node, options.deadline, open.map(|(id, open)| (id.attempt, open.member.clone()))));
             }
         }
         for (job, node, policy, at) in late {
@@ -133,8 +140,7 @@ impl Coordinator {
         if self.members.of_system(&name).filter(|member| member.name != from).count() == 0 {
             return;
         }
-        let batch = running.open.get(&job).and_then(|open| open.batch);
-        let Some(batch) = batch.and_then(|batch| self.end_batch(batch)) else { return };
+        let Some(batch) = self.end_batches_of(job) else { return };
         self.figures.count("retried");
         if let Some(member) = self.members.get_mut(from) {
             // The slow one gets less from now on.
@@ -148,7 +154,7 @@ impl Coordinator {
         self.figures.count("skipped");
         let Some(running) = &self.running else { return };
         for job in running.run.plan().nodes[node].jobs.clone() {
-            self.end_batch(job);
+            self.end_batches_of(job);
             if let Some(running) = &mut self.running {
                 running.kept.insert(job);
                 running.run.replace(job, JobResult::Held);

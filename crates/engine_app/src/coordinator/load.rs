@@ -17,6 +17,10 @@ pub struct Load {
     pub remembered: usize,
     /// Registrations that wait for the end of the tick.
     pub joins: usize,
+    /// Second attempts at batches.
+    pub second_attempts: usize,
+    /// Attempts that don't count, and whose results are waited for to be compared.
+    pub late_results: usize,
     /// Instances.
     pub members: usize,
     /// The most bytes that are on their way to one instance.
@@ -46,6 +50,8 @@ impl Coordinator {
             waiting: self.waiting.len(),
             remembered: self.remembered.len(),
             joins: self.joins.len(),
+            second_attempts: self.second_attempts(),
+            late_results: self.late_results.len(),
             members: self.members.len(),
             in_flight: self.members.iter().map(|member| member.in_flight).max().unwrap_or(0),
             outputs: self.out.len(),
@@ -54,6 +60,12 @@ impl Coordinator {
             copies: self.members.iter().map(|member| self.residents.load(member.slot).0).sum(),
             copied_bytes: self.members.iter().map(|member| self.residents.load(member.slot).1).sum(),
         }
+    }
+
+    /// How often something happened, by the name that the status has for it.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        self.figures.counters.get(name).copied().unwrap_or(0)
     }
 
     /// # Panics

@@ -196,11 +196,11 @@ impl Coordinator {
         member.state = MemberState::Draining;
         let name = member.name.clone();
         let open_jobs = self.running.as_ref().map_or(0, |running| {
-            running
-                .open
-                .iter()
-                .filter(|(job, open)| open.member == name && open.batch.is_some() && running.run.is_open(**job))
-                .count()
+            let batches = running.batches.iter();
+            batches
+                .filter(|(id, open)| open.member == name && running.run.is_open(id.job))
+                .map(|(_, open)| open.jobs.len())
+                .sum::<usize>()
         });
         self.answer::<LeaveReply>(reply, &Reply::Ok(Leaving { open_jobs: open_jobs as u32 }));
         if open_jobs == 0 {

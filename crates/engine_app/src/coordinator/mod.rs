@@ -21,6 +21,7 @@
 //! | `cargo.rs`, `residents.rs` | what is sent, given what an instance has kept |
 //! | `mapped.rs` | columns that instances on this host read in place |
 //! | `late.rs` | asks after silent jobs, applies deadlines |
+//! | `speculation.rs`, `late_results.rs` | a second attempt beside one that is late; their results compared |
 //! | `send_queue.rs` | who is sent the next job |
 //! | `results.rs` | takes what instances send, or refuses it |
 //! | `membership.rs` | registrations, heartbeats, leaving |
@@ -48,6 +49,7 @@ mod first_tick;
 mod incoming;
 mod jobs;
 mod late;
+mod late_results;
 mod load;
 mod mapped;
 mod membership;
@@ -62,6 +64,7 @@ mod schemas;
 mod send_queue;
 mod snapshots;
 mod spawned;
+mod speculation;
 mod state;
 mod status;
 mod tick;
@@ -93,12 +96,13 @@ use crate::settings::Settings;
 use crate::system_entry::SystemEntry;
 use crate::tick_run::TickRun;
 
-use batches::{OpenBatch, SharedSent};
+use batches::{BatchId, OpenBatch, SharedSent};
 use commands::Waiting;
 use durable::Durability;
 pub use error::CoordinatorError;
 pub use first_tick::{BeforeFirstTick, FirstTick};
 use jobs::OpenJob;
+use late_results::LateResults;
 pub use load::Load;
 pub use mapped::HostMemory;
 use mapped::Mapped;
@@ -161,8 +165,8 @@ struct Running {
     events: BTreeMap<usize, Vec<engine_system::EventBatch>>,
     /// Open jobs at instances.
     open: BTreeMap<u32, OpenJob>,
-    /// Batches that were sent, by their first jobs, until their node is merged.
-    batches: BTreeMap<u32, OpenBatch>,
+    /// Batches that were sent, until their node is merged: one attempt at each, or two.
+    batches: BTreeMap<BatchId, OpenBatch>,
     /// Jobs that wait for room, in order.
     queue: SendQueue,
     /// Shared inputs that were sent: (node, instance).
@@ -232,6 +236,7 @@ pub struct Coordinator {
     members: Members,
     residents: Residents,
     mapped: Mapped,
+    late_results: LateResults,
     joins: Vec<(Option<String>, Register)>,
     epoch: u64,
     tick: u64,
@@ -317,6 +322,7 @@ impl Coordinator {
             members: Members::default(),
             residents: Residents::default(),
             mapped: Mapped::default(),
+            late_results: LateResults::default(),
             joins: Vec::new(),
             epoch,
             tick: 0,

@@ -61,6 +61,11 @@ impl SendQueue {
         Some((name, job))
     }
 
+    /// All entries of an instance's line.
+    pub(super) fn line(&self, member: &str) -> impl Iterator<Item = u32> {
+        self.lines.get(member).into_iter().flatten().copied()
+    }
+
     /// The next entry of an instance's line.
     pub(super) fn peek(&self, member: &str) -> Option<u32> {
         self.lines.get(member)?.front().copied()

@@ -8,6 +8,7 @@ use engine_net::messages::tick::Tick;
 use engine_system::{EventBatch, Time, planted};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::batches::BatchId;
 use super::early::row_order;
 use super::send_queue::SendQueue;
 use super::spawned::{Recorded, name_in_columns};
@@ -287,6 +288,7 @@ impl Coordinator {
         }
         self.world.run_change_hooks();
         self.residents.look_through(running.tick);
+        self.forget_old_attempts(running.tick);
         self.tick = running.tick;
         self.hash = self.whole_hash();
         let took = now.saturating_sub(running.started);
@@ -336,8 +338,8 @@ impl Coordinator {
     /// their final numbers in its columns, and the copies have not.
     fn batches_merged(&mut self, jobs: &std::ops::Range<u32>, spawned: bool) {
         let Some(running) = &mut self.running else { return };
-        let mut later = running.batches.split_off(&jobs.start);
-        let mut others = later.split_off(&jobs.end);
+        let mut later = running.batches.split_off(&BatchId { job: jobs.start, attempt: 0 });
+        let mut others = later.split_off(&BatchId { job: jobs.end, attempt: 0 });
         running.batches.append(&mut others);
         for batch in later.into_values() {
             if !batch.merged {
@@ -348,8 +350,7 @@ impl Coordinator {
 
     /// A job comes to nothing, and those of its batch with it: their shards keep their values. How many.
     pub(super) fn stage_held(&mut self, job: u32) -> u64 {
-        let batch = self.running.as_ref().and_then(|running| running.open.get(&job)).and_then(|open| open.batch);
-        let jobs = batch.and_then(|batch| self.end_batch(batch)).map_or_else(|| vec![job], |batch| batch.jobs);
+        let jobs = self.end_batches_of(job).map_or_else(|| vec![job], |batch| batch.jobs);
         jobs.iter().for_each(|job| self.stage_held_alone(*job));
         jobs.len() as u64
     }

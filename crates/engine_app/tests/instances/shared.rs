@@ -215,3 +215,38 @@ fn an_instance_that_is_killed_changes_nothing_and_leaves_nothing() {
     drop(coordinator);
     assert_eq!(shared_things(), Vec::<String>::new());
 }
+
+/// The other instance computes its jobs as well, and goes on without it.
+#[test]
+fn an_instance_that_stands_still_changes_nothing() {
+    let server = PrivateServer::start(&ServerOptions::default()).unwrap();
+    let config = ConnectionConfig { world: settings().world, ..server.config() };
+    let (mut coordinator, _) =
+        app().into_coordinator(settings(), &app().option_values(&[]), |_| false, epoch_of_now()).unwrap();
+    let mut processes: Vec<Child> = ["one", "two"].iter().map(|name| start_process(&config, name)).collect();
+    let pid = processes[0].id().to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    let (stop, mut ticks, mut after) = (Stop::default(), 0, 0);
+    driver::run(&mut coordinator, Some(&config), false, &stop, |_, coordinator| {
+        let status = coordinator.status(0);
+        let shared = status.systems[0].instances.iter().filter(|instance| instance.columns == "shared").count();
+        ticks += u64::from(shared == 2);
+        if ticks == 10 {
+            signal("-STOP");
+        }
+        // On a machine that is very busy it is given up instead.
+        after += u64::from(coordinator.counter("speculative.won") > 0 || ticks > 10 && coordinator.instances() == 1);
+        match after {
+            50 => signal("-CONT"),
+            150 => stop.ask(),
+            _ => {}
+        }
+    })
+    .unwrap();
+    processes.iter_mut().for_each(|process| {
+        let _ = process.kill();
+        process.wait().unwrap();
+    });
+    assert_eq!(coordinator.counter("speculative.differs"), 0);
+    assert_eq!(coordinator.committed().1, in_process(coordinator.committed().0));
+}

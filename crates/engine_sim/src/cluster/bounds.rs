@@ -5,7 +5,7 @@ use engine_app::coordinator::Load;
 
 use super::Cluster;
 use super::client::Client;
-use super::contender::{LAG, Process};
+use super::contender::{LAG, Process, Reign};
 use crate::network::Party;
 
 /// Systems of the world at the most, in each of whose nodes there is one shared input.
@@ -16,17 +16,21 @@ const TICKS: usize = 3;
 const ATTEMPTS: usize = 4;
 /// Answers, announcements and events of all ticks that may be on their way to the log.
 const MOST_HELD: u64 = 512;
+/// Second attempts that are open, and late results that are waited for.
+const MOST_SECOND: u64 = 8;
 /// A job with its shared input, in bytes.
 const LARGEST_JOB: u64 = 64 << 10;
 
 impl Cluster {
-    pub(super) fn check_coordinator(&mut self, number: usize, process: &Process) -> Result<(), String> {
-        let Some(coordinator) = process.reign().map(|reign| &reign.coordinator) else { return Ok(()) };
+    pub(super) fn check_coordinator(&mut self, number: usize, process: &mut Process) -> Result<(), String> {
+        let Some(Reign { coordinator, counted, .. }) = process.reign_mut() else { return Ok(()) };
         let load = coordinator.load();
+        self.speculation.add(&counted.count(coordinator, &load)?);
         coordinator.check_copies();
         self.most_jobs = self.most_jobs.max(load.jobs);
         let Load { open_jobs, queued, jobs, waiting, remembered, joins, members, in_flight, undurable, held, .. } =
             load;
+        let (second_attempts, late_results) = (load.second_attempts as u64, load.late_results as u64);
         let processes: usize = self.clients.iter().map(Client::processes).sum();
         let names: usize = self.instances.iter().map(|instance| instance.incarnation as usize + 1).sum();
         let in_flight_limit = coordinator.settings().in_flight_bytes + LARGEST_JOB;
@@ -45,6 +49,8 @@ impl Cluster {
             ("registrations that wait", joins as u64, names as u64),
             ("instances", members as u64, names as u64),
             ("bytes on their way to an instance", in_flight, in_flight_limit),
+            ("second attempts", second_attempts, MOST_SECOND),
+            ("late results that are waited for", late_results, MOST_SECOND),
         ];
         check(&bounds).map_err(|what| format!("memory: {} has {what}", self.name(self.data(number))))
     }

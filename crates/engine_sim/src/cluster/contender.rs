@@ -16,6 +16,7 @@ use engine_app::record::TickRecord;
 use engine_component::image::Snapshot;
 use engine_system::planted::{self, Bug};
 
+use super::speculation::Counted;
 use super::store::Store;
 use super::{Cluster, Event, LOG, MS, RESULTS};
 use crate::faults::Fault;
@@ -101,6 +102,7 @@ pub(super) struct Reign {
     needs_keyframe: bool,
     /// Records since the last keyframe.
     pub(super) since: u64,
+    pub(super) counted: Counted,
 }
 
 /// Why a process ends.
@@ -393,7 +395,14 @@ impl Cluster {
         let records = replay.len();
         self.most_records = self.most_records.max(records);
         let phase = Phase::Replays;
-        process.stage = Stage::Reigns(Box::new(Reign { coordinator, replay, phase, needs_keyframe, since: 0 }));
+        process.stage = Stage::Reigns(Box::new(Reign {
+            coordinator,
+            replay,
+            phase,
+            needs_keyframe,
+            since: 0,
+            counted: Counted::default(),
+        }));
         self.listen(number);
         let Position { tick, epoch, .. } = position;
         self.tell(self.data(number), || {

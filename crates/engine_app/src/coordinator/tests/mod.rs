@@ -11,3 +11,4 @@ mod replay;
 mod requests;
 mod resident;
 mod script;
+mod speculation;
