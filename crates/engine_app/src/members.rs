@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// By how much a member's share may be wrong before shards move for it: each that moves is sent whole.
+const RATED_ALIKE: f64 = 0.15;
 
 /// What identifies an instance: a name that it made up, unique among the living.
 pub type InstanceName = String;
@@ -45,6 +48,9 @@ pub struct Member {
     pub open_jobs: u32,
     /// Rows per second, a running mean; 0 when not known.
     pub speed: f64,
+    /// The speed by which it gets its share: that of some time ago, as long as it is nearly the same. Else shards would
+    /// move in every tick, and what instances keep of them would be sent again.
+    pub rated: f64,
     /// When it was last heard of, in nanoseconds of the driver's clock.
     pub last_heard: u64,
     /// When it last brought the result of a batch.
@@ -104,6 +110,7 @@ impl Members {
             in_flight: 0,
             open_jobs: 0,
             speed: 0.0,
+            rated: 0.0,
             last_heard: now,
             last_done: 0,
             seen: false,
@@ -162,6 +169,34 @@ impl Members {
         })
     }
 
+    /// A member has worked at so many rows per second.
+    pub fn note_speed(&mut self, name: &str, speed: f64) {
+        let Some(member) = self.get_mut(name) else { return };
+        member.speed = if member.speed > 0.0 { member.speed * 0.9 + speed * 0.1 } else { speed };
+        self.rate();
+    }
+
+    /// A member is slower than was known of it.
+    pub fn slow_down(&mut self, name: &str) {
+        if let Some(member) = self.get_mut(name) {
+            member.speed *= 0.5;
+        }
+        self.rate();
+    }
+
+    /// Rates all members anew when one of them is another one's equal no more. O(members).
+    fn rate(&mut self) {
+        let fastest = |of: fn(&Member) -> f64| self.iter().map(of).fold(f64::MIN_POSITIVE, f64::max);
+        let (speed, rated) = (fastest(|member| member.speed), fastest(|member| member.rated));
+        let has_changed = |member: &Member| {
+            let (now, before) = (member.speed / speed, member.rated / rated);
+            (now - before).abs() > before * RATED_ALIKE
+        };
+        if self.iter().any(has_changed) {
+            self.iter_mut().for_each(|member| member.rated = member.speed);
+        }
+    }
+
     /// Which member gets each of a node's shards: (rows of the shard, member's name). Empty when no member
     /// runs the system.
     ///
@@ -184,26 +219,29 @@ impl Members {
         if members.is_empty() {
             return Vec::new();
         }
-        let known: f64 = members.iter().map(|member| member.speed).fold(0.0, f64::max);
+        let known: f64 = members.iter().map(|member| member.rated).fold(0.0, f64::max);
         // An instance that was not measured yet is taken for the fastest, so that it gets measured.
-        let weights: Vec<f64> = members
+        let candidates: Vec<Candidate> = members
             .iter()
-            .map(|member| if member.speed > 0.0 { member.speed / known } else { 1.0 }.max(0.05))
+            .map(|member| Candidate {
+                name: xxh3_64(member.name.as_bytes()),
+                weight: if member.rated > 0.0 { member.rated / known } else { 1.0 }.max(0.05),
+            })
             .collect();
-        let total_weight: f64 = weights.iter().sum();
+        let total_weight: f64 = candidates.iter().map(|candidate| candidate.weight).sum();
         let total_rows: u64 = shards.iter().map(|shard| shard.1.max(1)).sum();
-        let mut room: Vec<f64> = weights.iter().map(|weight| total_rows as f64 * weight / total_weight).collect();
+        let share = |candidate: &Candidate| total_rows as f64 * candidate.weight / total_weight;
+        let mut room: Vec<f64> = candidates.iter().map(share).collect();
         shards
             .iter()
             .map(|(key, rows)| {
                 let rows = (*rows).max(1) as f64;
-                let best = (0..members.len())
-                    .max_by(|a, b| {
-                        let fits = |index: usize| room[index] >= rows * 0.5;
-                        let score = |index: usize| rendezvous(*key, &members[index].name, weights[index]);
-                        fits(*a).cmp(&fits(*b)).then(score(*a).total_cmp(&score(*b)))
-                    })
-                    .expect("there is a member");
+                let scores = candidates.iter().enumerate().map(|(index, candidate)| {
+                    let fits = room[index] >= rows * 0.5;
+                    (fits, candidate.score(*key), index)
+                });
+                let best = scores.max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+                let (.., best) = best.expect("there is a member");
                 room[best] -= rows;
                 members[best].name.clone()
             })
@@ -211,12 +249,18 @@ impl Members {
     }
 }
 
-/// Weighted rendezvous hashing: the member with the highest score has the shard.
-fn rendezvous(key: u64, member: &str, weight: f64) -> f64 {
-    let mut bytes = key.to_le_bytes().to_vec();
-    bytes.extend(member.as_bytes());
-    let unit = (xxh3_64(&bytes) >> 11) as f64 / (1_u64 << 53) as f64;
-    -weight / unit.max(f64::MIN_POSITIVE).ln()
+/// A member in weighted rendezvous hashing: the one with the highest score has the shard.
+struct Candidate {
+    /// The hash of its name.
+    name: u64,
+    weight: f64,
+}
+
+impl Candidate {
+    fn score(&self, key: u64) -> f64 {
+        let unit = (xxh3_64_with_seed(&key.to_le_bytes(), self.name) >> 11) as f64 / (1_u64 << 53) as f64;
+        -self.weight / unit.max(f64::MIN_POSITIVE).ln()
+    }
 }
 
 /// The key by which a shard is kept on its instance: what it is, not when, nor which system works on it. So what one
@@ -281,6 +325,21 @@ mod tests {
         assert!(assigned.iter().all(|name| name == "i2"), "{assigned:?}");
         let assigned = members(3).assign(0, "s", &shards(10), |_| true);
         assert!(assigned.iter().any(|name| name != "i2"), "{assigned:?}");
+    }
+
+    #[test]
+    fn shards_stay_while_speeds_are_nearly_the_same() {
+        let mut members = members(2);
+        members.note_speed("i0", 1e6);
+        members.note_speed("i1", 1e6);
+        let before = members.assign(0, "s", &shards(60), |_| false);
+        for (name, speed) in [("i0", 2e6), ("i1", 1.5e6), ("i0", 0.5e6)] {
+            members.note_speed(name, speed);
+            assert_eq!(members.assign(0, "s", &shards(60), |_| false), before);
+        }
+        (0..30).for_each(|_| members.note_speed("i0", 0.5e6));
+        let slow = members.assign(0, "s", &shards(60), |_| false).iter().filter(|name| *name == "i0").count();
+        assert!((15..26).contains(&slow), "{slow} of 60 for who has half the speed");
     }
 
     #[test]

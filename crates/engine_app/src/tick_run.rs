@@ -10,6 +10,8 @@
 //! What a job brought is staged here until its node is complete, so that a node is merged whole or not at
 //! all; but for rows of which nobody can tell when they were merged.
 
+use std::collections::BTreeSet;
+
 use crate::plan::TickPlan;
 pub use crate::row_waits::RowOrder;
 use crate::row_waits::RowWaits;
@@ -40,6 +42,7 @@ pub struct TickRun<R> {
     staged: Vec<Option<R>>,
     rows: RowWaits,
     ready: Vec<usize>,
+    complete: BTreeSet<usize>,
     unmerged: usize,
 }
 
@@ -57,7 +60,8 @@ impl<R> TickRun<R> {
         }
         let orders = (0..states.len()).map(order).collect();
         let (rows, unmerged) = (RowWaits::default(), states.len());
-        Self { plan, orders, states, blocked, followers, staged, rows, ready, unmerged }
+        let complete = BTreeSet::new();
+        Self { plan, orders, states, blocked, followers, staged, rows, ready, complete, unmerged }
     }
 
     /// The plan.
@@ -85,7 +89,10 @@ impl<R> TickRun<R> {
         }
         let node = self.ready.remove(0);
         let jobs = self.plan.nodes[node].jobs.len() as u32;
-        self.states[node] = if jobs == 0 { NodeState::Complete } else { NodeState::Running(jobs) };
+        self.states[node] = NodeState::Running(jobs);
+        if jobs == 0 {
+            self.complete(node);
+        }
         let before: Vec<usize> =
             self.plan.nodes[node].waits_for.iter().copied().filter(|node| !self.is_merged(*node)).collect();
         self.rows.add(&self.plan, node, &before, |job| self.staged[job as usize].is_some());
@@ -108,6 +115,11 @@ impl<R> TickRun<R> {
                 self.ready.push(*follower);
             }
         }
+    }
+
+    /// Complete nodes that may be merged.
+    pub fn next_merges(&self) -> impl Iterator<Item = usize> {
+        self.complete.iter().copied().filter(|node| self.is_next(*node))
     }
 
     /// Whether a complete node may be merged: all that it waited for is.
@@ -145,8 +157,16 @@ impl<R> TickRun<R> {
         self.rows.done(job);
         let node = self.plan.jobs[job as usize].node;
         let NodeState::Running(open) = self.states[node] else { return false };
-        self.states[node] = if open == 1 { NodeState::Complete } else { NodeState::Running(open - 1) };
+        self.states[node] = NodeState::Running(open - 1);
+        if open == 1 {
+            self.complete(node);
+        }
         open == 1
+    }
+
+    fn complete(&mut self, node: usize) {
+        self.states[node] = NodeState::Complete;
+        self.complete.insert(node);
     }
 
     /// Replaces what a job of a running node brought, or stages it: for nodes that are given up whole.
@@ -180,6 +200,7 @@ impl<R> TickRun<R> {
     pub fn merged(&mut self, node: usize) {
         debug_assert!(self.is_next(node));
         self.states[node] = NodeState::Merged;
+        self.complete.remove(&node);
         self.unmerged -= 1;
         for waiter in &self.followers[node] {
             if let NodeState::Waiting(open) = &mut self.states[*waiter] {

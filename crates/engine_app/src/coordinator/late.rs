@@ -142,10 +142,8 @@ impl Coordinator {
         }
         let Some(batch) = self.end_batches_of(job) else { return };
         self.figures.count("retried");
-        if let Some(member) = self.members.get_mut(from) {
-            // The slow one gets less from now on.
-            member.speed *= 0.5;
-        }
+        // The slow one gets less from now on.
+        self.members.slow_down(from);
         self.assign_jobs(now, batch.jobs);
     }
 

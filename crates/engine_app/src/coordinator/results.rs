@@ -187,9 +187,7 @@ impl Coordinator {
 
     /// A measurement of an instance's speed.
     pub(super) fn note_speed(&mut self, instance: &str, rows: u64, took: u64) {
-        let Some(member) = self.members.get_mut(instance) else { return };
-        let speed = rows.max(1) as f64 * 1e9 / took.max(1) as f64;
-        member.speed = if member.speed > 0.0 { member.speed * 0.9 + speed * 0.1 } else { speed };
+        self.members.note_speed(instance, rows.max(1) as f64 * 1e9 / took.max(1) as f64);
     }
 
     /// A result is at most what the jobs could write, and some.

@@ -167,8 +167,7 @@ impl Coordinator {
                 continue;
             }
             let Some(running) = &self.running else { return };
-            let complete = (0..running.run.plan().nodes.len())
-                .find(|node| running.run.is_next(*node) && self.may_merge(running, *node));
+            let complete = running.run.next_merges().find(|node| self.may_merge(running, *node));
             match complete {
                 Some(node) => self.merge_node(now, node),
                 None => break,
