@@ -113,7 +113,12 @@ impl Coordinator {
         for job in running.run.take_released() {
             // One that has no instance is sent when there is one.
             let Some(open) = running.open.get_mut(&job).filter(|open| !open.queued) else { continue };
-            if self.members.get(&open.member).is_some_and(|member| member.state == MemberState::Ready) {
+            // It was chosen when its node began.
+            let would_be_chosen = |member: &Member| {
+                let is_left_out = member.is_quiet(now) || self.late_results.is_behind(now, member.slot);
+                member.state == MemberState::Ready && !is_left_out
+            };
+            if self.members.get(&open.member).is_some_and(would_be_chosen) {
                 open.queued = true;
                 running.queue.push(&open.member, job);
             } else {

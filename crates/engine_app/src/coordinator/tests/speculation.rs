@@ -42,7 +42,14 @@ fn doubled() -> (Script, &'static str, &'static str) {
     (script, slow, idle)
 }
 
-/// What both were sent, whatever it was.
+/// An instance sends what it has, and what it is given for that.
+fn finish(script: &mut Script, name: &str) {
+    while let Some((job, _)) = script.held(name).first() {
+        script.deliver(name, *job);
+    }
+}
+
+/// What came of those that were compared, or were not.
 fn compared(script: &Script) -> [u64; 4] {
     ["won", "equal", "differs", "uncompared"].map(|name| script.counter(&format!("speculative.{name}")))
 }
@@ -169,17 +176,12 @@ fn where_all_are_busy_nobody_gets_a_second_attempt() {
     assert!(!script.held("a").is_empty() && !script.held("b").is_empty());
     script.pass(400);
     assert_eq!(script.counter("speculative"), 0);
-    // One of them is done, and takes over what the other one has, job by job.
-    let (job, _) = script.held("b")[0];
-    for (job, _) in script.held("b") {
-        script.deliver("b", job);
-    }
-    assert!(!script.held("b").iter().any(|(other, _)| *other == job));
+    // One of them is done with all that it can do, and takes over what the other one has, job by job.
+    finish(&mut script, "b");
     for taken in 1..=script.held("a").len() as u64 {
         script.pass(LATE);
         assert_eq!((script.counter("speculative"), script.held("b").len()), (taken, 1));
-        let (job, _) = script.held("b")[0];
-        script.deliver("b", job);
+        finish(&mut script, "b");
     }
     script.deliver_all();
     script.check(4);
@@ -278,9 +280,7 @@ fn what_was_read_in_place_is_compared_before_it_is_merged_only() {
         script.begin();
         let (slow, idle) = if script.held("a").is_empty() { ("b", "a") } else { ("a", "b") };
         // All but the slow one's jobs are done, of which there are two, or one and no others.
-        for (job, _) in script.held(idle) {
-            script.deliver(idle, job);
-        }
+        finish(&mut script, idle);
         script.pass(LATE);
         let (job, _) = script.held(idle)[0];
         script.deliver(idle, job);
