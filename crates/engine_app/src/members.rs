@@ -46,6 +46,8 @@ pub struct Member {
     pub in_flight: u64,
     /// Jobs that were sent and not answered.
     pub open_jobs: u32,
+    /// Rows of this tick, and the nanoseconds that they took.
+    worked: (u64, u64),
     /// Rows per second, a running mean; 0 when not known.
     pub speed: f64,
     /// The speed by which it gets its share: that of some time ago, as long as it is nearly the same. Else shards would
@@ -109,6 +111,7 @@ impl Members {
             lane: slot as usize % lanes.max(1),
             in_flight: 0,
             open_jobs: 0,
+            worked: (0, 0),
             speed: 0.0,
             rated: 0.0,
             last_heard: now,
@@ -169,10 +172,25 @@ impl Members {
         })
     }
 
-    /// A member has worked at so many rows per second.
-    pub fn note_speed(&mut self, name: &str, speed: f64) {
-        let Some(member) = self.get_mut(name) else { return };
-        member.speed = if member.speed > 0.0 { member.speed * 0.9 + speed * 0.1 } else { speed };
+    /// A member has worked at so many rows for so many nanoseconds. It counts at the end of the tick: what a batch
+    /// takes by itself is much by chance.
+    pub fn note_work(&mut self, name: &str, rows: u64, took: u64) {
+        if let Some(member) = self.get_mut(name) {
+            member.worked.0 += rows;
+            member.worked.1 += took;
+        }
+    }
+
+    /// A tick is over: what members have done in it tells their speed.
+    pub fn note_speeds(&mut self) {
+        for member in self.iter_mut() {
+            let (rows, took) = std::mem::take(&mut member.worked);
+            if rows == 0 {
+                continue;
+            }
+            let speed = rows as f64 * 1e9 / took.max(1) as f64;
+            member.speed = if member.speed > 0.0 { member.speed * 0.9 + speed * 0.1 } else { speed };
+        }
         self.rate();
     }
 
@@ -330,14 +348,18 @@ mod tests {
     #[test]
     fn shards_stay_while_speeds_are_nearly_the_same() {
         let mut members = members(2);
-        members.note_speed("i0", 1e6);
-        members.note_speed("i1", 1e6);
+        let tick = |members: &mut Members, took: [u64; 2]| {
+            members.note_work("i0", 1000, took[0]);
+            members.note_work("i1", 1000, took[1]);
+            members.note_speeds();
+        };
+        tick(&mut members, [1000, 1000]);
         let before = members.assign(0, "s", &shards(60), |_| false);
-        for (name, speed) in [("i0", 2e6), ("i1", 1.5e6), ("i0", 0.5e6)] {
-            members.note_speed(name, speed);
+        for took in [[500, 1000], [1000, 600], [2000, 1000], [1000, 1000]] {
+            tick(&mut members, took);
             assert_eq!(members.assign(0, "s", &shards(60), |_| false), before);
         }
-        (0..30).for_each(|_| members.note_speed("i0", 0.5e6));
+        (0..30).for_each(|_| tick(&mut members, [2000, 1000]));
         let slow = members.assign(0, "s", &shards(60), |_| false).iter().filter(|name| *name == "i0").count();
         assert!((15..26).contains(&slow), "{slow} of 60 for who has half the speed");
     }

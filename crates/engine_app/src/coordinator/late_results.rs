@@ -162,7 +162,7 @@ impl Coordinator {
         let took = now.saturating_sub(late.sent_at);
         let speed = rows as f64 * 1e9 / took.max(1) as f64;
         if self.members.get(&late.instance).is_some_and(|member| member.speed > speed) {
-            self.note_speed(&late.instance, rows, took);
+            self.members.note_work(&late.instance, rows, took);
         }
         if self.late_results.expect(late) {
             self.figures.count("speculative.uncompared");

@@ -138,7 +138,6 @@ impl Coordinator {
         };
         planted::arrived(id.job);
         self.free_room(id);
-        self.note_speed(instance, rows, now.saturating_sub(sent_at));
         self.note_batch(now, instance, system, (sent_at, rows));
         self.claim(now, id, &received, &staged);
         self.systems[system].run.bytes_in += received_bytes;
@@ -183,11 +182,6 @@ impl Coordinator {
         };
         let staged = reading.stage(&received.mapped, buffer)?;
         Ok((received, staged))
-    }
-
-    /// A measurement of an instance's speed.
-    pub(super) fn note_speed(&mut self, instance: &str, rows: u64, took: u64) {
-        self.members.note_speed(instance, rows.max(1) as f64 * 1e9 / took.max(1) as f64);
     }
 
     /// A result is at most what the jobs could write, and some.

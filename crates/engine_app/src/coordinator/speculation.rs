@@ -104,9 +104,11 @@ impl Coordinator {
     /// An instance has brought the result of a batch that was sent then.
     pub(super) fn note_batch(&mut self, now: u64, instance: &str, system: usize, (sent_at, rows): (u64, u64)) {
         let Some(member) = self.members.get_mut(instance) else { return };
-        let done = std::mem::replace(&mut member.last_done, now);
-        self.systems[system].paces.note(now.saturating_sub(sent_at.max(done)), rows);
-        self.late_results.done_since(member.slot, sent_at);
+        let (slot, done) = (member.slot, std::mem::replace(&mut member.last_done, now));
+        let took = now.saturating_sub(sent_at.max(done));
+        self.systems[system].paces.note(took, rows);
+        self.members.note_work(instance, rows.max(1), took);
+        self.late_results.done_since(slot, sent_at);
     }
 }
 

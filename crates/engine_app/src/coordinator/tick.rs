@@ -287,6 +287,7 @@ impl Coordinator {
         }
         self.world.run_change_hooks();
         self.residents.look_through(running.tick);
+        self.members.note_speeds();
         self.forget_old_attempts(running.tick);
         self.tick = running.tick;
         self.hash = self.whole_hash();
