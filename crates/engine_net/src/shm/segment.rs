@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(any(test, not(target_arch = "x86_64")))]
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,7 +20,7 @@ use super::map::Map;
 use super::memfd::{self, Others};
 use super::{ShmError, check_size};
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(any(test, not(target_arch = "x86_64")))]
 const WORD: usize = size_of::<u64>();
 
 /// An output, as the coordinator sees it: bytes that may change at any time.
@@ -113,12 +113,15 @@ unsafe fn copy_while_written(from: NonNull<u8>, into: &mut [u8]) {
     }
 }
 
-/// As the other one, by atomic loads.
+#[cfg(not(target_arch = "x86_64"))]
+use copy_atomically as copy_while_written;
+
+/// The same, by atomic loads, where there is no such instruction.
 ///
 /// # Safety
 /// So many bytes as `into` has can be read at `from`, and nothing in this process writes to them.
-#[cfg(not(target_arch = "x86_64"))]
-unsafe fn copy_while_written(from: NonNull<u8>, into: &mut [u8]) {
+#[cfg(any(test, not(target_arch = "x86_64")))]
+unsafe fn copy_atomically(from: NonNull<u8>, into: &mut [u8]) {
     let from = from.as_ptr();
     // SAFETY: the caller's promise. An atomic load of a byte or of an aligned word is one instruction that only reads.
     let byte = |at: usize| unsafe { AtomicU8::from_ptr(from.add(at)) }.load(Ordering::Relaxed);
@@ -212,6 +215,20 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_copied_alike_by_one_instruction_and_by_many() {
+        let from: Vec<u8> = (0..300).map(|at| (at * 31) as u8).collect();
+        for (first, bytes) in (0..17).flat_map(|first| (0..70).map(move |bytes| (first, bytes))) {
+            let start = NonNull::from(&from[first]).cast();
+            let (mut one, mut other) = (vec![0; bytes], vec![0; bytes]);
+            // SAFETY: there are more bytes than that, and nobody writes to them.
+            unsafe { copy_while_written(start, &mut one) };
+            // SAFETY: as above.
+            unsafe { copy_atomically(start, &mut other) };
+            assert!(one == other && one == from[first..first + bytes]);
+        }
+    }
 
     #[test]
     fn it_is_read_alike_with_and_without_a_map() {
