@@ -234,15 +234,12 @@ mod tests {
     #[component(name = "test.Height")]
     struct Height(f32);
 
+    fn node(jobs: std::ops::Range<u32>, waits_for: &[usize]) -> NodePlan {
+        NodePlan { system: 0, waits_for: waits_for.to_vec(), jobs, views: Vec::new(), resources: Vec::new() }
+    }
+
     fn plan() -> TickPlan {
         let job = |node, shard| JobPlan { node, shard, parts: Vec::new(), resources: Vec::new() };
-        let node = |jobs, waits_for: &[usize]| NodePlan {
-            system: 0,
-            waits_for: waits_for.to_vec(),
-            jobs,
-            views: Vec::new(),
-            resources: Vec::new(),
-        };
         TickPlan {
             nodes: vec![node(0..2, &[]), node(2..2, &[0]), node(2..3, &[1])],
             jobs: vec![job(0, 0), job(0, 1), job(2, 0)],
@@ -276,13 +273,6 @@ mod tests {
         let table = world.location(entity).unwrap().table;
         let part = |shard: u32| PartPlan { query: 0, table, first_row: 64 * shard, rows: 64, columns: SmallVec::new() };
         let job = |node, shard| JobPlan { node, shard, parts: vec![part(shard)], resources: Vec::new() };
-        let node = |jobs, waits_for: &[usize]| NodePlan {
-            system: 0,
-            waits_for: waits_for.to_vec(),
-            jobs,
-            views: Vec::new(),
-            resources: Vec::new(),
-        };
         TickPlan {
             nodes: vec![node(0..2, &[]), node(2..3, &[0]), node(3..5, &[0, 1])],
             jobs: vec![job(0, 0), job(0, 1), job(1, 0), job(2, 0), job(2, 1)],

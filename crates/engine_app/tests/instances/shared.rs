@@ -3,6 +3,7 @@
 
 use std::process::{Child, Command};
 
+use engine_app::coordinator::Coordinator;
 use engine_app::{App, Settings, Stop, TimeMode, driver, epoch_of_now};
 use engine_component::query::Query;
 use engine_component::{Component, WorldHash};
@@ -184,33 +185,42 @@ fn shared_things() -> Vec<String> {
     things
 }
 
-#[test]
-fn an_instance_that_is_killed_changes_nothing_and_leaves_nothing() {
+/// A world with two processes, until it is stopped. `each` is told after how many ticks with both of them it is called.
+fn with_two_processes(mut each: impl FnMut(u64, &Coordinator, &mut Child, &Stop)) -> Coordinator {
     let server = PrivateServer::start(&ServerOptions::default()).unwrap();
     let config = ConnectionConfig { world: settings().world, ..server.config() };
     let (mut coordinator, _) =
         app().into_coordinator(settings(), &app().option_values(&[]), |_| false, epoch_of_now()).unwrap();
     let mut processes: Vec<Child> = ["one", "two"].iter().map(|name| start_process(&config, name)).collect();
-    let (stop, mut ticks, mut after) = (Stop::default(), 0, 0);
+    let (stop, mut ticks) = (Stop::default(), 0);
     driver::run(&mut coordinator, Some(&config), false, &stop, |_, coordinator| {
         let status = coordinator.status(0);
         let shared = status.systems[0].instances.iter().filter(|instance| instance.columns == "shared").count();
         ticks += u64::from(shared == 2);
+        each(ticks, coordinator, &mut processes[0], &stop);
+    })
+    .unwrap();
+    processes.iter_mut().for_each(|process| {
+        let _ = process.kill();
+        process.wait().unwrap();
+    });
+    assert_eq!(coordinator.committed().1, in_process(coordinator.committed().0));
+    coordinator
+}
+
+#[test]
+fn an_instance_that_is_killed_changes_nothing_and_leaves_nothing() {
+    let mut after = 0;
+    let coordinator = with_two_processes(|ticks, coordinator, process, stop| {
         if ticks == 10 {
             // In the middle of whatever it does.
-            processes[0].kill().unwrap();
+            process.kill().unwrap();
         }
         after += u64::from(ticks >= 10 && coordinator.instances() == 1);
         if after == 20 {
             assert!(!shared_things().is_empty());
             stop.ask();
         }
-    })
-    .unwrap();
-    assert_eq!(coordinator.committed().1, in_process(coordinator.committed().0));
-    processes.iter_mut().for_each(|process| {
-        let _ = process.kill();
-        process.wait().unwrap();
     });
     drop(coordinator);
     assert_eq!(shared_things(), Vec::<String>::new());
@@ -219,18 +229,10 @@ fn an_instance_that_is_killed_changes_nothing_and_leaves_nothing() {
 /// The other instance computes its jobs as well, and goes on without it.
 #[test]
 fn an_instance_that_stands_still_changes_nothing() {
-    let server = PrivateServer::start(&ServerOptions::default()).unwrap();
-    let config = ConnectionConfig { world: settings().world, ..server.config() };
-    let (mut coordinator, _) =
-        app().into_coordinator(settings(), &app().option_values(&[]), |_| false, epoch_of_now()).unwrap();
-    let mut processes: Vec<Child> = ["one", "two"].iter().map(|name| start_process(&config, name)).collect();
-    let pid = processes[0].id().to_string();
-    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    let (stop, mut ticks, mut after) = (Stop::default(), 0, 0);
-    driver::run(&mut coordinator, Some(&config), false, &stop, |_, coordinator| {
-        let status = coordinator.status(0);
-        let shared = status.systems[0].instances.iter().filter(|instance| instance.columns == "shared").count();
-        ticks += u64::from(shared == 2);
+    let mut after = 0;
+    let coordinator = with_two_processes(|ticks, coordinator, process, stop| {
+        let pid = process.id().to_string();
+        let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
         if ticks == 10 {
             signal("-STOP");
         }
@@ -241,12 +243,6 @@ fn an_instance_that_stands_still_changes_nothing() {
             150 => stop.ask(),
             _ => {}
         }
-    })
-    .unwrap();
-    processes.iter_mut().for_each(|process| {
-        let _ = process.kill();
-        process.wait().unwrap();
     });
     assert_eq!(coordinator.counter("speculative.differs"), 0);
-    assert_eq!(coordinator.committed().1, in_process(coordinator.committed().0));
 }
