@@ -17,6 +17,7 @@ use engine_math::Vec3;
 use crate::case::{OURS, Unit};
 use crate::ecs::components::{engine_world, ours};
 use crate::measure::repeated;
+use crate::scale::systems::CHAIN;
 use crate::tick::{TickCase, Ticker};
 
 pub(crate) use apps::{MOVING, PARTLY, integrate};
@@ -37,6 +38,9 @@ const INSTANCES: usize = 2;
 const MEBIBYTE: usize = (1 << 20) / BYTES_OUT;
 /// Entities whose computing takes long beside sending them: some shards for each of two instances.
 const COMPUTED: usize = 1 << 16;
+/// Systems in a row, and their entities.
+const SYSTEMS: usize = 20;
+const CHAINED: usize = 20_000;
 
 pub(crate) fn cases() -> Vec<TickCase> {
     let case = |name, unit, about, tickers| TickCase { name, about, unit, tickers };
@@ -52,6 +56,12 @@ pub(crate) fn cases() -> Vec<TickCase> {
         case("dist_tick/nats/resident", ms, "1,000,000 moving entities, of which only results travel", resident),
         case("dist_tick/nats/changed1", us, "1,000,000 entities, of which 1 % move", changed),
         case("dist_tick/nats/unchanged", us, "1,000,000 entities, of which none move", unchanged),
+        case(
+            "dist_tick/nats/chain",
+            us,
+            "20 systems after one another on the same 20,000 entities, two instances",
+            chain,
+        ),
         case("dist_tick/shm", us, "1,000,000 moving entities in memory that instances have mapped", mapped),
         case("empty_tick", us, "a tick with one entity, against an empty message there and one back", empty),
         case("compute_bound", ms, "65,536 entities of a microsecond each, two instances against one", compute_bound),
@@ -105,6 +115,19 @@ fn mapped() -> Result<Vec<Ticker>> {
         its_system(ENTITIES)?,
         in_process(ENTITIES)?,
         ours(MOVING.of(ENTITIES, 0), Way::Full)?.named("engine over NATS, full"),
+    ])
+}
+
+/// Each system writes what the next one reads.
+fn chain() -> Result<Vec<Ticker>> {
+    let setup = |systems| Setup::new(CHAIN.of(CHAINED, systems), Place::Processes(INSTANCES));
+    let mut waiting = setup(SYSTEMS);
+    waiting.settings.fuse = false;
+    Ok(vec![
+        setup(SYSTEMS).ticker(OURS)?,
+        waiting.ticker("engine without fusion")?,
+        setup(1).ticker("engine, one system")?,
+        floor(0, SYSTEMS * CHAINED * BYTES_BACK)?,
     ])
 }
 

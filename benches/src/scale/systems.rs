@@ -32,10 +32,13 @@ pub(super) fn curve() -> Curve {
 fn tickers(systems: u64) -> Result<Vec<Ticker>> {
     let systems = systems as usize;
     let ticker = |program: &'static Program, place, name| Setup::new(program.of(ENTITIES, systems), place).ticker(name);
+    let mut waiting = Setup::new(CHAIN.of(ENTITIES, systems), Place::Processes(1));
+    waiting.settings.fuse = false;
     Ok(vec![
         ticker(&CHAIN, Place::Here, "engine in process, chain")?,
         ticker(&BESIDE, Place::Here, "engine in process, beside")?,
         ticker(&CHAIN, Place::Processes(1), "engine over NATS, chain")?,
+        waiting.ticker("engine over NATS, chain without fusion")?,
         ticker(&BESIDE, Place::Processes(1), "engine over NATS, beside")?,
     ])
 }

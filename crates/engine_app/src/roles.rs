@@ -126,6 +126,9 @@ pub struct WorldArgs {
     /// MiB of memory in which instances on this host map large columns, instead of being sent them; 0 for none
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(..=1 << 24))]
     pub shm: u64,
+    /// Wait for what a system makes of its rows before they are given to the next one, also at the same instance
+    #[arg(long)]
+    pub no_fusion: bool,
     /// Leave jobs that are late to their instances, instead of giving them to idle ones as well
     #[arg(long)]
     pub no_speculation: bool,
@@ -162,6 +165,7 @@ impl WorldArgs {
             chunk_bytes: self.chunk_bytes,
             keep: !self.no_keep,
             shm_bytes: self.shm << 20,
+            fuse: !self.no_fusion,
             speculate: !self.no_speculation,
             paused: self.paused,
             expect: self.expect.clone(),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use engine_component::TableId;
 use engine_system::planted::{self, Bug};
+use smallvec::SmallVec;
 
 use crate::plan::TickPlan;
 
@@ -19,12 +20,15 @@ pub struct RowOrder {
     pub follows: bool,
 }
 
+/// A few jobs.
+type Jobs = SmallVec<[u32; 4]>;
+
 /// Which jobs wait for which.
 #[derive(Debug, Default)]
 pub(crate) struct RowWaits {
-    /// Of each job the number of jobs that it waits for; none of those that wait for nodes.
-    waits: BTreeMap<u32, u32>,
-    followers: BTreeMap<u32, Vec<u32>>,
+    /// Of each job the jobs that it waits for; none of those that wait for nodes.
+    waits: BTreeMap<u32, Jobs>,
+    followers: BTreeMap<u32, Jobs>,
     released: Vec<u32>,
 }
 
@@ -42,7 +46,7 @@ impl RowWaits {
         for job in plan.nodes[node].jobs.clone() {
             let Some(rows) = rows_of(job) else { continue };
             for earlier in before.iter().filter_map(|jobs| jobs.get(&rows)).filter(|earlier| !is_done(**earlier)) {
-                *self.waits.entry(job).or_default() += 1;
+                self.waits.entry(job).or_default().push(*earlier);
                 self.followers.entry(*earlier).or_default().push(job);
             }
         }
@@ -51,9 +55,9 @@ impl RowWaits {
     /// A job is done, and its rows are in the world: those that waited for it may begin.
     pub(crate) fn done(&mut self, job: u32) {
         for follower in self.followers.remove(&job).unwrap_or_default() {
-            if let Some(waits) = self.waits.get_mut(&follower) {
-                *waits -= 1;
-                if *waits == 0 {
+            if let Some(leads) = self.waits.get_mut(&follower) {
+                leads.retain(|lead| *lead != job);
+                if leads.is_empty() {
                     self.waits.remove(&follower);
                     self.released.push(follower);
                 }
@@ -64,6 +68,16 @@ impl RowWaits {
     /// Whether a job still waits.
     pub(crate) fn waits(&self, job: u32) -> bool {
         self.waits.contains_key(&job)
+    }
+
+    /// The jobs that a job waits for.
+    pub(crate) fn leads(&self, job: u32) -> &[u32] {
+        self.waits.get(&job).map_or(&[], SmallVec::as_slice)
+    }
+
+    /// The jobs that wait for a job.
+    pub(crate) fn followers(&self, job: u32) -> &[u32] {
+        self.followers.get(&job).map_or(&[], SmallVec::as_slice)
     }
 
     /// Jobs that don't wait any more, since the last call.

@@ -46,6 +46,9 @@ pub struct Settings {
     /// Bytes of the memory in which instances on this host map columns instead of being sent them, and of what each of
     /// them may write; 0 is none: all columns travel. Pages are taken as they are used.
     pub shm_bytes: u64,
+    /// Whether jobs of systems that follow one another on the same rows may be sent together, so that their instance
+    /// hands over without a round trip.
+    pub fuse: bool,
     /// Whether a batch that is late is also given to an instance that has nothing to do; never a batch of a system that
     /// isn't deterministic.
     pub speculate: bool,
@@ -81,6 +84,7 @@ impl Default for Settings {
             batch_bytes: 256 << 10,
             keep: true,
             shm_bytes: 1 << 30,
+            fuse: true,
             speculate: true,
             lanes: 2,
             instance_timeout_ms: 10_000,

@@ -135,6 +135,18 @@ impl<R> TickRun<R> {
         self.rows.waits(job)
     }
 
+    /// The jobs whose rows a job waits for.
+    #[must_use]
+    pub fn leads(&self, job: u32) -> &[u32] {
+        self.rows.leads(job)
+    }
+
+    /// The jobs that wait for the rows of a job.
+    #[must_use]
+    pub fn followers(&self, job: u32) -> &[u32] {
+        self.rows.followers(job)
+    }
+
     /// Jobs whose rows have come since the last call.
     pub fn take_released(&mut self) -> Vec<u32> {
         self.rows.take_released()

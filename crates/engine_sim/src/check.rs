@@ -13,7 +13,7 @@ use engine_net::subject::Subjects;
 use engine_system::planted::Bug;
 use engine_system::{EntityRng, Rng};
 
-use crate::cluster::{Cluster, Contest, Parts, Speculation, plant};
+use crate::cluster::{Cluster, Contest, Parts, Shortcuts, plant};
 use crate::faults::{Climate, FaultCounts};
 use crate::log::Log;
 use crate::scenario::{self, Scenario};
@@ -104,7 +104,7 @@ pub struct Outcome {
     /// Virtual milliseconds from the end of the last fault to the end; 0 when the schedule ended before.
     pub recovery_ms: u64,
     /// Second attempts at batches that were late.
-    pub speculation: Speculation,
+    pub shortcuts: Shortcuts,
     /// Faults by kind.
     pub faults: FaultCounts,
     /// What was wrong, if anything was; its first word says which check found it.
@@ -144,7 +144,7 @@ fn run(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Outcome {
         kept: cluster.log.truth.records.iter().map(|record| record.kept.len() as u64).sum(),
         virtual_ms: cluster.now() / 1_000_000,
         recovery_ms: cluster.since_calm() / 1_000_000,
-        speculation: cluster.speculation,
+        shortcuts: cluster.shortcuts,
         faults: cluster.counts,
         problem,
         trace: cluster.trace.into_lines(),

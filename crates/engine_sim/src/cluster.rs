@@ -8,7 +8,7 @@ mod contender;
 mod ghosts;
 mod instance;
 mod mischief;
-mod speculation;
+mod shortcuts;
 mod store;
 mod writing;
 
@@ -34,7 +34,7 @@ use ghosts::Ghosts;
 use instance::Instance;
 
 pub(crate) use contender::Contest;
-pub use speculation::Speculation;
+pub use shortcuts::Shortcuts;
 
 /// The server of the log.
 pub(crate) const LOG: Party = 0;
@@ -140,7 +140,7 @@ pub(crate) struct Cluster {
     calm_at: u64,
     /// Jobs of the largest tick.
     most_jobs: usize,
-    pub(crate) speculation: Speculation,
+    pub(crate) shortcuts: Shortcuts,
     problem: Option<String>,
 }
 
@@ -180,7 +180,7 @@ impl Cluster {
             ghosts: Ghosts::default(),
             calm_at: climate.until,
             most_jobs: 0,
-            speculation: Speculation::default(),
+            shortcuts: Shortcuts::default(),
             problem: None,
         };
         for index in 0..cluster.instances.len() {

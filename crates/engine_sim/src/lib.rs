@@ -15,7 +15,7 @@
 //! | `log.rs` | the server of the log: stream, lease, keyframes |
 //! | `truth.rs` | what the log ever held, and what may be shown of it |
 //! | `cluster/mischief.rs`, `ghosts.rs` | what happens to parties; messages from the past |
-//! | `cluster/speculation.rs` | second attempts at what is late |
+//! | `cluster/shortcuts.rs` | second attempts, and what is sent ahead |
 //! | `cluster/bounds.rs` | what has to stay small |
 //! | `network.rs` | the virtual server: who gets a message, when, and whether |
 //! | `faults.rs` | what goes wrong, by seed; counted by kind |
@@ -45,7 +45,7 @@ mod trace;
 mod truth;
 
 pub use check::{Baseline, Outcome, Plan, simulate, traced};
-pub use cluster::Speculation;
+pub use cluster::Shortcuts;
 pub use engine_system::planted::Bug;
 pub use faults::{Fault, FaultCounts};
 

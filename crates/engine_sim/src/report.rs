@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine_sim::{FaultCounts, Outcome, Plan, Speculation};
+use engine_sim::{FaultCounts, Outcome, Plan, Shortcuts};
 use serde_json::{Map, Value, json};
 
 use super::Arguments;
@@ -24,7 +24,7 @@ pub(crate) struct Sum {
     virtual_ms: u64,
     /// The longest time from the end of the last fault to the end of a schedule.
     recovery_ms: u64,
-    speculation: Speculation,
+    shortcuts: Shortcuts,
     faults: FaultCounts,
     /// Failing seeds, and what was wrong.
     pub(crate) failures: Vec<(u64, String)>,
@@ -42,7 +42,7 @@ impl Sum {
         self.kept += outcome.kept;
         self.virtual_ms += outcome.virtual_ms;
         self.recovery_ms = self.recovery_ms.max(outcome.recovery_ms);
-        self.speculation.add(&outcome.speculation);
+        self.shortcuts.add(&outcome.shortcuts);
         self.faults.add(&outcome.faults);
         self.failures.extend(outcome.problem.map(|problem| (seed, problem)));
     }
@@ -76,11 +76,12 @@ pub(crate) fn show(arguments: &Arguments, plan: &Plan, sum: &Sum, took: Duration
         "virtual_ms": sum.virtual_ms,
         "longest_recovery_ms": sum.recovery_ms,
         "second_attempts": {
-            "all": sum.speculation.attempts,
-            "won": sum.speculation.won,
-            "equal": sum.speculation.equal,
-            "uncompared": sum.speculation.uncompared,
+            "all": sum.shortcuts.attempts,
+            "won": sum.shortcuts.won,
+            "equal": sum.shortcuts.equal,
+            "uncompared": sum.shortcuts.uncompared,
         },
+        "fused": { "sent": sum.shortcuts.fused, "taken_back": sum.shortcuts.taken_back },
         "faults": faults,
         "divergences": sum.failures.len(),
         "failures": failures.take(TOLD).collect::<Vec<_>>(),
@@ -112,10 +113,11 @@ fn lines(arguments: &Arguments, plan: &Plan, sum: &Sum, per_minute: f64) -> Vec<
         sum.failures.len(),
     ));
     lines.push(format!("at most {} virtual ms from the end of the last fault to the end", sum.recovery_ms));
-    let Speculation { attempts, won, equal, uncompared } = sum.speculation;
+    let Shortcuts { attempts, won, equal, uncompared, fused, taken_back } = sum.shortcuts;
     lines.push(format!(
         "{attempts} second attempts, of which {won} were faster; {equal} slower results were equal, {uncompared} could not be compared"
     ));
+    lines.push(format!("{fused} batches were sent behind what they build on, of which {taken_back} came to nothing"));
     lines.extend(sum.faults.iter().map(|(fault, count)| format!("    {:20} {count}", format!("{fault:?}"))));
     lines
 }

@@ -88,7 +88,7 @@ pub struct Hit {
 }
 
 /// The systems of the scenario, in their order.
-pub const SYSTEMS: [&str; 6] = ["steer", "walk", "strike", "suffer", "renew", "count"];
+pub const SYSTEMS: [&str; 7] = ["steer", "walk", "settle", "strike", "suffer", "renew", "count"];
 
 /// The world, and how long its systems are waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +110,7 @@ pub fn app(scenario: Scenario) -> App {
     App::new("simulation")
         .add_system("steer", steer.every(2))
         .add_system("walk", walk.deadline(late(DeadlinePolicy::Retry { n: 2 })).deadline_ms(DEADLINE_MS))
+        .add_system("settle", settle.deadline(late(DeadlinePolicy::Hold)).deadline_ms(DEADLINE_MS))
         .add_system("strike", strike.deadline(late(DeadlinePolicy::Skip)).deadline_ms(DEADLINE_MS))
         .add_system("suffer", suffer.deadline(late(DeadlinePolicy::Hold)).deadline_ms(DEADLINE_MS))
         .add_system("renew", renew)
@@ -142,6 +143,15 @@ fn steer(mut movers: Query<(&Place, &mut Motion), With<Drawn>>, others: View<&Pl
 fn walk(mut walkers: Query<(&mut Place, &Motion)>) {
     for (place, motion) in &mut walkers {
         place.at = (place.at + motion.by).clamp(Vec2::splat(-10.0), Vec2::splat(10.0));
+    }
+}
+
+/// What it makes of a place depends on what `walk` has made of it.
+fn settle(mut walkers: Query<(&mut Place, &mut Motion)>) {
+    for (place, motion) in &mut walkers {
+        if place.at.length() > 9.0 {
+            (place.at, motion.by) = (place.at * 0.5, motion.by * -1.0);
+        }
     }
 }
 

@@ -50,11 +50,15 @@ pub enum Bug {
     SkipChainCheck,
     /// Of two attempts at a batch both results are merged.
     MergeBothAttempts,
+    /// What was sent behind an attempt counts although the attempt came to nothing.
+    KeepFollowers,
+    /// A result is merged before the one that it builds on.
+    MergeBeforeLead,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::AcceptLateResult,
         Self::MergePartialNode,
         Self::BeginWithoutRows,
@@ -74,6 +78,8 @@ impl Bug {
         Self::HastyKeyframe,
         Self::SkipChainCheck,
         Self::MergeBothAttempts,
+        Self::KeepFollowers,
+        Self::MergeBeforeLead,
     ];
 
     /// Its name on a command line.
@@ -99,6 +105,8 @@ impl Bug {
             Self::HastyKeyframe => "hasty-keyframe",
             Self::SkipChainCheck => "skip-chain-check",
             Self::MergeBothAttempts => "merge-both-attempts",
+            Self::KeepFollowers => "keep-followers",
+            Self::MergeBeforeLead => "merge-before-lead",
         }
     }
 }

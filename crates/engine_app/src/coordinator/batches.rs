@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use engine_net::parcel::{Assembler, MAX_JOBS, MAX_PARTS, WireTime};
 use engine_net::{ChunkKind, ChunkPrefix};
 
+use super::fusion::{Early, Fused};
 use super::{Coordinator, Output};
 use crate::ship::{Cargo, Shipment, needs_shared};
 
@@ -47,6 +48,8 @@ pub(super) struct OpenBatch {
     /// When it was first sent, and when the instance was last heard of about it.
     pub(super) sent_at: u64,
     pub(super) heard_at: u64,
+    /// From when on its time counts: when it was sent, or when it waited for nothing but its instance any more.
+    pub(super) counts_from: u64,
     /// How often it was asked about since it was heard of.
     pub(super) asked: u32,
     /// What was sent.
@@ -55,6 +58,9 @@ pub(super) struct OpenBatch {
     pub(super) shared: Option<u16>,
     /// The result, as far as it came.
     pub(super) result: Option<Assembler>,
+    /// What it builds on that was not in the world when it was sent, and its result, as long as that isn't.
+    pub(super) fused: Fused,
+    pub(super) early: Option<Early>,
     /// Its rows are in the world already.
     pub(super) merged: bool,
     /// It is an attempt beside an earlier one, which is late (`speculation.rs`).
@@ -91,13 +97,14 @@ impl Coordinator {
             let has_room =
                 |name: &str| members.get(name).is_some_and(|member| member.open_jobs == 0 || member.in_flight < most);
             let Some((member, job)) = running.queue.next(has_room) else { return false };
-            if self.waits(job, &member) {
+            if self.may_be_sent(job, &member) {
                 let jobs = self.gather(job, &member);
                 // It is named by its first job, in the order of shards.
                 let id = self.next_id(jobs[0]);
                 self.send_batch(&member, jobs, id, false);
                 return true;
             }
+            self.take_off_line(job);
         }
         false
     }
@@ -108,11 +115,20 @@ impl Coordinator {
         open.map_or(0, |open| open.attempt)
     }
 
-    /// Whether a job is assigned to an instance, and was not sent.
-    pub(super) fn waits(&self, job: u32, member: &str) -> bool {
+    /// Whether a job is assigned to an instance, was not sent, and waits for no rows, or for such as that instance has.
+    pub(super) fn may_be_sent(&self, job: u32, member: &str) -> bool {
         let Some(running) = &self.running else { return false };
         let open = running.open.get(&job).filter(|open| open.member == member && open.batch.is_none());
-        open.is_some() && running.run.is_open(job) && !running.run.waits(job)
+        let is_next = open.is_some() && running.run.is_open(job);
+        is_next && (!running.run.waits(job) || self.leads_at(job, member).is_some())
+    }
+
+    /// A job that was in a line, and waits for rows again.
+    fn take_off_line(&mut self, job: u32) {
+        let Some(running) = self.running.as_mut().filter(|running| running.run.waits(job)) else { return };
+        if let Some(open) = running.open.get_mut(&job).filter(|open| open.batch.is_none()) {
+            open.queued = false;
+        }
     }
 
     /// The jobs that go together with this one: those that are next in the line, of the same node, as long as
@@ -137,7 +153,8 @@ impl Coordinator {
         let (node_jobs, most) = (running.run.plan().nodes[node].jobs.clone(), self.settings.batch_bytes as u64);
         while let Some(next) = self.running.as_ref().and_then(|running| running.queue.peek(member)) {
             let is_of_node = node_jobs.contains(&next) && !self.is_alone(next);
-            if is_of_node && self.waits(next, member) {
+            let may_be_sent = self.may_be_sent(next, member);
+            if is_of_node && may_be_sent {
                 bytes += self.job_bytes(slot, next);
                 parts += self.part_count(next);
                 if bytes > most || jobs.len() >= most_jobs || parts > MAX_PARTS {
@@ -145,8 +162,10 @@ impl Coordinator {
                 }
                 jobs.push(next);
                 self.take_up(next, taken);
-            } else if self.waits(next, member) {
+            } else if may_be_sent {
                 break;
+            } else {
+                self.take_off_line(next);
             }
             if let Some(running) = &mut self.running {
                 running.queue.pop(member);
@@ -226,7 +245,11 @@ impl Coordinator {
             jobs.iter().for_each(|job| self.take_up(*job, id));
         }
         let Some(slot) = self.members.get(member).map(|member| member.slot) else { return };
-        let Some(cargo) = self.load_jobs(slot, &jobs) else { return };
+        let fused = self.fuse(&jobs, member);
+        let Some(cargo) = self.load_jobs(slot, &jobs, &fused) else { return };
+        if !fused.leads.is_empty() {
+            self.figures.count("fused");
+        }
         let Some(running) = &mut self.running else { return };
         let node = running.run.plan().jobs[first as usize].node;
         let system = running.run.plan().nodes[node].system;
@@ -236,10 +259,13 @@ impl Coordinator {
             bytes: 0,
             sent_at: now,
             heard_at: now,
+            counts_from: now,
             asked: 0,
             cargo,
             shared: None,
             result: None,
+            fused,
+            early: None,
             merged: false,
             jobs: jobs.clone(),
             is_second,
@@ -287,6 +313,7 @@ impl Coordinator {
             member.in_flight += sent;
             member.open_jobs += jobs.len() as u32;
         }
+        self.queue_followers(&jobs);
     }
 
     /// An attempt at a shared input came to nothing: whoever needs it next sends it anew. Unless that was done since.

@@ -9,6 +9,7 @@ use engine_net::parcel::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Coordinator;
+use super::fusion::Fused;
 use super::residents::Held;
 use crate::plan::PartPlan;
 use crate::ship::{Cargo, job_parts, shared_parts, wants_entities};
@@ -19,7 +20,7 @@ const MAPPED_BYTES: u64 = 8;
 
 impl Coordinator {
     /// Decides what is sent of a batch, and counts on the instance having it from now on.
-    pub(super) fn load_jobs(&mut self, slot: u32, jobs: &[u32]) -> Option<Cargo> {
+    pub(super) fn load_jobs(&mut self, slot: u32, jobs: &[u32], fused: &Fused) -> Option<Cargo> {
         let running = self.running.as_ref()?;
         let plans: Vec<_> = jobs.iter().map(|job| &running.run.plan().jobs[*job as usize]).collect();
         let system = running.run.plan().nodes[plans.first()?.node].system;
@@ -31,7 +32,7 @@ impl Coordinator {
             plans.iter().flat_map(|plan| plan.parts.iter().chain(&plan.resources)).cloned().collect();
         // What an instance made of a mapped column is not recorded; and a batch that failed is tried without.
         let may_map = !descriptor.options.nondeterministic && !self.is_alone(*jobs.first()?);
-        let mut cargo = self.pack(slot, system, (parts, &rows), may_map);
+        let mut cargo = self.pack(slot, system, (parts, &rows), (may_map, fused));
         let mut next = cargo.parts.iter();
         let list = JobList::new(counts.iter().map(|count| next.by_ref().take(*count).cloned().collect()).collect());
         cargo.jobs = Some(self.name_list(slot, list));
@@ -45,7 +46,7 @@ impl Coordinator {
         let system = node.system;
         let parts = shared_parts(&self.world, self.systems[system].descriptor(), node);
         let rows: Vec<PartPlan> = node.views.iter().chain(&node.resources).cloned().collect();
-        Some(self.pack(slot, system, (parts, &rows), true))
+        Some(self.pack(slot, system, (parts, &rows), (true, &Fused::default())))
     }
 
     /// By its digest, when the instance knows it.
@@ -67,7 +68,7 @@ impl Coordinator {
         slot: u32,
         system: usize,
         (mut parts, rows): (Vec<PartManifest>, &[PartPlan]),
-        may_map: bool,
+        (may_map, fused): (bool, &Fused),
     ) -> Cargo {
         let descriptor = self.systems[system].descriptor().clone();
         if may_map {
@@ -84,16 +85,20 @@ impl Coordinator {
         let known: Vec<Option<Held>> = kept.iter().map(|(named, _)| self.residents.held(slot, &named.key)).collect();
         let based = kept.iter().zip(&known).filter(|((named, _), _)| named.changed());
         let bases = bases(based.map(|(_, held)| held.map_or(0, |held| held.stamp)));
-        let check = self.to_check(tick, &kept, rows);
+        let check = self.to_check(tick, &kept, rows, fused);
         let mut copies = Vec::with_capacity(kept.len());
         for ((named, bytes), held) in kept.iter().zip(known) {
             let part = &parts[usize::from(named.part)];
             let column = part.columns.iter().position(|column| column.column == named.column);
+            let is_fused = fused.writes(&named.key);
             if let Some(held) = held.filter(|_| named.changed()) {
-                since[usize::from(named.part)][column.map_or(0, |column| column + 1)] = held.version;
+                // What the instance is about to write itself is not sent, whether it is in the world by now or not.
+                let since_version = if is_fused { u64::MAX } else { held.version };
+                since[usize::from(named.part)][column.map_or(0, |column| column + 1)] = since_version;
             }
             copies.push((named.key, writes(&descriptor, part, named.column)));
-            self.residents.hold(slot, named.key, Held { version, stamp, bytes: *bytes, used: tick });
+            let lead = held.filter(|_| is_fused).map_or(stamp, |held| held.lead);
+            self.residents.hold(slot, named.key, Held { version, stamp, lead, bytes: *bytes, used: tick });
         }
         Cargo { parts, since, jobs: None, keep: Some(Keep { stamp, bases, check }), copies }
     }
@@ -160,8 +165,8 @@ impl Coordinator {
     }
 
     /// A Plain copy whose bytes the instance is to compare: another one in each tick.
-    fn to_check(&self, tick: u64, kept: &[(Named, u64)], rows: &[PartPlan]) -> Option<Check> {
-        let mut plain = kept.iter().filter_map(|(name, _)| {
+    fn to_check(&self, tick: u64, kept: &[(Named, u64)], rows: &[PartPlan], fused: &Fused) -> Option<Check> {
+        let mut plain = kept.iter().filter(|(name, _)| !fused.writes(&name.key)).filter_map(|(name, _)| {
             let plan = &rows[usize::from(name.part)];
             let column = plan.columns.get(usize::from(name.column)).copied().flatten()?;
             let column = self.world.table(plan.table).column(column.into());

@@ -106,13 +106,25 @@ impl Coordinator {
         }
     }
 
-    /// Jobs whose rows have come may be sent.
+    /// Jobs whose rows have come may be sent; of those that were sent before, results may count.
     pub(super) fn begin_released(&mut self, now: u64) {
+        loop {
+            let Some(running) = &mut self.running else { return };
+            let released = running.run.take_released();
+            if released.is_empty() {
+                return;
+            }
+            self.queue_released(now, &released);
+            self.take_early(now, &released);
+        }
+    }
+
+    fn queue_released(&mut self, now: u64, released: &[u32]) {
         let Some(running) = &mut self.running else { return };
         let mut moved = std::collections::BTreeMap::<usize, Vec<u32>>::new();
-        for job in running.run.take_released() {
-            // One that has no instance is sent when there is one.
-            let Some(open) = running.open.get_mut(&job).filter(|open| !open.queued) else { continue };
+        for job in released {
+            // One that has no instance is sent when there is one; others are in a line by now, or at their instance.
+            let Some(open) = running.open.get_mut(job).filter(|open| !open.queued) else { continue };
             // It was chosen when its node began.
             let would_be_chosen = |member: &Member| {
                 let is_left_out = member.is_quiet(now) || self.late_results.is_behind(now, member.slot);
@@ -120,9 +132,9 @@ impl Coordinator {
             };
             if self.members.get(&open.member).is_some_and(would_be_chosen) {
                 open.queued = true;
-                running.queue.push(&open.member, job);
+                running.queue.push(&open.member, *job);
             } else {
-                moved.entry(running.run.plan().jobs[job as usize].node).or_default().push(job);
+                moved.entry(running.run.plan().jobs[*job as usize].node).or_default().push(*job);
             }
         }
         for jobs in moved.into_values() {
@@ -174,7 +186,10 @@ impl Coordinator {
         // meet many that are gone already. Nor did who was never there.
         let may_be_death = why.is_death() && (why != Gone::Silent || member.seen);
         let long_enough = self.settings.ask_after_ms * 1_000_000;
-        let may_be_blamed = |batch: &OpenBatch| may_be_death && now.saturating_sub(batch.sent_at) >= long_enough;
+        let may_be_blamed = |batch: &OpenBatch| {
+            let is_behind_others = batch.jobs.iter().any(|job| running.run.waits(*job));
+            may_be_death && !is_behind_others && now.saturating_sub(batch.sent_at) >= long_enough
+        };
         // Where another attempt is open, that one goes on.
         for (id, batch) in
             running.batches.iter().filter(|(id, open)| open.member == name && running.run.is_open(id.job))
@@ -252,6 +267,7 @@ impl Coordinator {
             }
         }
         self.forget_cargo(open.slot, &open.cargo);
+        self.end_followers(id);
         Some(open)
     }
 

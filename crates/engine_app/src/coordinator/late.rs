@@ -37,7 +37,9 @@ impl Coordinator {
         let timeout = self.settings.instance_timeout_ms * 1_000_000;
         let mut silent = Vec::new();
         let mut dead = Vec::new();
-        for (id, open) in running.batches.iter().filter(|(id, _)| running.run.is_open(id.job)) {
+        for (id, open) in
+            running.batches.iter().filter(|(id, open)| running.run.is_open(id.job) && open.early.is_none())
+        {
             let silence = now.saturating_sub(open.heard_at);
             // Who computes for long says so, and sends heartbeats: without either it is given up sooner.
             let is_quiet = self.members.get(&open.member).is_some_and(|member| member.is_quiet(now));
@@ -109,7 +111,7 @@ impl Coordinator {
             let system = &self.systems[plan.nodes[node].system];
             let options = &system.descriptor().options;
             let deadline = options.deadline_ms.map(|ms| u64::from(ms) * 1_000_000);
-            let since = open.map_or(system.run.started, |(_, open)| open.sent_at);
+            let since = open.map_or(system.run.started, |(_, open)| open.counts_from);
             if deadline.is_some_and(|deadline| now.saturating_sub(since) > deadline) {
                 late.push((job, node, options.deadline, open.map(|(id, open)| (id.attempt, open.member.clone()))));
             }

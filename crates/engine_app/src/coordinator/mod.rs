@@ -46,6 +46,7 @@ mod early;
 mod edits;
 mod error;
 mod first_tick;
+mod fusion;
 mod incoming;
 mod jobs;
 mod late;

@@ -23,6 +23,8 @@ pub(super) struct Held {
     pub(super) version: u64,
     /// Its stamp.
     pub(super) stamp: u64,
+    /// The stamp of the first parcel of those that build on one another's results without waiting for them; its own else.
+    pub(super) lead: u64,
     /// Its bytes.
     pub(super) bytes: u64,
     /// The tick in which it was last used.
@@ -84,9 +86,15 @@ impl Residents {
     /// A copy equals a later version of the world: what its instance made of it was merged.
     pub(super) fn merged(&mut self, slot: u32, key: &CopyKey, stamp: u64, version: u64) {
         let held = self.members.get_mut(&slot).and_then(|member| member.copies.get_mut(key));
-        if let Some(held) = held.filter(|held| held.stamp == stamp) {
+        // Who was sent something behind that has the same rows now.
+        if let Some(held) = held.filter(|held| (held.lead..=held.stamp).contains(&stamp)) {
             held.version = version;
         }
+    }
+
+    /// Whether a copy is what a parcel makes of it, or what those make that build on that.
+    pub(super) fn is_made_of(&self, slot: u32, key: &CopyKey, stamp: u64) -> bool {
+        self.held(slot, key).is_some_and(|held| (held.lead..=held.stamp).contains(&stamp))
     }
 
     /// A copy is not counted on any longer.
@@ -165,7 +173,7 @@ mod tests {
     }
 
     fn held(version: u64, stamp: u64, used: u64) -> Held {
-        Held { version, stamp, bytes: 100, used }
+        Held { version, stamp, lead: stamp, bytes: 100, used }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use engine_net::headers::Headers;
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::parcel::control::{self, Failed, Missing};
-use engine_net::parcel::{Assembler, Jobs, Limits, Progress};
+use engine_net::parcel::{Assembler, Jobs, Limits, Parcel, Progress};
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::planted::{self, Bug};
 
@@ -108,6 +108,10 @@ impl Coordinator {
         let limits = Limits { chunks: u16::MAX, bytes: self.result_limit(id) };
         let Some(running) = &mut self.running else { return Ok(()) };
         let Some(open) = running.batches.get_mut(&id) else { return Ok(()) };
+        if open.early.is_some() {
+            self.figures.count("duplicates");
+            return Ok(());
+        }
         let assembler = match &mut open.result {
             Some(assembler) => assembler,
             none => none.insert(Assembler::new(prefix, limits)?),
@@ -122,8 +126,27 @@ impl Coordinator {
         if progress != Progress::Complete {
             return Ok(());
         }
-        let (result, sent_at, jobs) = (open.result.take(), open.sent_at, open.jobs.clone());
-        let Some(parcel) = result.and_then(Assembler::finish) else { return Ok(()) };
+        let Some(parcel) = open.result.take().and_then(Assembler::finish) else { return Ok(()) };
+        let open = self.running.as_ref().and_then(|running| running.batches.get(&id));
+        if open.is_some_and(|open| self.waits_for_leads(open)) && !planted::is(Bug::MergeBeforeLead) {
+            self.keep_early(now, id, *prefix, parcel);
+            return Ok(());
+        }
+        self.take_result(now, instance, id, parcel, now)
+    }
+
+    /// A result is whole since then: if it can be used, it counts.
+    pub(super) fn take_result(
+        &mut self,
+        now: u64,
+        instance: &str,
+        id: BatchId,
+        parcel: Parcel,
+        at: u64,
+    ) -> Result<(), Rejection> {
+        let Some(running) = &self.running else { return Ok(()) };
+        let Some(open) = running.batches.get(&id) else { return Ok(()) };
+        let (sent_at, jobs) = (open.sent_at, open.jobs.clone());
         let plans: Vec<&JobPlan> = jobs.iter().map(|job| &running.run.plan().jobs[*job as usize]).collect();
         let system = running.run.plan().nodes[plans[0].node].system;
         let received_bytes = parcel.bytes() as u64;
@@ -138,7 +161,7 @@ impl Coordinator {
         };
         planted::arrived(id.job);
         self.free_room(id);
-        self.note_batch(now, instance, system, (sent_at, rows));
+        self.note_batch(at, instance, system, (sent_at, rows));
         self.claim(now, id, &received, &staged);
         self.systems[system].run.bytes_in += received_bytes;
         if let Some(running) = &mut self.running {
@@ -252,6 +275,12 @@ impl Coordinator {
             tracing::warn!(instance, "an instance has lost what it had mapped: its columns travel by wire");
             self.figures.count("unmapped");
             self.send_anew(now, id);
+            return Ok(());
+        }
+        let batch = self.running.as_ref().and_then(|running| running.batches.get(&id));
+        if batch.is_some_and(|batch| self.waits_for_leads(batch)) {
+            // Perhaps of what it builds on, which may come to nothing.
+            self.take_back(id);
             return Ok(());
         }
         tracing::error!(instance, job = prefix.job, reason = failed.reason, message = failed.message, "a job failed");

@@ -50,13 +50,14 @@ impl Coordinator {
         for (id, batch) in running.batches.iter_mut().filter(|(id, _)| running.run.is_open(id.job)) {
             let entry = &self.systems[plan.nodes[plan.jobs[id.job as usize].node].system];
             let done = self.members.get(&batch.member).map_or(now, |member| member.last_done);
-            let waited = now.saturating_sub(batch.sent_at.max(done));
+            let waited = now.saturating_sub(batch.counts_from.max(done));
             let is_long = |expected: u64| waited > expected.saturating_mul(TIMES);
             let is_late = waited > LEAST && entry.paces.expected(rows_of(plan, &batch.jobs)).is_some_and(is_long);
             let was_late = std::mem::replace(&mut batch.is_late, is_late);
             let may_be_doubled = |job: &u32| {
                 let open = running.open.get(job).filter(|open| open.batch == Some(*id));
-                open.is_some_and(|open| !open.doubled && !open.alone && open.deaths == 0)
+                let is_next = open.is_some_and(|open| !open.doubled && !open.alone && open.deaths == 0);
+                is_next && !running.run.waits(*job)
             };
             let is_deterministic = !entry.descriptor().options.nondeterministic;
             if is_late && was_late && is_deterministic && batch.jobs.iter().all(may_be_doubled) {
@@ -94,7 +95,7 @@ impl Coordinator {
             name != but
                 && !is_busy
                 && !member.is_quiet(now)
-                && !running.queue.line(name).any(|job| self.waits(job, name))
+                && !running.queue.line(name).any(|job| self.may_be_sent(job, name))
         };
         let idle = self.members.of_system(system).filter(is_idle);
         idle.max_by(|a, b| a.speed.total_cmp(&b.speed).then_with(|| b.name.cmp(&a.name)))

@@ -191,7 +191,8 @@ impl Coordinator {
             entry.registered.descriptor.reads_events.iter().map(|event| self.events.unread(*event, &name)).collect();
         let Some(system) = entry.local.clone() else {
             running.events.insert(node, events);
-            self.assign_jobs(now, open);
+            self.assign_jobs(now, open.clone());
+            self.queue_fused(open);
             return;
         };
         let time = self.time(running_tick(&self.running));

@@ -25,7 +25,7 @@ impl Cluster {
     pub(super) fn check_coordinator(&mut self, number: usize, process: &mut Process) -> Result<(), String> {
         let Some(Reign { coordinator, counted, .. }) = process.reign_mut() else { return Ok(()) };
         let load = coordinator.load();
-        self.speculation.add(&counted.count(coordinator, &load)?);
+        self.shortcuts.add(&counted.count(coordinator, &load)?);
         coordinator.check_copies();
         self.most_jobs = self.most_jobs.max(load.jobs);
         let Load { open_jobs, queued, jobs, waiting, remembered, joins, members, in_flight, undurable, held, .. } =

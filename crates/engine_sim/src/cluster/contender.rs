@@ -16,7 +16,7 @@ use engine_app::record::TickRecord;
 use engine_component::image::Snapshot;
 use engine_system::planted::{self, Bug};
 
-use super::speculation::Counted;
+use super::shortcuts::Counted;
 use super::store::Store;
 use super::{Cluster, Event, LOG, MS, RESULTS};
 use crate::faults::Fault;

@@ -3,6 +3,7 @@
 
 mod deadlines;
 mod durable;
+mod fusion;
 mod jobs;
 mod membership;
 mod outcomes;

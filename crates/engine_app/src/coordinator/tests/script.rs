@@ -59,7 +59,7 @@ pub(super) fn app<M>(drift: impl IntoSystem<M>) -> App {
 
 /// The world stands still until the script steps.
 pub(super) fn settings() -> Settings {
-    let one_by_one = Settings { batch_bytes: 0, ..Settings::default() };
+    let one_by_one = Settings { batch_bytes: 0, fuse: false, ..Settings::default() };
     Settings { paused: true, rows_per_shard: ROWS, time: TimeMode::Fast, threads: 1, ..one_by_one }
 }
 
