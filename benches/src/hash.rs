@@ -36,7 +36,7 @@ fn contenders(every: usize) -> anyhow::Result<Vec<Contender>> {
     Ok(vec![
         repeated(OURS, 1, move || {
             let version = world.advance_version();
-            for table in world.tables_mut() {
+            for mut table in world.tables_mut() {
                 let Some(column) = table.column_index(ours::Position::ID) else { continue };
                 let rows = table.len();
                 for first in (0..rows).step_by(engine_component::BLOCK_ROWS * every) {

@@ -115,8 +115,8 @@ fn refresh(rows: std::ops::Range<usize>, every: usize) -> Result<Vec<Contender>>
     let change = move || {
         let mut world = changing.borrow_mut();
         let version = world.advance_version();
-        for table in world.tables_mut() {
-            for column in table.columns_mut() {
+        for mut table in world.tables_mut() {
+            for mut column in table.columns_mut() {
                 for block in rows.clone().step_by(engine_component::BLOCK_ROWS.max(every)) {
                     let last = rows.end.min(block + engine_component::BLOCK_ROWS);
                     (block..last).step_by(every).for_each(|row| column.mark_range(row..row + 1, version));

@@ -4,7 +4,7 @@
 //! Columns are found by the names of components, numbers by the schemas. Where both rows are nothing but these
 //! numbers, the columns are two arrays of them; else each number is a pass over all rows.
 
-use engine_component::{Column, World, bytemuck};
+use engine_component::{Column, ColumnMut, World, bytemuck};
 
 use super::ENTITIES;
 use super::components::engine_world;
@@ -40,27 +40,27 @@ fn add(world: &mut World, to: &str, from: &str) {
     let (Some(to), Some(from)) = (known(to), known(from)) else { return };
     let (to, from, lanes) = (to.schema.id(), from.schema.id(), to.schema.float_lanes());
     let version = world.version();
-    for table in world.tables_mut() {
+    for mut table in world.tables_mut() {
         let (Some(written), Some(read)) = (table.column_index(to), table.column_index(from)) else { continue };
-        let Ok([into, other]) = table.columns_mut().get_disjoint_mut([written, read]) else { continue };
+        let Some([mut into, other]) = table.disjoint_columns([written, read]) else { continue };
         if [into.stride(), other.stride()] == [lanes.len() * 4; 2] {
-            add_rows(into, other);
+            add_rows(&mut into, &other);
         } else {
-            lanes.iter().for_each(|(offset, _)| add_lane(into, other, *offset as usize));
+            lanes.iter().for_each(|(offset, _)| add_lane(&mut into, &other, *offset as usize));
         }
         table.mark_all_changed(written, version);
     }
 }
 
 /// All floats of rows that have nothing else.
-fn add_rows(into: &mut Column, from: &Column) {
+fn add_rows(into: &mut ColumnMut<'_>, from: &Column) {
     let ours: &mut [f32] = bytemuck::cast_slice_mut(into.bytes_mut());
     let theirs: &[f32] = bytemuck::cast_slice(from.bytes());
     ours.iter_mut().zip(theirs).for_each(|(value, more)| *value += more);
 }
 
 /// One float of each row.
-fn add_lane(into: &mut Column, from: &Column, offset: usize) {
+fn add_lane(into: &mut ColumnMut<'_>, from: &Column, offset: usize) {
     let (stride, other) = (into.stride() / 4, from.stride() / 4);
     let theirs: &[f32] = bytemuck::cast_slice(from.bytes());
     let ours: &mut [f32] = bytemuck::cast_slice_mut(into.bytes_mut());

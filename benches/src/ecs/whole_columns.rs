@@ -136,9 +136,9 @@ fn applied() -> Contender {
     let values = bytes_of(&vec![Vec3::Y; rows]);
     repeated(OURS, 1, move || {
         let version = world.advance_version();
-        for table in world.tables_mut() {
+        for mut table in world.tables_mut() {
             let Some(index) = table.column_index(Position::ID) else { continue };
-            let column = table.column_mut(index);
+            let mut column = table.column_mut(index);
             column.bytes_mut()[values.len()..2 * values.len()].copy_from_slice(std::hint::black_box(&values));
             column.mark_range(rows..2 * rows, version);
         }

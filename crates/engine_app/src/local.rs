@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use engine_component::query::{DocumentColumn, Part, PartColumn, QueryDescriptor};
-use engine_component::{BitRows, Column, ComponentId, DocumentRows, Entity, StorageKind, Table, World};
+use engine_component::{BitRows, Column, ComponentId, DocumentRows, Entity, StorageKind, Table, TableMut, World};
 use engine_net::descriptor::SystemDescriptor;
 use engine_system::{EventBatch, JobError, JobInput, JobOutput, SharedPart, SharedRows, System, Time};
 
@@ -260,7 +260,7 @@ impl RawPart {
         let columns = plan.columns.iter().enumerate().map(|(slot, column)| match column {
             None => RawColumn::Absent,
             Some(index) => {
-                raw_column(world.table_mut(plan.table), usize::from(*index), plan.first_row as usize, write(slot))
+                raw_column(&mut world.table_mut(plan.table), usize::from(*index), plan.first_row as usize, write(slot))
             }
         });
         let columns = columns.collect();
@@ -285,7 +285,7 @@ impl RawPart {
     }
 }
 
-fn raw_column(table: &mut Table, index: usize, first_row: usize, write: bool) -> RawColumn {
+fn raw_column(table: &mut TableMut<'_>, index: usize, first_row: usize, write: bool) -> RawColumn {
     let stride = table.column(index).stride();
     match table.column(index).kind() {
         StorageKind::Tag => RawColumn::Tag,

@@ -1,6 +1,6 @@
 //! How the results of a complete node become world: whole, in the order of its jobs, and by nobody else.
 
-use engine_component::{BitRows, Column, ComponentId, StorageKind, World};
+use engine_component::{BitRows, ColumnMut, ComponentId, StorageKind, World};
 use engine_net::parcel::{Bits, Body, Parcel, Section};
 use engine_system::EventBatch;
 
@@ -117,7 +117,7 @@ impl JobResult {
 
 fn merge_local(world: &mut World, part: &PartPlan, column: usize, written: Written) {
     let version = world.version();
-    let table = world.table_mut(part.table);
+    let mut table = world.table_mut(part.table);
     match written {
         Written::Plain(Some(rows)) => table.mark_rows(column, part.first_row as usize, &rows, version),
         Written::Plain(None) => table.column_mut(column).mark_range(part.range(), version),
@@ -139,14 +139,14 @@ fn merge_remote(world: &mut World, plan: &TickPlan, columns: &mut RemoteColumns)
         let part = parts.get(usize::from(section.part)).filter(|_| !matches!(section.body, Body::Stream(_)));
         let Some(part) = part else { continue };
         let Some(Some(column)) = part.columns.get(usize::from(section.column)) else { continue };
-        let column = world.table_mut(part.table).column_mut(usize::from(*column));
-        merge_section(column, part.first_row as usize + section.first_row as usize, &section, version);
+        let mut column = world.table_mut(part.table).into_column(usize::from(*column));
+        merge_section(&mut column, part.first_row as usize + section.first_row as usize, &section, version);
     }
     columns.staged.visit(|part, column, first_row, bytes| {
         let Some(part) = parts.get(usize::from(part)) else { return };
         let Some(Some(column)) = part.columns.get(usize::from(column)) else { return };
-        let column = world.table_mut(part.table).column_mut(usize::from(*column));
-        merge_staged(column, part.first_row as usize + first_row as usize, bytes, version);
+        let mut column = world.table_mut(part.table).into_column(usize::from(*column));
+        merge_staged(&mut column, part.first_row as usize + first_row as usize, bytes, version);
     });
 }
 
@@ -154,7 +154,7 @@ fn merge_remote(world: &mut World, plan: &TickPlan, columns: &mut RemoteColumns)
 const SAMPLE: usize = 16;
 
 /// Rows of which some may be equal to what is there: those did not change.
-fn merge_staged(column: &mut Column, first: usize, bytes: &[u8], version: u64) {
+fn merge_staged(column: &mut ColumnMut<'_>, first: usize, bytes: &[u8], version: u64) {
     let stride = column.stride().max(1);
     let place = first * stride..first * stride + bytes.len();
     if !column.has_trackers() && mostly_differ(&column.bytes()[place.clone()], bytes, stride) {
@@ -184,7 +184,7 @@ fn mostly_differ(before: &[u8], now: &[u8], stride: usize) -> bool {
     sample.into_iter().all(|at| before[at..at + stride] != now[at..at + stride])
 }
 
-fn merge_section(column: &mut Column, first: usize, section: &Section<'_>, version: u64) {
+fn merge_section(column: &mut ColumnMut<'_>, first: usize, section: &Section<'_>, version: u64) {
     let rows = section.rows as usize;
     match section.body {
         Body::Plain(bytes) => merge_range(column, first, rows, bytes, version),
@@ -213,7 +213,7 @@ fn merge_section(column: &mut Column, first: usize, section: &Section<'_>, versi
 }
 
 /// Rows that came without a bitmap: those that are equal to what is there did not change.
-fn merge_range(column: &mut Column, first: usize, rows: usize, bytes: &[u8], version: u64) {
+fn merge_range(column: &mut ColumnMut<'_>, first: usize, rows: usize, bytes: &[u8], version: u64) {
     debug_assert_eq!(column.kind(), StorageKind::Plain);
     let stride = column.stride();
     let place = first * stride..(first + rows) * stride;
@@ -229,7 +229,7 @@ fn merge_range(column: &mut Column, first: usize, rows: usize, bytes: &[u8], ver
     }
 }
 
-fn mark(column: &mut Column, first: usize, bits: Bits<'_>, version: u64) {
+fn mark(column: &mut ColumnMut<'_>, first: usize, bits: Bits<'_>, version: u64) {
     if first.is_multiple_of(64) && bits.count() * 8 >= bits.rows() as usize {
         return column.mark_rows(first, &bits.to_rows(), version);
     }

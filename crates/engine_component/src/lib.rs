@@ -30,6 +30,7 @@ mod registry;
 pub mod schema;
 mod structure;
 mod table;
+mod table_mut;
 mod world;
 
 pub use aligned::AlignedBytes;
@@ -54,6 +55,7 @@ pub use registry::{ComponentInfo, Registry};
 pub use schema::{PlainField, Schema};
 pub use structure::RawComponent;
 pub use table::Table;
+pub use table_mut::{ColumnMut, TableMut};
 pub use world::{World, WorldSettings};
 
 pub use bytemuck;

@@ -120,12 +120,8 @@ impl Table {
         &self.columns[index]
     }
 
-    /// A column by its index, to be written. The caller marks what it changed.
-    ///
-    /// # Panics
-    /// When there is no such column.
     #[inline]
-    pub fn column_mut(&mut self, index: usize) -> &mut Column {
+    pub(crate) fn column_mut(&mut self, index: usize) -> &mut Column {
         &mut self.columns[index]
     }
 
@@ -135,19 +131,18 @@ impl Table {
         &self.columns
     }
 
-    /// All columns, to be written.
-    pub fn columns_mut(&mut self) -> &mut [Column] {
+    pub(crate) fn columns_mut(&mut self) -> &mut [Column] {
         &mut self.columns
     }
 
     /// All rows of a column changed.
     #[inline]
-    pub fn mark_all_changed(&mut self, column: usize, version: u64) {
+    pub(crate) fn mark_all_changed(&mut self, column: usize, version: u64) {
         self.columns[column].changes.touch_all(version);
     }
 
     /// Some rows of a column changed: those of `dirty`, which starts at row `first` (a multiple of 64).
-    pub fn mark_rows(&mut self, column: usize, first: usize, dirty: &BitRows, version: u64) {
+    pub(crate) fn mark_rows(&mut self, column: usize, first: usize, dirty: &BitRows, version: u64) {
         self.columns[column].mark_rows(first, dirty, version);
     }
 

@@ -17,6 +17,7 @@ use crate::memory::ColumnMemory;
 use crate::registry::{ComponentInfo, Registry};
 use crate::schema::Schema;
 use crate::table::Table;
+use crate::table_mut::TableMut;
 use crate::{ArchetypeId, ComponentId, Entity};
 
 /// What is fixed for the life of a world, because the world hash depends on it.
@@ -204,7 +205,11 @@ impl World {
     }
 
     /// All tables, to be written. The caller marks what it changed.
-    pub fn tables_mut(&mut self) -> &mut [Table] {
+    pub fn tables_mut(&mut self) -> impl Iterator<Item = TableMut<'_>> {
+        self.tables.iter_mut().map(TableMut::new)
+    }
+
+    pub(crate) fn all_tables_mut(&mut self) -> &mut [Table] {
         &mut self.tables
     }
 
@@ -227,8 +232,8 @@ impl World {
     ///
     /// # Panics
     /// When it is of another world.
-    pub fn table_mut(&mut self, id: TableId) -> &mut Table {
-        &mut self.tables[id.index()]
+    pub fn table_mut(&mut self, id: TableId) -> TableMut<'_> {
+        TableMut::new(&mut self.tables[id.index()])
     }
 
     /// The ids of all tables in the order of their archetypes' ids: the order in which everything visits

@@ -99,9 +99,9 @@ fn name_in_column(world: &mut World, part: &PartPlan, index: usize, spawned: Spa
         return;
     };
     let version = world.version();
-    let column = world.table_mut(part.table).column_mut(index);
+    let mut column = world.table_mut(part.table).into_column(index);
     for row in part.range() {
-        if let Some(named) = named(column, row, &offsets, spawned) {
+        if let Some(named) = named(&column, row, &offsets, spawned) {
             column.set_row(row, &named, version);
         }
     }

@@ -84,7 +84,7 @@ impl<D: QueryData, F: QueryFilter> QueryState<D, F> {
     pub fn iter_mut<'a>(&'a mut self, world: &'a mut World) -> StateIter<'a, D, F> {
         self.look_at_new_tables(world);
         let version = Some(world.version());
-        let access = Access::Write { tables: world.tables_mut(), version };
+        let access = Access::Write { tables: world.all_tables_mut(), version };
         StateIter { matching: self.matching.iter(), access, rows: Rows::none() }
     }
 

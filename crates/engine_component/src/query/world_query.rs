@@ -31,7 +31,7 @@ impl World {
         let result = {
             let mut tables = Vec::new();
             for id in &sorted {
-                let table = &mut self.tables_mut()[id.index()];
+                let table = &mut self.all_tables_mut()[id.index()];
                 if descriptor.matches(table.components()) {
                     mark_plain(table, &descriptor, version);
                     tables.push(TableParts { id: id.index(), pointers: pointers(table, &descriptor) });
@@ -51,7 +51,7 @@ impl World {
         };
         for (table, column, changes) in written {
             for (row, bytes) in changes {
-                self.tables_mut()[table].column_mut(column).set_row(row, &bytes, version);
+                self.all_tables_mut()[table].column_mut(column).set_row(row, &bytes, version);
             }
         }
         Ok(result)

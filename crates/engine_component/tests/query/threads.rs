@@ -36,7 +36,7 @@ fn world() -> World {
 
 /// The first values of positions and velocities of the only table.
 fn pointers(world: &mut World) -> [*mut u8; 2] {
-    let table = &mut world.tables_mut()[0];
+    let mut table = world.tables_mut().next().unwrap();
     [Position::ID, Velocity::ID].map(|id| {
         let index = table.column_index(id).unwrap();
         table.column_mut(index).as_mut_ptr()

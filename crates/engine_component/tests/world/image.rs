@@ -226,7 +226,7 @@ fn what_is_written_without_a_mark_is_noticed() {
     let mut world = World::default();
     world.spawn(Place { x: 1.0, y: 2.0 });
     let mut kept = Snapshot::capture(&mut world);
-    world.tables_mut()[0].column_mut(0).bytes_mut()[0] ^= 1;
+    world.tables_mut().next().unwrap().column_mut(0).bytes_mut()[0] ^= 1;
     world.spawn(Marked);
     kept.refresh(&mut world);
     assert_eq!(kept.verify(), Ok(()), "neither the hash nor the copy has seen it");

@@ -105,7 +105,7 @@ pub fn run_at(world: &mut World, system: &dyn System, time: Time, unread: &Unrea
     for (table, component, row, bytes) in documents {
         let version = world.version();
         let id = table_of(world, &table);
-        let table = world.table_mut(id);
+        let mut table = world.table_mut(id);
         let index = table.column_index(component).unwrap();
         table.column_mut(index).set_row(row, &bytes, version);
     }
@@ -219,7 +219,7 @@ impl Rows {
         let id = table_of(world, &self.archetype);
         for (component, write, buffer) in &self.columns {
             if let (true, Buffer::Plain { bytes, .. }) = (write, buffer) {
-                let table = world.table_mut(id);
+                let mut table = world.table_mut(id);
                 let index = table.column_index(*component).unwrap();
                 table.column_mut(index).bytes_mut().copy_from_slice(bytes.as_slice());
             }
