@@ -40,7 +40,12 @@ pub(crate) fn sees(file: &str) -> bool {
 }
 
 pub(crate) fn check() -> Result<Outcome> {
-    if miri("setup").output().is_err() {
+    let is_there = || miri("setup").output().is_ok();
+    if !is_there() {
+        eprintln!("Adding Miri to the nightly toolchain (once) …");
+        let _ = Cmd::new("rustup").args("component add --toolchain nightly miri rust-src").run();
+    }
+    if !is_there() {
         let reason = "no Miri here; `rustup toolchain install nightly --component miri,rust-src` brings it";
         return Ok(Outcome::Skipped(reason.into()));
     }

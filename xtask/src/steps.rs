@@ -123,7 +123,13 @@ fn advisories(_: &Notes) -> Result<Outcome> {
 fn wasm(_: &Notes) -> Result<Outcome> {
     const TARGET: &str = "wasm32-unknown-unknown";
     let libraries = Cmd::new("rustc").args("--print target-libdir --target").args(TARGET).output()?;
-    if !std::path::Path::new(libraries.trim()).exists() {
+    let is_there = || std::path::Path::new(libraries.trim()).exists();
+    if !is_there() {
+        eprintln!("Adding the target {TARGET} (once) …");
+        // Where it fails, what is there to be done is said below.
+        let _ = Cmd::new("rustup").args("target add").args(TARGET).run();
+    }
+    if !is_there() {
         bail!("The target {TARGET} is missing. To add it:\n\n    rustup target add {TARGET}");
     }
     let check = Cmd::cargo("check --quiet --target").args(TARGET);
