@@ -11,12 +11,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, never, select};
 use engine_net::client::ConnectError;
 use engine_net::config::ConnectionConfig;
 use engine_net::headers::Headers;
-use engine_net::io::{Helper, Io, IoEvent, Lane, Outgoing, PublishError};
+use engine_net::io::{Helper, Io, IoEvent, IoMessage, Lane, Outgoing, PublishError};
 
 use crate::coordinator::{Commit, Coordinator, CoordinatorError, Output};
 use crate::host_memory;
 use crate::log::link::LogLink;
 use crate::pool::Pool;
+use crate::services::Services;
 
 /// Why a coordinator's run ended.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,7 @@ struct Link {
     io: Io,
     events: Helper,
     lanes: usize,
+    services: Services,
 }
 
 impl Link {
@@ -110,8 +112,9 @@ impl Link {
                 .subscribe_blocking(Lane(0), subject, queue, PATIENCE)
                 .map_err(|error| RunError::Io { what: "subscribing", reason: error.to_string() })?;
         }
+        let services = Services::start(&handle, coordinator);
         let events = Helper::new(io.handle(), events);
-        Ok(Self { io, events, lanes })
+        Ok(Self { io, events, lanes, services })
     }
 
     /// Hands a message to the I/O thread; waits while too much is on its way.
@@ -215,7 +218,9 @@ fn run_with(
             while let Some(event) =
                 link.as_mut().filter(|_| coordinator.outputs() < MAX_OUTPUTS).and_then(|link| link.events.take())
             {
-                handle_event(coordinator, clock(), event);
+                if let Some(link) = &mut link {
+                    link.handle(coordinator, clock(), event);
+                }
             }
             match output {
                 Output::Record { tick, record } => {
@@ -273,7 +278,7 @@ fn run_with(
             if worked { Duration::ZERO } else { Duration::from_nanos(coordinator.wake_at(now).saturating_sub(now)) };
         if let Some(link) = link.as_mut().filter(|_| local == 0) {
             match link.events.wait(wait) {
-                Ok(event) => handle_event(coordinator, clock(), event),
+                Ok(event) => link.handle(coordinator, clock(), event),
                 Err(RecvTimeoutError::Timeout) => coordinator.clock(clock()),
                 Err(RecvTimeoutError::Disconnected) => return Err(connection_ended()),
             }
@@ -290,7 +295,11 @@ fn run_with(
                 }
             },
             recv(events) -> event => match event {
-                Ok(event) => handle_event(coordinator, clock(), event),
+                Ok(event) => {
+                    if let Some(link) = &mut link {
+                        link.handle(coordinator, clock(), event);
+                    }
+                }
                 Err(_) => return Err(connection_ended()),
             },
             default(wait) => coordinator.clock(clock()),
@@ -339,14 +348,37 @@ fn unix_ms() -> u64 {
     since.as_millis() as u64
 }
 
+impl Link {
+    fn handle(&mut self, coordinator: &mut Coordinator, now: u64, event: IoEvent) {
+        match event {
+            IoEvent::Message(message) => {
+                if !self.services.answer(&self.io, &message) {
+                    self.message(coordinator, now, &message);
+                }
+            }
+            other => handle_event(coordinator, now, other),
+        }
+    }
+
+    fn message(&mut self, coordinator: &mut Coordinator, now: u64, message: &IoMessage) {
+        coordinator.set_wall_clock(unix_ms());
+        let (subject, reply) = (message.subject.as_str(), message.reply.as_ref());
+        let headers = Headers::from(message.headers.as_ref());
+        // Chunks are many, and nobody asks for anything with them.
+        let is_request = reply.is_some();
+        let (begun, (before, _)) = (is_request.then(Instant::now), coordinator.refusals());
+        let reply = reply.map(engine_net::io::WireSubject::as_str);
+        coordinator.message_with(now, subject, reply, &headers, message.payload.clone());
+        if let Some(begun) = begun {
+            let took = begun.elapsed().as_nanos() as u64;
+            let (after, reason) = coordinator.refusals();
+            self.services.note(coordinator.subjects().parse(subject), took, (after > before).then_some(reason));
+        }
+    }
+}
+
 fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {
     match event {
-        IoEvent::Message(message) => {
-            coordinator.set_wall_clock(unix_ms());
-            let reply = message.reply.as_ref().map(engine_net::io::WireSubject::as_str);
-            let headers = Headers::from(message.headers.as_ref());
-            coordinator.message_with(now, message.subject.as_str(), reply, &headers, message.payload.clone());
-        }
         IoEvent::NoResponders { reply, .. } => {
             // The token is the last three tokens of the reply subject.
             let mut from = reply.len();

@@ -5,6 +5,7 @@
 
 mod app;
 pub mod ask;
+pub mod config;
 pub mod coordinator;
 pub mod dev;
 pub mod driver;
@@ -24,6 +25,7 @@ mod result_digest;
 mod roles;
 mod row_waits;
 pub mod schedule;
+mod services;
 pub mod settings;
 pub mod ship;
 pub mod staged;
@@ -33,5 +35,5 @@ pub mod tool;
 
 pub use app::{App, AppOption, Blueprint, Outcome, Plugin, Result, Start};
 pub use driver::Stop;
-pub use roles::{CoordinatorArgs, WorldArgs, epoch_of_now, run_coordinator, start_log};
+pub use roles::{CoordinatorArgs, SystemArgs, WorldArgs, epoch_of_now, run_coordinator, start_log};
 pub use settings::{Settings, TimeMode};

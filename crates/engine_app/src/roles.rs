@@ -9,6 +9,7 @@ use engine_net::config::ConnectionArgs;
 use engine_system::runner::{InstanceOptions, run_instance};
 
 use crate::app::{App, Outcome, Result};
+use crate::config;
 use crate::coordinator::{BeforeFirstTick, Commit};
 use crate::dev::{DevArgs, DevPlan};
 use crate::driver::{self, Stop};
@@ -45,18 +46,8 @@ enum Role {
         /// The systems
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
-        /// The name of this instance; made up when not given
-        #[arg(long, value_name = "NAME")]
-        instance: Option<String>,
-        /// MiB of columns that it keeps from tick to tick, at the most, so that it is sent what changed alone;
-        /// 0 for none
-        #[arg(long, value_name = "MIB", default_value_t = 1024)]
-        keep_mib: usize,
-        /// Have all columns sent, also where the coordinator's memory could be mapped
-        #[arg(long)]
-        no_shm: bool,
         #[command(flatten)]
-        connection: ConnectionArgs,
+        args: SystemArgs,
     },
     /// Compute ticks of a world's log again, and compare every hash
     Replay(ReplayArgs),
@@ -73,6 +64,23 @@ enum Role {
         #[arg(long)]
         in_process: bool,
     },
+}
+
+/// How a process runs systems.
+#[derive(Clone, Debug, Args)]
+pub struct SystemArgs {
+    /// The name of this instance; made up when not given
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// MiB of columns that it keeps from tick to tick, at the most, so that it is sent what changed alone; 0 for none
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub keep_mib: usize,
+    /// Have all columns sent, also where the coordinator's memory could be mapped
+    #[arg(long)]
+    pub no_shm: bool,
+    /// Where the server is.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
 }
 
 /// How a coordinator runs.
@@ -196,7 +204,7 @@ fn done(result: Result) -> Result<bool> {
 fn run(app: App) -> Result<bool> {
     let command =
         app.options.iter().fold(Cli::command().bin_name(app.name.clone()).about(app.about.clone()), with_option);
-    let matches = command.get_matches();
+    let matches = config::read(command, std::env::args_os())?.matches;
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let options = app.option_values(&given_options(&app, &matches));
     match cli.role {
@@ -205,12 +213,9 @@ fn run(app: App) -> Result<bool> {
             start_log();
             done(run_coordinator(app, &args, &local, &options, None))
         }
-        Some(Role::System { names, instance, keep_mib, no_shm, connection }) => {
+        Some(Role::System { names, args }) => {
             start_log();
-            let keep_bytes = Some(keep_mib.saturating_mul(1 << 20));
-            let options =
-                InstanceOptions { name: instance, keep_bytes, wire_only: no_shm, ..InstanceOptions::default() };
-            done(system(app, &names, options, &connection))
+            done(system(app, &names, &args))
         }
         Some(Role::Replay(args)) => {
             start_log();
@@ -401,14 +406,17 @@ impl CoordinatorArgs {
     }
 }
 
-fn system(app: App, names: &[String], options: InstanceOptions, connection: &ConnectionArgs) -> Result {
-    let config = connection.resolve()?;
+fn system(app: App, names: &[String], args: &SystemArgs) -> Result {
+    let config = args.connection.resolve()?;
     let known = app.system_names();
     if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
         bail!("there is no system `{unknown}`; there are: {}", known.join(", "));
     }
     let systems = app.into_systems()?.into_iter().filter(|system| names.contains(&system.descriptor().name)).collect();
     let stop = stop_on_signals()?;
-    run_instance(&config, systems, InstanceOptions { stop: stop.flag(), ..options })?;
+    let keep_bytes = Some(args.keep_mib.saturating_mul(1 << 20));
+    let (name, wire_only) = (args.instance.clone(), args.no_shm);
+    let options = InstanceOptions { name, keep_bytes, wire_only, stop: stop.flag() };
+    run_instance(&config, systems, options)?;
     Ok(())
 }

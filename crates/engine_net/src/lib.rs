@@ -32,6 +32,8 @@ pub mod io;
 #[cfg(feature = "client")]
 pub mod server;
 #[cfg(feature = "client")]
+pub mod service;
+#[cfg(feature = "client")]
 pub mod shm;
 
 pub use prefix::{ChunkKind, ChunkPrefix};

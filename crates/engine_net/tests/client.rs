@@ -119,13 +119,14 @@ fn jetstream_is_missed_only_when_it_is_asked_for() {
     let without = server();
     block_on(async {
         let connection = connect(&without.config(), "test").await.unwrap();
-        let error = require_jetstream(&connection).await.unwrap_err();
+        let error = require_jetstream(&connection, &without.config()).await.unwrap_err();
         assert!(matches!(error, ConnectError::NoJetStream { .. }), "{error:?}");
         assert!(error.to_string().contains("-js"), "{error}");
     });
     let options = ServerOptions { jetstream: true, sync_always: true, ..ServerOptions::default() };
     let with = PrivateServer::start(&options).unwrap();
-    block_on(async { require_jetstream(&connect(&with.config(), "test").await.unwrap()).await }).unwrap();
+    block_on(async { require_jetstream(&connect(&with.config(), "test").await.unwrap(), &with.config()).await })
+        .unwrap();
 }
 
 #[test]
@@ -133,9 +134,10 @@ fn the_log_account_has_jetstream_and_the_engine_has_not() {
     let options = ServerOptions { log_account: true, ..ServerOptions::default() };
     let server = PrivateServer::start(&options).unwrap();
     block_on(async {
-        require_jetstream(&connect(&server.log_config().unwrap(), "log").await.unwrap()).await.unwrap();
+        let log = server.log_config().unwrap();
+        require_jetstream(&connect(&log, "log").await.unwrap(), &log).await.unwrap();
         let engine = connect(&server.config(), "engine").await.unwrap();
-        assert!(matches!(require_jetstream(&engine).await, Err(ConnectError::NoJetStream { .. })));
+        assert!(matches!(require_jetstream(&engine, &server.config()).await, Err(ConnectError::NoJetStream { .. })));
     });
 }
 

@@ -194,12 +194,20 @@ struct Figures {
     tick_bytes: VecDeque<u64>,
     total_bytes: u64,
     events_last_tick: u64,
+    /// Requests that were refused, and why the last one was.
+    refusals: u64,
+    last_refusal: String,
     counters: BTreeMap<String, u64>,
 }
 
 impl Figures {
     fn count(&mut self, name: impl Into<String>) {
-        *self.counters.entry(name.into()).or_default() += 1;
+        let name = name.into();
+        if let Some(reason) = name.strip_prefix("refused.") {
+            self.refusals += 1;
+            reason.clone_into(&mut self.last_refusal);
+        }
+        *self.counters.entry(name).or_default() += 1;
     }
 
     /// The mean over the kept ticks: a system that runs in every third one would make a single tick misleading.
@@ -516,6 +524,12 @@ impl Coordinator {
             None if !self.sim.paused && !stands_still => self.next_tick_at.clamp(now, soon),
             _ => soon,
         }
+    }
+
+    /// How many requests were refused, and why the last one was.
+    #[must_use]
+    pub fn refusals(&self) -> (u64, &str) {
+        (self.figures.refusals, &self.figures.last_refusal)
     }
 
     /// The connection was lost and is back: whoever was registered registers again.

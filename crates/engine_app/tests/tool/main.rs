@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+mod config;
 mod coordinator;
 mod doctor;
 mod entities;
@@ -9,5 +10,6 @@ mod failing;
 mod past;
 mod scene_files;
 mod scenes;
+mod services;
 mod sim;
 mod world;

@@ -237,11 +237,11 @@ fn who(credentials: &Credentials) -> String {
 }
 
 /// Makes sure that this connection's account may use JetStream.
-pub async fn require_jetstream(connection: &Connection) -> Result<(), ConnectError> {
+pub async fn require_jetstream(connection: &Connection, config: &ConnectionConfig) -> Result<(), ConnectError> {
     let server = connection.server.name.clone();
     let missing = |reason: String| ConnectError::NoJetStream { server: server.clone(), reason };
     let request = async_nats::Request::new().timeout(Some(Duration::from_secs(3)));
-    let answer = connection.client.send_request("$JS.API.INFO", request).await;
+    let answer = connection.client.send_request(format!("{}.INFO", config.jetstream()), request).await;
     let answer = answer.map_err(|error| match error.kind() {
         async_nats::RequestErrorKind::NoResponders => missing("it is not switched on".into()),
         async_nats::RequestErrorKind::TimedOut => {

@@ -22,6 +22,9 @@ pub struct ConnectionArgs {
     /// First token of every subject [env: ENGINE_PREFIX] [default: engine]
     #[arg(long, value_name = "NAME")]
     pub prefix: Option<String>,
+    /// Context of the `nats` command, below file and environment [env: NATS_CONTEXT]
+    #[arg(long, value_name = "NAME")]
+    pub nats_context: Option<String>,
     /// Servers, separated by commas [env: NATS_URL] [default: nats://127.0.0.1:4222]
     #[arg(long, value_name = "URL")]
     pub nats_url: Option<ServerUrls>,
@@ -58,6 +61,9 @@ pub struct ConnectionArgs {
     /// Prefix of reply subjects [env: NATS_INBOX] [default: _INBOX]
     #[arg(long, value_name = "SUBJECT")]
     pub nats_inbox: Option<String>,
+    /// JetStream domain in which the world's log is [env: NATS_DOMAIN]
+    #[arg(long, value_name = "NAME")]
+    pub nats_domain: Option<String>,
     /// A dead server is noticed after three of these [env: NATS_PING_MS] [default: 500]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..))]
     pub nats_ping_ms: Option<u64>,
@@ -105,23 +111,107 @@ pub struct ConnectionArgs {
     pub log_system_creds: Option<PathBuf>,
 }
 
+impl ConnectionArgs {
+    /// What is given, in the order of [`SETTINGS`], for people: secrets are not shown.
+    pub(super) fn shown(&self) -> [Option<String>; SETTINGS.len()] {
+        // Without `..`, so that a new setting can't be forgotten here.
+        let Self {
+            config: _,
+            world,
+            prefix,
+            nats_context,
+            nats_url,
+            nats_user,
+            nats_password,
+            nats_token,
+            nats_creds,
+            nats_nkey,
+            nats_tls,
+            nats_tls_first,
+            nats_tls_ca,
+            nats_tls_cert,
+            nats_tls_key,
+            nats_inbox,
+            nats_domain,
+            nats_ping_ms,
+            nats_connect_ms,
+            nats_wait,
+            nats_reconnect_ms,
+            nats_max_reconnects,
+            log_url,
+            log_user,
+            log_password,
+            log_token,
+            log_creds,
+            log_nkey,
+            log_inbox,
+            log_system_user,
+            log_system_password,
+            log_system_creds,
+        } = self;
+        let hidden = |secret: &Option<Secret>| secret.as_ref().map(|_| "(secret)".to_owned());
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let urls = |urls: &Option<ServerUrls>| urls.as_ref().map(|urls| urls.addresses().join(","));
+        let number = |number: &Option<u64>| number.map(|number| number.to_string());
+        let is = |is: &Option<bool>| is.map(|is| is.to_string());
+        [
+            world.clone(),
+            prefix.clone(),
+            nats_context.clone(),
+            urls(nats_url),
+            nats_user.clone(),
+            hidden(nats_password),
+            hidden(nats_token),
+            path(nats_creds),
+            hidden(nats_nkey),
+            is(nats_tls),
+            is(nats_tls_first),
+            path(nats_tls_ca),
+            path(nats_tls_cert),
+            path(nats_tls_key),
+            nats_inbox.clone(),
+            nats_domain.clone(),
+            number(nats_ping_ms),
+            number(nats_connect_ms),
+            is(nats_wait),
+            number(nats_reconnect_ms),
+            number(nats_max_reconnects),
+            urls(log_url),
+            log_user.clone(),
+            hidden(log_password),
+            hidden(log_token),
+            path(log_creds),
+            hidden(log_nkey),
+            log_inbox.clone(),
+            log_system_user.clone(),
+            hidden(log_system_password),
+            path(log_system_creds),
+        ]
+    }
+}
+
 /// A setting's key in a file, and its variable. The flag follows: `[nats] url` is `--nats-url`.
-pub(super) struct Setting {
+#[derive(Debug)]
+pub struct Setting {
     /// The table that it is in; none at the top of the file.
-    pub(super) table: Option<&'static str>,
-    pub(super) key: &'static str,
-    pub(super) variable: &'static str,
+    pub table: Option<&'static str>,
+    /// Its key there.
+    pub key: &'static str,
+    /// Its variable.
+    pub variable: &'static str,
 }
 
 impl Setting {
-    pub(super) fn flag(&self) -> String {
+    /// Its flag.
+    #[must_use]
+    pub fn flag(&self) -> String {
         let key = self.key.replace('_', "-");
         self.table.map_or_else(|| format!("--{key}"), |table| format!("--{table}-{key}"))
     }
 }
 
 /// The tables of a file that hold settings of connections.
-pub(super) const TABLES: [&str; 2] = ["nats", "log"];
+pub const TABLES: [&str; 2] = ["nats", "log"];
 
 const fn top(key: &'static str, variable: &'static str) -> Setting {
     Setting { table: None, key, variable }
@@ -136,9 +226,10 @@ const fn log(key: &'static str, variable: &'static str) -> Setting {
 }
 
 /// Every setting that a file and the environment may give; a test holds it beside the flags.
-pub(super) const SETTINGS: [Setting; 29] = [
+pub const SETTINGS: [Setting; 31] = [
     top("world", "ENGINE_WORLD"),
     top("prefix", "ENGINE_PREFIX"),
+    nats("context", "NATS_CONTEXT"),
     nats("url", "NATS_URL"),
     nats("user", "NATS_USER"),
     nats("password", "NATS_PASSWORD"),
@@ -151,6 +242,7 @@ pub(super) const SETTINGS: [Setting; 29] = [
     nats("tls_cert", "NATS_TLS_CERT"),
     nats("tls_key", "NATS_TLS_KEY"),
     nats("inbox", "NATS_INBOX"),
+    nats("domain", "NATS_DOMAIN"),
     nats("ping_ms", "NATS_PING_MS"),
     nats("connect_ms", "NATS_CONNECT_MS"),
     nats("wait", "NATS_WAIT"),

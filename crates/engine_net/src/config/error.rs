@@ -47,11 +47,19 @@ pub enum ConfigError {
     #[error("{source_name} gives both {first} and {second}; give one of them")]
     TwoCredentials {
         /// The file, the environment or the flags.
-        source_name: &'static str,
+        source_name: String,
         /// One.
         first: &'static str,
         /// The other.
         second: &'static str,
+    },
+    /// A context of the `nats` command that can't be used.
+    #[error("context `{name}`: {reason}")]
+    Context {
+        /// Its name.
+        name: String,
+        /// Where it was looked for, and what is wrong.
+        reason: String,
     },
     /// A password without a user, a certificate without a key.
     #[error("{given} is given without {missing}; give both or neither")]

@@ -3,29 +3,17 @@
 //! A file and the environment are read through the same parser as the flags, one value at a time, so that
 //! a value means the same everywhere and an error names the place that it came from.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
-use toml::{Table, Value};
 
 use super::{
-    ConfigError, ConnectionArgs, ConnectionConfig, Credentials, LogConnection, ServerUrls, Tls,
+    ConfigError, ConfigFile, ConnectionArgs, ConnectionConfig, Credentials, LogConnection, ServerUrls, Tls,
     args::{SETTINGS, Setting, TABLES},
+    context,
     login::{Named, of_address},
 };
 use crate::name;
-
-/// A configuration file that was read; the program's own tables are in `table` beside `[nats]`.
-#[derive(Clone, Debug)]
-pub struct ConfigFile {
-    /// Where it was read from, for messages.
-    pub path: PathBuf,
-    /// What it says. It may hold secrets.
-    table: Table,
-}
 
 /// The process's environment, for [`ConnectionArgs::resolve_with`]; empty variables count as unset.
 #[must_use]
@@ -33,87 +21,8 @@ pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
 
-/// Refuses keys of a table that nobody knows, and names the nearest known one.
-///
-/// `place` is the file, and the table if it isn't the top of the file: `engine.toml` or
-/// `engine.toml: [nats]`.
-pub fn check_keys(place: &str, table: &Table, known: &[&str]) -> Result<(), ConfigError> {
-    let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
-    let suggestion = match nearest(key, known) {
-        Some(near) => format!("is `{near}` meant?"),
-        None => format!("known are {}", known.join(", ")),
-    };
-    Err(ConfigError::UnknownKey { source_name: place.into(), key: key.clone(), suggestion })
-}
-
-impl ConfigFile {
-    /// Reads a file.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable { path: path.into(), reason })?;
-        Self::parse(path, &text)
-    }
-
-    /// Understands a file's text; `path` is for messages.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        // `message` and not the whole error: that one quotes the line, which may hold a password.
-        let table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
-            path: path.into(),
-            reason: match error.span() {
-                Some(span) => format!("line {}: {}", 1 + text[..span.start].matches('\n').count(), error.message()),
-                None => error.message().to_owned(),
-            },
-        })?;
-        Ok(Self { path: path.into(), table })
-    }
-
-    /// A table of the program's own.
-    #[must_use]
-    pub fn table(&self, key: &str) -> Option<&Table> {
-        self.table.get(key)?.as_table()
-    }
-
-    /// A value at the top of the file.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.table.get(key)
-    }
-
-    /// Its layer; `own_keys` are those at the top of the file that belong to the program.
-    fn layer(&self, own_keys: &[&str]) -> Result<ConnectionArgs, ConfigError> {
-        let place = self.path.display().to_string();
-        let top = SETTINGS.iter().filter(|setting| setting.table.is_none()).map(|setting| setting.key);
-        check_keys(&place, &self.table, &top.chain(TABLES).chain(own_keys.iter().copied()).collect::<Vec<_>>())?;
-        for name in TABLES {
-            let table = match self.table.get(name) {
-                None => continue,
-                Some(Value::Table(table)) => table,
-                Some(_) => {
-                    return Err(ConfigError::Value { source_name: place, reason: format!("`{name}` must be a table") });
-                }
-            };
-            let keys = SETTINGS.iter().filter(|setting| setting.table == Some(name)).map(|setting| setting.key);
-            check_keys(&format!("{place}: [{name}]"), table, &keys.collect::<Vec<_>>())?;
-        }
-        layer(|setting| {
-            let value = match setting.table {
-                Some(table) => self.table(table)?.get(setting.key),
-                None => self.table.get(setting.key),
-            }?;
-            let section = setting.table.map_or_else(String::new, |table| format!("{table}."));
-            Some((format!("{place}: {section}{}", setting.key), text_of(value)))
-        })
-    }
-}
-
-/// A TOML value as one would write it behind a flag.
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(text_of).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
-    }
-}
+/// Tables of a file that say how the processes of a role run; the program reads them itself.
+pub const ROLES: [&str; 2] = ["coordinator", "system"];
 
 #[derive(Parser)]
 #[command(no_binary_name = true)]
@@ -135,15 +44,142 @@ fn layer(value_of: impl Fn(&Setting) -> Option<(String, String)>) -> Result<Conn
             let reason = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
             ConfigError::Value { source_name: place, reason }
         })?;
-        whole = one.args.over(whole);
+        // Of one layer: whether it has two ways to log in is seen when all of it is there.
+        whole = one.args.merged(whole, |_| true, |_| true);
     }
     Ok(whole)
+}
+
+/// The layer of a file. Its tables of `own` belong to the program, which reads them itself.
+fn layer_of_file(file: &ConfigFile, own: &[&str]) -> Result<ConnectionArgs, ConfigError> {
+    let keys = |table: Option<&str>| -> Vec<&str> {
+        SETTINGS.iter().filter(|setting| setting.table == table).map(|setting| setting.key).collect()
+    };
+    file.check_keys(None, &[&keys(None)[..], &TABLES, own].concat())?;
+    TABLES.into_iter().try_for_each(|table| file.check_keys(Some(table), &keys(Some(table))))?;
+    layer(|setting| {
+        let text = file.text(setting.table, setting.key)?;
+        let section = setting.table.map_or_else(String::new, |table| format!("{table}."));
+        Some((format!("{}: {section}{}", file.place(setting.table, setting.key), setting.key), text))
+    })
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// A context of the `nats` command, in this file.
+    Context(PathBuf),
+    /// File and line.
+    File(String),
+    /// A variable of the environment.
+    Variable(String),
+    /// The command line.
+    Flag(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Context(path) => write!(f, "context {}", path.display()),
+            Self::File(place) => f.write_str(place),
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// A setting as it is in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// The table that it has in a file; none at the top.
+    pub table: Option<String>,
+    /// Its key there.
+    pub key: String,
+    /// Its value, for people: secrets are not shown. None when there is none.
+    pub value: Option<String>,
+    /// Where that comes from.
+    pub origin: Origin,
+}
+
+/// All layers of a connection's settings, the strongest first.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    flags: ConnectionArgs,
+    environment: ConnectionArgs,
+    file: ConnectionArgs,
+    /// Places in the file, by setting.
+    places: Vec<String>,
+    context: Option<(PathBuf, ConnectionArgs)>,
+}
+
+impl Layers {
+    fn merged(&self) -> ConnectionArgs {
+        let context = self.context.as_ref().map(|(_, layer)| layer.clone()).unwrap_or_default();
+        let below = self.environment.clone().over(self.file.clone().over(context));
+        self.flags.clone().over(below)
+    }
+
+    /// What they amount to.
+    ///
+    /// # Errors
+    /// When they contradict each other.
+    pub fn config(&self) -> Result<ConnectionConfig, ConfigError> {
+        self.merged().finish()
+    }
+
+    /// Every setting with its origin, in the order of [`SETTINGS`]. Of several ways to log in, the one that counts.
+    #[must_use]
+    pub fn effective(&self) -> Vec<Effective> {
+        let merged = self.merged().shown();
+        let [flags, environment, file] = [&self.flags, &self.environment, &self.file].map(ConnectionArgs::shown);
+        let context = self.context.as_ref().map(|(path, layer)| (path, layer.shown()));
+        let one = |(number, setting): (usize, &Setting)| {
+            let origin = if merged[number].is_none() {
+                Origin::Default
+            } else if flags[number].is_some() {
+                Origin::Flag(setting.flag())
+            } else if environment[number].is_some() {
+                Origin::Variable(setting.variable.to_owned())
+            } else if file[number].is_some() {
+                Origin::File(self.places[number].clone())
+            } else {
+                context.as_ref().map_or(Origin::Default, |(path, _)| Origin::Context((*path).clone()))
+            };
+            Effective {
+                table: setting.table.map(str::to_owned),
+                key: setting.key.to_owned(),
+                value: merged[number].clone().or_else(|| default_of(setting)),
+                origin,
+            }
+        };
+        SETTINGS.iter().enumerate().map(one).collect()
+    }
+}
+
+/// What a setting is when nobody says anything.
+fn default_of(setting: &Setting) -> Option<String> {
+    let default = ConnectionConfig::default();
+    let ms = |time: Duration| Some(time.as_millis().to_string());
+    match (setting.table, setting.key) {
+        (None, "world") => Some(default.world),
+        (None, "prefix") => Some(default.prefix),
+        (Some("nats"), "url") => Some(default.urls.join(",")),
+        (Some("nats"), "inbox") => Some(default.inbox_prefix),
+        (Some("nats"), "tls" | "tls_first" | "wait") => Some("false".to_owned()),
+        (Some("nats"), "ping_ms") => ms(default.ping_interval),
+        (Some("nats"), "connect_ms") => ms(default.connect_timeout),
+        (Some("nats"), "reconnect_ms") => ms(default.reconnect_max_delay),
+        _ => None,
+    }
 }
 
 impl ConnectionArgs {
     /// Reads the file (of `--config` or `ENGINE_CONFIG`) and the environment, and puts the flags on top.
     pub fn resolve(&self) -> Result<ConnectionConfig, ConfigError> {
-        self.resolve_with(self.read_file()?.as_ref(), &[], &environment)
+        self.resolve_with(self.read_file()?.as_ref(), &ROLES, &environment)
     }
 
     /// The file of `--config`, else of `ENGINE_CONFIG`, if any.
@@ -152,33 +188,58 @@ impl ConnectionArgs {
         self.config.clone().or_else(variable).map(|path| ConfigFile::read(&path)).transpose()
     }
 
-    /// The same with a file that was read already, whose top keys `own_keys` belong to the program, and
-    /// with any environment.
+    /// The same with a file that was read already, whose tables `own` belong to the program, and with any
+    /// environment.
     pub fn resolve_with(
         &self,
         file: Option<&ConfigFile>,
-        own_keys: &[&str],
+        own: &[&str],
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<ConnectionConfig, ConfigError> {
-        let from_file = file.map(|file| file.layer(own_keys)).transpose()?.unwrap_or_default();
+        self.layers(file, own, environment)?.config()
+    }
+
+    /// All layers, with these flags as the strongest.
+    ///
+    /// # Errors
+    /// When a value can't be understood, a key isn't known, or a layer names two ways to log in.
+    pub fn layers(
+        &self,
+        file: Option<&ConfigFile>,
+        own: &[&str],
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Layers, ConfigError> {
+        let from_file = file.map(|file| layer_of_file(file, own)).transpose()?.unwrap_or_default();
         let variable = |setting: &Setting| Some((setting.variable.to_owned(), environment(setting.variable)?));
         let from_environment = layer(variable)?;
-        for (place, layer) in
-            [("the file", &from_file), ("the environment", &from_environment), ("the command line", self)]
-        {
-            layer.check_one_method(place)?;
-        }
-        self.clone().over(from_environment.over(from_file)).finish()
+        let name = [self, &from_environment, &from_file].into_iter().find_map(|layer| layer.nats_context.clone());
+        let context = name.map(|name| context::read(&name, environment)).transpose()?;
+        let file_name = file.map_or_else(|| "the file".to_owned(), |file| file.path().display().to_string());
+        let context_name = context.as_ref().map(|(path, layer)| (path.display().to_string(), layer));
+        let named = [
+            (file_name, &from_file),
+            ("the environment".to_owned(), &from_environment),
+            ("the command line".to_owned(), self),
+        ];
+        named.into_iter().chain(context_name).try_for_each(|(place, layer)| layer.check_one_method(&place))?;
+        let places =
+            SETTINGS.iter().map(|setting| file.map_or_else(String::new, |file| file.place(setting.table, setting.key)));
+        let places = places.collect();
+        Ok(Layers { flags: self.clone(), environment: from_environment, file: from_file, places, context })
     }
 
     /// This layer on top of a weaker one. Who names a way to log in replaces every other way below it;
     /// a user from the file and its password from the environment belong together.
     fn over(self, weaker: Self) -> Self {
-        let methods = self.methods();
-        let keep = |method: &str| methods.is_empty() || methods.contains(&method);
+        let (methods, of_log) = (self.methods(), self.log_methods());
+        let keeps = |methods: &[&str], method: &str| methods.is_empty() || methods.contains(&method);
+        self.merged(weaker, |method| keeps(&methods, method), |method| keeps(&of_log, method))
+    }
+
+    /// The same, where the weaker one's ways to log in are kept that these say.
+    fn merged(self, weaker: Self, keep: impl Fn(&str) -> bool, keep_of_log: impl Fn(&str) -> bool) -> Self {
         let (user, token, creds, nkey) = (keep(USER), keep(TOKEN), keep(CREDS), keep(NKEY));
-        let of_log = self.log_methods();
-        let keep = |method: &str| of_log.is_empty() || of_log.contains(&method);
+        let keep = keep_of_log;
         let (of_log_user, of_log_token, of_log_creds, of_log_nkey) = (keep(USER), keep(TOKEN), keep(CREDS), keep(NKEY));
         let system_user = self.log_system_creds.is_none();
         let system_creds = self.log_system_user.is_none() && self.log_system_password.is_none();
@@ -187,6 +248,7 @@ impl ConnectionArgs {
             config,
             world,
             prefix,
+            nats_context,
             nats_url,
             nats_user,
             nats_password,
@@ -199,6 +261,7 @@ impl ConnectionArgs {
             nats_tls_cert,
             nats_tls_key,
             nats_inbox,
+            nats_domain,
             nats_ping_ms,
             nats_connect_ms,
             nats_wait,
@@ -219,6 +282,7 @@ impl ConnectionArgs {
             config: config.or(weaker.config),
             world: world.or(weaker.world),
             prefix: prefix.or(weaker.prefix),
+            nats_context: nats_context.or(weaker.nats_context),
             nats_url: nats_url.or(weaker.nats_url),
             nats_user: nats_user.or(weaker.nats_user.filter(|_| user)),
             nats_password: nats_password.or(weaker.nats_password.filter(|_| user)),
@@ -231,6 +295,7 @@ impl ConnectionArgs {
             nats_tls_cert: nats_tls_cert.or(weaker.nats_tls_cert),
             nats_tls_key: nats_tls_key.or(weaker.nats_tls_key),
             nats_inbox: nats_inbox.or(weaker.nats_inbox),
+            nats_domain: nats_domain.or(weaker.nats_domain),
             nats_ping_ms: nats_ping_ms.or(weaker.nats_ping_ms),
             nats_connect_ms: nats_connect_ms.or(weaker.nats_connect_ms),
             nats_wait: nats_wait.or(weaker.nats_wait),
@@ -270,10 +335,10 @@ impl ConnectionArgs {
         given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect()
     }
 
-    fn check_one_method(&self, source_name: &'static str) -> Result<(), ConfigError> {
+    fn check_one_method(&self, source_name: &str) -> Result<(), ConfigError> {
         for methods in [self.methods(), self.log_methods()] {
             if let [first, second, ..] = methods[..] {
-                return Err(ConfigError::TwoCredentials { source_name, first, second });
+                return Err(ConfigError::TwoCredentials { source_name: source_name.to_owned(), first, second });
             }
         }
         Ok(())
@@ -288,6 +353,7 @@ impl ConnectionArgs {
             credentials,
             tls,
             log,
+            domain: self.nats_domain,
             urls: self.nats_url.map_or(default.urls, |urls| urls.addresses()),
             prefix: self.prefix.unwrap_or(default.prefix),
             world: self.world.unwrap_or(default.world),
@@ -302,6 +368,7 @@ impl ConnectionArgs {
         name::dotted("subject prefix", &config.prefix)?;
         name::token("world", &config.world)?;
         name::dotted("inbox prefix", &config.inbox_prefix)?;
+        config.domain.iter().try_for_each(|domain| name::token("JetStream domain", domain))?;
         Ok(config)
     }
 
@@ -369,28 +436,10 @@ const TOKEN: &str = "a token";
 const CREDS: &str = "a credentials file";
 const NKEY: &str = "an nkey";
 
-/// The known key that is the fewest edits away, if those are few enough to be a slip.
-fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    let best = known.iter().min_by_key(|candidate| edits(key, candidate))?;
-    (edits(key, best) <= best.len().max(key.len()).div_ceil(3)).then_some(*best)
-}
-
-/// Levenshtein's distance, over bytes: keys are ASCII.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -448,21 +497,76 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert_eq!(error("[nats]\npasword = 'x'"), "engine.toml: [nats]: unknown key `pasword`; is `password` meant?");
-        assert_eq!(error("wrold = 'x'"), "engine.toml: unknown key `wrold`; is `world` meant?");
-        assert_eq!(error("coordinatr = 1"), "engine.toml: unknown key `coordinatr`; is `coordinator` meant?");
-        assert!(error("[nats]\nqqqqqqq = 1").contains("known are url, user"), "{}", error("[nats]\nqqqqqqq = 1"));
+        assert_eq!(
+            error("[nats]\npasword = 'x'"),
+            "engine.toml:2: [nats]: unknown key `pasword`; is `password` meant?"
+        );
+        assert_eq!(error("wrold = 'x'"), "engine.toml:1: unknown key `wrold`; is `world` meant?");
+        assert_eq!(error("coordinatr = 1"), "engine.toml:1: unknown key `coordinatr`; is `coordinator` meant?");
+        assert!(
+            error("[nats]\nqqqqqqq = 1").contains("known are context, url, user"),
+            "{}",
+            error("[nats]\nqqqqqqq = 1")
+        );
     }
 
     #[test]
     fn a_bad_value_names_its_place_and_hides_secrets() {
         let error = ConnectionArgs::default().resolve_with(Some(&file("[nats]\nping_ms = 'soon'")), &[], &nothing);
         let error = error.unwrap_err().to_string();
-        assert!(error.starts_with("engine.toml: nats.ping_ms: invalid value 'soon'"), "{error}");
+        assert!(error.starts_with("engine.toml:2: nats.ping_ms: invalid value 'soon'"), "{error}");
         let error = ConfigFile::parse(Path::new("e.toml"), "[nats]\npassword = hush").unwrap_err().to_string();
         assert!(error.contains("line 2") && !error.contains("hush"), "{error}");
         let error = flags(&["--world=a.b"]).resolve_with(None, &[], &nothing).unwrap_err().to_string();
         assert!(error.contains("`a.b` is no world"), "{error}");
+    }
+
+    #[test]
+    fn every_setting_has_its_origin_and_secrets_are_not_shown() {
+        let file = file("world = 'f'\n[nats]\nuser = 'ann'\npassword = 'hush'\nping_ms = 100\n");
+        let environment = |name: &str| match name {
+            "NATS_TOKEN" => Some("t0ken".to_owned()),
+            "NATS_PING_MS" => Some("200".to_owned()),
+            _ => None,
+        };
+        let layers =
+            flags(&["--prefix=p", "--nats-url=nats://x:y@h:1"]).layers(Some(&file), &[], &environment).unwrap();
+        let effective = layers.effective();
+        let of = |table: Option<&str>, key: &str| {
+            let one = effective.iter().find(|one| one.table.as_deref() == table && one.key == key).unwrap();
+            (one.value.clone().unwrap_or_default(), one.origin.to_string())
+        };
+        let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+        assert_eq!(of(None, "world"), pair("f", "engine.toml:1"));
+        assert_eq!(of(None, "prefix"), pair("p", "flag --prefix"));
+        assert_eq!(of(Some("nats"), "url"), pair("nats://h:1", "flag --nats-url"));
+        assert_eq!(of(Some("nats"), "token"), pair("(secret)", "variable NATS_TOKEN"));
+        assert_eq!(of(Some("nats"), "ping_ms"), pair("200", "variable NATS_PING_MS"));
+        assert_eq!(of(Some("nats"), "connect_ms"), pair("5000", "default"));
+        assert_eq!(of(Some("nats"), "user"), pair("", "default"), "a stronger layer has another way to log in");
+        let all = format!("{effective:?}");
+        assert!(["hush", "t0ken", "x:y"].iter().all(|secret| !all.contains(secret)), "{all}");
+    }
+
+    #[test]
+    fn a_context_is_below_everything_else_that_is_said() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("nats/context");
+        std::fs::create_dir_all(&folder).unwrap();
+        let context = r#"{"url":"nats://c:1","user":"carl","password":"hush","inbox_prefix":"_C"}"#;
+        std::fs::write(folder.join("prod.json"), context).unwrap();
+        let path = home.path().display().to_string();
+        let environment = |name: &str| (name == "XDG_CONFIG_HOME").then(|| path.clone());
+        let below = file("[nats]\ncontext = 'prod'\ninbox = '_F'");
+        let config = flags(&["--nats-url=h:2"]).resolve_with(Some(&below), &[], &environment).unwrap();
+        assert_eq!((config.urls[0].as_str(), config.inbox_prefix.as_str()), ("nats://h:2", "_F"));
+        let carl = Credentials::UserPassword { user: "carl".into(), password: Secret::new("hush") };
+        assert_eq!(config.credentials, carl);
+        let effective = ConnectionArgs::default().layers(Some(&below), &[], &environment).unwrap().effective();
+        let url = effective.iter().find(|one| one.key == "url").unwrap();
+        assert_eq!(url.origin, Origin::Context(folder.join("prod.json")));
+        let error = flags(&["--nats-context=dev"]).resolve_with(None, &[], &environment).unwrap_err().to_string();
+        assert!(error.contains("there are prod"), "{error}");
     }
 
     #[test]
@@ -477,6 +581,9 @@ mod tests {
             Credentials::UserPassword { user: "ann".into(), password: Secret::new("other") }
         );
         assert!(!format!("{config:?}").contains("other"));
+        let two = file("[nats]\ntoken = 't'\ncreds = 'f'");
+        let both = ConnectionArgs::default().resolve_with(Some(&two), &[], &nothing).unwrap_err();
+        assert_eq!(both.to_string(), "engine.toml gives both a token and a credentials file; give one of them");
         let both = flags(&["--nats-token=t", "--nats-user=u"]).resolve_with(None, &[], &nothing).unwrap_err();
         assert_eq!(both.to_string(), "the command line gives both a user with password and a token; give one of them");
     }
@@ -511,7 +618,7 @@ mod tests {
         let error = flags(&["--log-user=u"]).resolve_with(None, &[], &nothing).unwrap_err().to_string();
         assert!(error.contains("NATS_LOG_PASSWORD"), "{error}");
         let error = ConnectionArgs::default().resolve_with(Some(&file("[log]\nusr = 'x'")), &[], &nothing).unwrap_err();
-        assert_eq!(error.to_string(), "engine.toml: [log]: unknown key `usr`; is `user` meant?");
+        assert_eq!(error.to_string(), "engine.toml:2: [log]: unknown key `usr`; is `user` meant?");
         let config = flags(&["--log-token=t"]).resolve_with(Some(&below), &[], &nothing).unwrap();
         assert_eq!(config.log_connection().credentials, Credentials::Token(Secret::new("t")));
     }

@@ -1,6 +1,6 @@
 //! What a connection to NATS needs to know, and where it comes from.
 //!
-//! Defaults < file (TOML) < environment < flags. The three layers are one type, [`ConnectionArgs`], so that
+//! Defaults < context of the `nats` command < file (TOML) < environment < flags. The layers are one type, [`ConnectionArgs`], so that
 //! a setting is declared once; [`ConnectionConfig`] is what they amount to, checked and complete.
 //! Secrets are [`Secret`]s and never appear in `Debug` output or in an error.
 //!
@@ -12,16 +12,19 @@
 //! ```
 
 mod args;
+mod context;
 mod error;
+mod file;
 mod layers;
 mod login;
 mod secret;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use args::ConnectionArgs;
+pub use args::{ConnectionArgs, SETTINGS, Setting, TABLES};
 pub use error::ConfigError;
-pub use layers::{ConfigFile, check_keys, environment};
+pub use file::ConfigFile;
+pub use layers::{Effective, Layers, Origin, ROLES, environment};
 pub use secret::{Secret, ServerUrls};
 
 /// Who one is, for the server.
@@ -119,6 +122,8 @@ pub struct ConnectionConfig {
     pub tls: Tls,
     /// What is different for the world log.
     pub log: LogConnection,
+    /// The JetStream domain of the log's streams, if it is not the server's own.
+    pub domain: Option<String>,
     /// First token of every subject.
     pub prefix: String,
     /// Second token of every subject.
@@ -155,6 +160,7 @@ impl Default for ConnectionConfig {
             credentials: Credentials::None,
             tls: Tls::default(),
             log: LogConnection::default(),
+            domain: None,
             prefix: "engine".into(),
             world: "main".into(),
             inbox_prefix: "_INBOX".into(),
@@ -177,6 +183,15 @@ impl ConnectionConfig {
     #[must_use]
     pub fn new(url: impl Into<String>, credentials: Credentials) -> Self {
         Self { urls: vec![url.into()], credentials, ..Self::default() }
+    }
+
+    /// The root of JetStream's own subjects, in the domain that it is in.
+    #[must_use]
+    pub fn jetstream(&self) -> String {
+        match &self.domain {
+            Some(domain) => format!("$JS.{domain}.API"),
+            None => "$JS.API".to_owned(),
+        }
     }
 
     /// The servers, for people.
@@ -212,6 +227,7 @@ impl ConnectionConfig {
             ("NATS_TLS_FIRST", self.tls.first.to_string()),
         ];
         let names = ["NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "NATS_CREDS", "NATS_NKEY"];
+        variables.extend(self.domain.iter().map(|domain| ("NATS_DOMAIN", domain.clone())));
         variables.extend(self.credentials.to_environment(names));
         let files = [("NATS_TLS_CA", &self.tls.ca), ("NATS_TLS_CERT", &self.tls.cert), ("NATS_TLS_KEY", &self.tls.key)];
         variables

@@ -22,6 +22,7 @@ mod event;
 mod handle;
 mod lane;
 mod outbox;
+mod responder;
 mod thread;
 mod turns;
 mod waiters;
@@ -36,6 +37,7 @@ pub use async_nats::{HeaderMap, Subject as WireSubject};
 use crossbeam_channel::Receiver;
 pub use event::{IoEvent, IoMessage, Outgoing, PublishError, RequestError};
 pub use handle::IoHandle;
+pub use responder::{ANNOUNCE, QUIET, Responder};
 pub use turns::Helper;
 
 use crate::{client::ConnectError, config::ConnectionConfig};

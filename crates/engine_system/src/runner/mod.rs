@@ -42,12 +42,13 @@ use crossbeam_channel::RecvTimeoutError;
 use engine_net::client::ConnectError;
 use engine_net::config::ConnectionConfig;
 use engine_net::headers::Headers;
-use engine_net::io::{Helper, Io, IoEvent, IoHandle, IoMessage, Lane, Outgoing, RequestId};
+use engine_net::io::{Helper, Io, IoEvent, IoHandle, IoMessage, Lane, Outgoing, RequestId, Responder};
 use engine_net::messages::Message;
 use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::hello::Hello;
 use engine_net::messages::register::{Leave, Register};
 use engine_net::messages::rejected::Rejected;
+use engine_net::service::{Endpoint, Identity, Service, now};
 use engine_net::subject::{Subject, Subjects};
 
 use crate::System;
@@ -121,6 +122,7 @@ pub fn run_instance(
             .subscribe_blocking(IN, subject, None, PATIENCE)
             .map_err(|error| InstanceError::Io { what: "subscribing", reason: error.to_string() })?;
     }
+    let responder = respond(&handle, &subjects, &name, &systems);
     let mut core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT));
     core.set_host(host());
     if let Some(bytes) = options.keep_bytes {
@@ -130,6 +132,7 @@ pub fn run_instance(
         core,
         wire_only: options.wire_only,
         subjects,
+        responder,
         events: Helper::new(handle.clone(), events),
         handle: handle.clone(),
         asked: None,
@@ -142,6 +145,32 @@ pub fn run_instance(
     let _ = handle.fence_blocking(OUT, PATIENCE);
     let _ = io.close(PATIENCE);
     result
+}
+
+/// The instance as a service; each of its systems has `health.<system>` and `discovery.<system>`.
+fn respond(handle: &IoHandle, subjects: &Subjects, name: &str, systems: &[Arc<dyn System>]) -> Responder {
+    let names: Vec<String> = systems.iter().map(|system| system.descriptor().name.clone()).collect();
+    let host = host();
+    let service = Service::new(Identity {
+        name: "engine-instance".to_owned(),
+        id: name.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        description: format!("runs {}", names.join(", ")),
+        metadata: vec![
+            ("world".to_owned(), subjects.world().to_owned()),
+            ("subjects".to_owned(), subjects.root().to_owned()),
+            ("systems".to_owned(), names.join(",")),
+            ("protocol".to_owned(), engine_net::PROTOCOL.to_string()),
+            ("host".to_owned(), host.name),
+            ("pid".to_owned(), host.pid.to_string()),
+        ],
+        started: now(),
+    });
+    Responder::start(handle, IN, service, subjects, names, &[jobs_of(subjects, name)])
+}
+
+fn jobs_of(subjects: &Subjects, name: &str) -> Endpoint {
+    Endpoint { name: "jobs".to_owned(), subject: subjects.schedule_of(name), ..Endpoint::default() }
 }
 
 /// Another one for each process.
@@ -287,6 +316,7 @@ struct Runner {
     core: InstanceCore,
     wire_only: bool,
     subjects: Subjects,
+    responder: Responder,
     handle: IoHandle,
     events: Helper,
     /// The registration or farewell that waits for its answer.
@@ -395,7 +425,21 @@ impl Runner {
         Ok(())
     }
 
+    /// What it can be asked for: jobs.
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let (jobs, refused, compute_ns) = self.core.work_done();
+        vec![Endpoint {
+            num_requests: jobs,
+            num_errors: refused,
+            processing_time: compute_ns,
+            ..jobs_of(&self.subjects, self.core.name())
+        }]
+    }
+
     fn message(&mut self, now: u64, message: &IoMessage) {
+        if self.responder.answer(&self.handle, message, || self.endpoints()) {
+            return;
+        }
         let headers = Headers::from(message.headers.as_ref());
         match self.subjects.clone().parse(message.subject.as_str()) {
             Some(Subject::Schedule { .. }) => self.core.chunk(now, message.payload.clone()),

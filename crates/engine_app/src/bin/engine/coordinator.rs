@@ -9,6 +9,7 @@ use engine_app::coordinator::{BeforeFirstTick, FirstTick};
 use engine_app::tool::scene::{self, Outside, Scene};
 use engine_app::tool::schemas::Schemas;
 use engine_app::{App, CoordinatorArgs, run_coordinator, start_log};
+use engine_net::config::ConnectionArgs;
 
 const EXAMPLES: &str = "\
 Systems that are built elsewhere bring their components with them: nothing has to be linked in.
@@ -36,6 +37,10 @@ pub(crate) struct CoordinatorCommand {
 }
 
 impl CoordinatorCommand {
+    pub(crate) fn connection(&self) -> &ConnectionArgs {
+        &self.args.connection
+    }
+
     pub(crate) fn run(self) -> anyhow::Result<()> {
         start_log();
         let before = self.scene.as_deref().map(|path| scene_loader(path, !self.args.world.expect.is_empty()));

@@ -2,11 +2,13 @@
 
 mod change;
 mod components;
+mod config;
 mod coordinator;
 mod doctor;
 mod link;
 mod output;
 mod progress;
+mod ps;
 mod query;
 mod scene;
 mod sim;
@@ -14,11 +16,13 @@ mod snapshot;
 mod status;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use engine_app::App;
+use engine_app::config::{Read, read as read_config};
 use engine_app::past::args::{self, BranchArgs, DiffArgs, ReplayArgs};
 use engine_net::config::ConnectionArgs;
 
@@ -54,6 +58,8 @@ enum Command {
     Coordinator(coordinator::CoordinatorCommand),
     /// What the world is up to: tick, rate, systems and their instances
     Status(status::StatusCommand),
+    /// Which processes there are: coordinators and instances, as services of NATS
+    Ps(ps::PsCommand),
     /// Which components there are, and their fields
     Components(components::ComponentsCommand),
     /// Find entities and show their components
@@ -82,6 +88,8 @@ enum Command {
     Diff(DiffArgs),
     /// Begin another world at a tick of the past
     Branch(BranchArgs),
+    /// Which settings there are, and what they come to
+    Config(config::ConfigCommand),
     /// Check the server, the permissions, the clock and the coordinator, and say what to do
     Doctor(doctor::DoctorCommand),
 }
@@ -105,7 +113,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match start(std::env::args_os()) {
         Ok(code) => code,
         Err(error) if output::nobody_reads(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -115,11 +123,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+fn start(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+    let read = read_config(Cli::command(), arguments)?;
+    let cli = Cli::from_arg_matches(&read.matches).unwrap_or_else(|error| error.exit());
+    run(cli, &read)
+}
+
+fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
     // The coordinator and the log have threads of their own; everything else is one conversation.
     let (nothing, app) = (BTreeMap::new(), || App::new("engine"));
     let command = match cli.command {
         Command::Coordinator(command) => return command.run().map(|()| ExitCode::SUCCESS),
+        Command::Config(command) => return command.run(read),
         Command::Replay(replay) => {
             let same = args::run_replay(app(), &nothing, &replay)?;
             return Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -133,11 +148,16 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let code = runtime.block_on(async {
         match command {
             Command::Doctor(command) => return command.run().await,
-            Command::Coordinator(_) | Command::Replay(_) | Command::Diff(_) | Command::Branch(_) => {
+            Command::Coordinator(_)
+            | Command::Config(_)
+            | Command::Replay(_)
+            | Command::Diff(_)
+            | Command::Branch(_) => {
                 unreachable!("was run above")
             }
             Command::Snapshot(command) => command.create().await,
             Command::Status(command) => command.run().await,
+            Command::Ps(command) => command.run().await,
             Command::Components(command) => command.run().await,
             Command::Query(command) => command.run().await,
             Command::Spawn(command) => command.run().await,

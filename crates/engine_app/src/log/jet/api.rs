@@ -17,6 +17,7 @@ use async_nats::{
     jetstream::{message::StreamMessage, stream::RawMessage},
 };
 use bytes::Bytes;
+use engine_net::config::ConnectionConfig;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -145,13 +146,15 @@ pub(super) struct Api {
     pub(super) limit: Duration,
     /// What all replies' subjects begin with.
     pub(super) inbox: String,
+    /// Where JetStream's own interface is.
+    pub(super) interface: String,
 }
 
 impl Api {
-    pub(super) fn new(client: Client, complaints: Complaints, limit: Duration) -> Self {
+    pub(super) fn new(client: Client, complaints: Complaints, limit: Duration, config: &ConnectionConfig) -> Self {
         let whole = client.new_inbox();
         let inbox = whole.rsplit_once('.').map_or(whole.as_str(), |(prefix, _)| prefix).to_owned();
-        Self { client, complaints, limit, inbox }
+        Self { client, complaints, limit, inbox, interface: config.jetstream() }
     }
 
     /// Sends, and waits for one answer.
@@ -198,7 +201,7 @@ impl Api {
         })
     }
 
-    /// Asks JetStream's own interface; `operation` is what follows `$JS.API.`. All that is asked may be asked twice:
+    /// Asks JetStream's own interface; `operation` is what follows `$JS.API.` or `$JS.<domain>.API.`. All that is asked may be asked twice:
     /// a question that was lost with the connection is.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,
@@ -207,7 +210,7 @@ impl Api {
         question: &Value,
     ) -> Result<T, JetError> {
         let payload = if question.is_null() { Bytes::new() } else { Bytes::from(question.to_string()) };
-        let subject = format!("$JS.API.{operation}");
+        let subject = format!("{}.{operation}", self.interface);
         let mut attempts = 0;
         loop {
             let answer = self.ask(what, &subject, None, payload.clone()).await;

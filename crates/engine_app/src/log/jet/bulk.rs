@@ -36,10 +36,11 @@ impl Bulk {
         let complaints = Complaints::default();
         let (close, closed) = oneshot::channel::<()>();
         let (report, started) = bounded(1);
-        let (config, heard) = (config.clone(), complaints.clone());
+        let (connect_with, heard) = (config.clone(), complaints.clone());
         let run = move || {
             runtime.block_on(async {
-                let connected = client::connect_with(&config, "log-bulk", move |event| drop(heard.hear(&event))).await;
+                let connected =
+                    client::connect_with(&connect_with, "log-bulk", move |event| drop(heard.hear(&event))).await;
                 let up = connected.is_ok();
                 if report.send(connected).is_ok() && up {
                     let _ = closed.await;
@@ -50,7 +51,7 @@ impl Bulk {
         let thread = thread::Builder::new().name("engine-log-bulk".into()).spawn(run);
         let thread = thread.map_err(|error| failed(error.to_string()))?;
         let connection = started.recv().map_err(|_| failed("it ended before it was connected".into()))??;
-        let api = Api::new(connection.client.clone(), complaints, settings.answer_timeout);
+        let api = Api::new(connection.client.clone(), complaints, settings.answer_timeout, config);
         Ok(Arc::new(Self { api, connection, handle, close: Some(close), thread: Some(thread) }))
     }
 

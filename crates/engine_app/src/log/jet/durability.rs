@@ -60,7 +60,7 @@ pub(super) async fn verify(api: &Api, config: &ConnectionConfig, log: &Info) -> 
             let complaints = Complaints::default();
             let heard = complaints.clone();
             let connection = client::connect_with(&config, "log-system", move |event| drop(heard.hear(&event))).await?;
-            ask(&Api::new(connection.client, complaints, api.limit)).await?
+            ask(&Api::new(connection.client, complaints, api.limit, &config)).await?
         }
     };
     judge(&answers, log)

@@ -180,7 +180,8 @@ impl Life<'_> {
         let (heard, mut events) = unbounded_channel();
         let Some(connection) = self.connect(orders, heard).await else { return End::Closed };
         let complaints = Complaints::default();
-        let api = Api::new(connection.client.clone(), complaints, self.setup.settings.answer_timeout);
+        let api =
+            Api::new(connection.client.clone(), complaints, self.setup.settings.answer_timeout, &self.setup.config);
         let root = connection.client.new_inbox();
         let acks = match connection.client.subscribe(format!("{root}.*")).await {
             Ok(acks) => acks,

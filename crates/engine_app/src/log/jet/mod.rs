@@ -140,9 +140,9 @@ impl Streams {
         let config = &config.log_connection();
         let bulk = Bulk::start(config, &settings)?;
         let (api, connection, streams) = (bulk.api.clone(), bulk.connection.clone(), [names.keys(), names.log()]);
-        let world = world.to_owned();
+        let (world, of_log) = (world.to_owned(), config.clone());
         bulk.wait(async move {
-            require_jetstream(&connection).await?;
+            require_jetstream(&connection, &of_log).await?;
             for stream in streams {
                 let operation = format!("STREAM.INFO.{stream}");
                 match api.call::<serde_json::Value>("look at the log", &operation, &serde_json::Value::Null).await {
@@ -436,7 +436,7 @@ fn prepare(
                 _ => Ok(()),
             },
         )?;
-        require_jetstream(&connection).await?;
+        require_jetstream(&connection, &config).await?;
         let ensure = tryhard::retry_fn(|| streams::ensure(&api, &names, &settings)).retries(RETRIES);
         let log = ensure.custom_backoff(again_when_it_may_pass).await?;
         probe(&api, &names).await?;

@@ -103,7 +103,7 @@ async fn ask(api: &Api, range: &Range, next: &mut u64, last: u64, found: &mut Ve
     let start = *next;
     let what = || format!("read {start} from {}", range.stream);
     let failed = |error: String| JetError::Answer { what: what(), reason: error };
-    let subject = format!("$JS.API.DIRECT.GET.{}", range.stream);
+    let subject = format!("{}.DIRECT.GET.{}", api.interface, range.stream);
     let losses = api.complaints.losses();
     let inbox = api.client.new_inbox();
     let mut answers = api.client.subscribe(inbox.clone()).await.map_err(|error| failed(error.to_string()))?;

@@ -57,6 +57,11 @@ impl InstanceCore {
         self.figures.memory_bytes = bytes;
     }
 
+    /// Jobs that were computed, parcels that were refused, and nanoseconds in systems, since the process started.
+    pub(crate) fn work_done(&self) -> (u64, u64, u64) {
+        (self.figures.jobs, self.figures.refused, self.figures.compute_ns)
+    }
+
     pub(super) fn beat(&mut self) {
         let Some(accepted) = &self.accepted else { return };
         let now = self.now;

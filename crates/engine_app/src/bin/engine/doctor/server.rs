@@ -21,7 +21,7 @@ pub(super) async fn look(findings: &mut Findings, link: &Link, config: &Connecti
     )?;
     round_trip(findings, link).await?;
     payload(findings, server.max_payload)?;
-    match require_jetstream(&link.connection).await {
+    match require_jetstream(&link.connection, config).await {
         Ok(()) => findings.ok("jetstream", "is there for this user")?,
         Err(ConnectError::NoJetStream { reason, .. }) => findings.add(
             State::Warn,
