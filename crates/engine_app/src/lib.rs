@@ -30,6 +30,7 @@ pub mod settings;
 pub mod ship;
 pub mod staged;
 pub mod system_entry;
+mod telemetry;
 pub mod tick_run;
 pub mod tool;
 

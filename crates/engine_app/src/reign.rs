@@ -24,6 +24,7 @@ use crate::log::writer::{Begin, Limits};
 use crate::record::TickRecord;
 use crate::roles::CoordinatorArgs;
 use crate::settings::Settings;
+use crate::telemetry::Telemetry;
 
 /// What a process leads with.
 pub(crate) struct Run<'a> {
@@ -33,6 +34,7 @@ pub(crate) struct Run<'a> {
     pub(crate) settings: Settings,
     pub(crate) waits: &'a str,
     pub(crate) stop: &'a Stop,
+    pub(crate) telemetry: &'a Telemetry,
 }
 
 /// The format of the records of ticks.
@@ -79,14 +81,17 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
         }
         coordinator.keep_log(log.log_lag);
         coordinator.begin_recovery();
+        run.telemetry.watch(coordinator);
         let policy = KeyframePolicy::for_log(log.jet().log_bytes, log.keyframes);
         let mut link =
             LogLink::new(&keeper, waker.clone(), policy, ready.records, ready.needs_keyframe).when_stuck(log.log_stuck);
         let ended = driver::run_logged(coordinator, run.config, &mut link, !args.exit, run.stop, |commit, core| {
             if !core.is_recovering() {
                 args.report(commit);
+                run.telemetry.committed(commit);
             }
         });
+        run.telemetry.stands_by();
         match ended {
             // Half of a recovery is no world that anybody should look at.
             Ok(()) if ready.coordinator.is_recovering() => return Ok(None),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -17,6 +18,7 @@ use crate::log::args::{Durability, LogArgs};
 use crate::past::args::{self as past, BranchArgs, DiffArgs, ReplayArgs};
 use crate::reign::{self, Run};
 use crate::settings::{Settings, TimeMode};
+use crate::telemetry::Telemetry;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -78,6 +80,9 @@ pub struct SystemArgs {
     /// Have all columns sent, also where the coordinator's memory could be mapped
     #[arg(long)]
     pub no_shm: bool,
+    /// Serve /live, /ready and /metrics here, such as 0.0.0.0:9464
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
     /// Where the server is.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -92,6 +97,9 @@ pub struct CoordinatorArgs {
     /// Print a line with the world hash every so many ticks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub report_every: Option<u64>,
+    /// Serve /live, /ready and /metrics here, such as 0.0.0.0:9464
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
     /// What its world runs by.
     #[command(flatten)]
     pub world: WorldArgs,
@@ -368,6 +376,7 @@ pub fn run_coordinator(
     let settings = args.world.settings(&config.prefix, &config.world);
     let blueprint = app.into_blueprint(options, &|name| local.iter().any(|one| one == name))?;
     let stop = stop_on_signals()?;
+    let telemetry = Telemetry::start(args.http)?;
     let waits = if names.is_empty() {
         "systems join as they come".into()
     } else {
@@ -381,11 +390,16 @@ pub fn run_coordinator(
                 coordinator.before_first_tick(before);
             }
             println!("coordinator of world `{}`: {} entities; {waits}", config.world, coordinator.world().len());
-            driver::run(&mut coordinator, Some(&config), !args.exit, &stop, |commit, _| args.report(commit))?;
+            telemetry.watch(&mut coordinator);
+            driver::run(&mut coordinator, Some(&config), !args.exit, &stop, |commit, _| {
+                args.report(commit);
+                telemetry.committed(commit);
+            })?;
             Some(coordinator)
         }
         Durability::Kept(mode) => {
-            let run = Run { args, blueprint: &blueprint, config: &config, settings, waits: &waits, stop: &stop };
+            let (blueprint, config, waits, stop, telemetry) = (&blueprint, &config, &waits, &stop, &telemetry);
+            let run = Run { args, blueprint, config, settings, waits, stop, telemetry };
             reign::run(&run, mode, before)?
         }
     };
@@ -416,7 +430,7 @@ fn system(app: App, names: &[String], args: &SystemArgs) -> Result {
     let stop = stop_on_signals()?;
     let keep_bytes = Some(args.keep_mib.saturating_mul(1 << 20));
     let (name, wire_only) = (args.instance.clone(), args.no_shm);
-    let options = InstanceOptions { name, keep_bytes, wire_only, stop: stop.flag() };
+    let options = InstanceOptions { name, keep_bytes, wire_only, http: args.http, stop: stop.flag() };
     run_instance(&config, systems, options)?;
     Ok(())
 }

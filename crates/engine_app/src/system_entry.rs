@@ -21,6 +21,8 @@ pub struct SystemEntry {
     pub trackers: Vec<(ComponentId, usize)>,
     /// Figures of its last run.
     pub last_run: RunFigures,
+    /// What all of its runs cost.
+    pub totals: Totals,
     /// Figures of the run that is going on.
     pub run: RunFigures,
     /// What batches took lately.
@@ -85,6 +87,35 @@ pub struct RunFigures {
     pub bytes_in: u64,
 }
 
+/// What all runs of a system cost since the coordinator started.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Ticks in which it ran.
+    pub runs: u64,
+    /// Jobs.
+    pub jobs: u64,
+    /// Nanoseconds in the function.
+    pub compute_ns: u64,
+    /// Nanoseconds from starts to merges.
+    pub took_ns: u64,
+    /// Bytes to instances.
+    pub bytes_out: u64,
+    /// Bytes from instances.
+    pub bytes_in: u64,
+}
+
+impl Totals {
+    /// Adds a run.
+    pub fn add(&mut self, run: &RunFigures) {
+        self.runs += 1;
+        self.jobs += u64::from(run.jobs);
+        self.compute_ns += run.compute;
+        self.took_ns += run.took;
+        self.bytes_out += run.bytes_out;
+        self.bytes_in += run.bytes_in;
+    }
+}
+
 impl SystemEntry {
     /// Makes a system known to a world: its components' changes are tracked from now on.
     ///
@@ -101,7 +132,7 @@ impl SystemEntry {
             }
         }
         let (last_run, run) = (RunFigures::default(), RunFigures::default());
-        Ok(Self { registered, local, trackers, last_run, run, paces: Paces::default() })
+        Ok(Self { registered, local, trackers, last_run, run, totals: Totals::default(), paces: Paces::default() })
     }
 
     /// A system that the world knew already, with the trackers that it had.
@@ -126,7 +157,7 @@ impl SystemEntry {
             return Err(format!("{missing} has no tracker"));
         }
         let (last_run, run) = (RunFigures::default(), RunFigures::default());
-        Ok(Self { registered, local, trackers, last_run, run, paces: Paces::default() })
+        Ok(Self { registered, local, trackers, last_run, run, totals: Totals::default(), paces: Paces::default() })
     }
 
     /// The declaration.

@@ -28,6 +28,8 @@ pub mod client;
 #[cfg(feature = "client")]
 pub mod config;
 #[cfg(feature = "client")]
+pub mod http;
+#[cfg(feature = "client")]
 pub mod io;
 #[cfg(feature = "client")]
 pub mod server;

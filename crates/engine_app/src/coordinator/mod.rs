@@ -94,7 +94,7 @@ use crate::merge::JobResult;
 use crate::record::{Input, TickRecord};
 use crate::schedule::{Registered, Schedule};
 use crate::settings::Settings;
-use crate::system_entry::SystemEntry;
+use crate::system_entry::{SystemEntry, Totals};
 use crate::tick_run::TickRun;
 
 use batches::{BatchId, OpenBatch, SharedSent};
@@ -279,9 +279,13 @@ pub struct Coordinator {
     commits: VecDeque<Commit>,
     failure: Option<CoordinatorError>,
     updates: Vec<Update>,
+    look: Option<Look>,
     first: Option<BeforeFirstTick>,
     wall_clock_ms: Option<u64>,
 }
+
+/// Looks at a coordinator now and then.
+pub type Look = Box<dyn FnMut(u64, &Coordinator) + Send>;
 
 /// What a plugin does with the world before each tick.
 pub type Update = Box<dyn FnMut(&mut World, engine_system::Time) + Send>;
@@ -357,6 +361,7 @@ impl Coordinator {
             commits: VecDeque::new(),
             failure: None,
             updates: Vec::new(),
+            look: None,
             first: None,
             wall_clock_ms: None,
         };
@@ -511,6 +516,21 @@ impl Coordinator {
         self.look_after_jobs(now);
         self.advance(now);
         self.show_watches(now);
+        if let Some(mut look) = self.look.take() {
+            look(now, self);
+            self.look = Some(look);
+        }
+    }
+
+    /// Is called at the end of each [`Self::clock`], with the driver's time: some tens of times a second.
+    pub fn on_look(&mut self, look: Look) {
+        self.look = Some(look);
+    }
+
+    /// What each system has cost so far, by name.
+    #[must_use]
+    pub fn totals(&self) -> Vec<(String, Totals)> {
+        self.systems.iter().map(|entry| (entry.name().to_owned(), entry.totals)).collect()
     }
 
     /// When [`Self::clock`] wants to be called next.

@@ -266,6 +266,7 @@ impl Coordinator {
         }
         entry.run.took = now.saturating_sub(entry.run.started);
         entry.last_run = entry.run;
+        entry.totals.add(&entry.run);
     }
 
     fn commit(&mut self, now: u64) {

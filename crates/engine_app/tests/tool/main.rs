@@ -8,6 +8,7 @@ mod doctor;
 mod entities;
 mod failing;
 mod past;
+mod probes;
 mod scene_files;
 mod scenes;
 mod services;

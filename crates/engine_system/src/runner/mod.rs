@@ -32,8 +32,10 @@ mod mapped;
 mod output;
 mod owned;
 mod owned_column;
+mod vitals;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,6 +44,7 @@ use crossbeam_channel::RecvTimeoutError;
 use engine_net::client::ConnectError;
 use engine_net::config::ConnectionConfig;
 use engine_net::headers::Headers;
+use engine_net::http::HttpServer;
 use engine_net::io::{Helper, Io, IoEvent, IoHandle, IoMessage, Lane, Outgoing, RequestId, Responder};
 use engine_net::messages::Message;
 use engine_net::messages::heartbeat::Heartbeat;
@@ -57,6 +60,7 @@ pub use core::{Answer, Host, InstanceCore, Load};
 pub use mapped::Mapping;
 
 use compute::Jobs;
+use vitals::Vitals;
 
 /// Control messages and jobs come in on one connection, results leave on another.
 const IN: Lane = Lane(0);
@@ -75,6 +79,8 @@ pub struct InstanceOptions {
     pub keep_bytes: Option<usize>,
     /// Have all columns sent, also where they could be mapped.
     pub wire_only: bool,
+    /// Where its probes and figures are served.
+    pub http: Option<SocketAddr>,
     /// Set to have it leave politely.
     pub stop: Arc<AtomicBool>,
 }
@@ -122,6 +128,9 @@ pub fn run_instance(
             .subscribe_blocking(IN, subject, None, PATIENCE)
             .map_err(|error| InstanceError::Io { what: "subscribing", reason: error.to_string() })?;
     }
+    let vitals = Arc::new(Vitals::default());
+    // Until the instance has left.
+    let _server = options.http.map(|address| serve(address, &vitals)).transpose()?;
     let responder = respond(&handle, &subjects, &name, &systems);
     let mut core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT));
     core.set_host(host());
@@ -133,6 +142,7 @@ pub fn run_instance(
         wire_only: options.wire_only,
         subjects,
         responder,
+        vitals,
         events: Helper::new(handle.clone(), events),
         handle: handle.clone(),
         asked: None,
@@ -145,6 +155,15 @@ pub fn run_instance(
     let _ = handle.fence_blocking(OUT, PATIENCE);
     let _ = io.close(PATIENCE);
     result
+}
+
+fn serve(address: SocketAddr, vitals: &Arc<Vitals>) -> Result<HttpServer, InstanceError> {
+    let server = HttpServer::start(address, vitals.clone()).map_err(|error| InstanceError::Io {
+        what: "serving probes and figures",
+        reason: format!("{address}: {error}"),
+    })?;
+    println!("probes and figures at http://{}: /live, /ready, /metrics", server.address());
+    Ok(server)
 }
 
 /// The instance as a service; each of its systems has `health.<system>` and `discovery.<system>`.
@@ -317,6 +336,7 @@ struct Runner {
     wire_only: bool,
     subjects: Subjects,
     responder: Responder,
+    vitals: Arc<Vitals>,
     handle: IoHandle,
     events: Helper,
     /// The registration or farewell that waits for its answer.
@@ -350,10 +370,13 @@ impl Runner {
         let now = self.now();
         if now >= self.memory_at {
             self.memory_at = now + MEMORY_EVERY;
-            self.core.set_memory(memory());
+            let bytes = memory();
+            self.core.set_memory(bytes);
+            self.vitals.memory_bytes.store(bytes, Ordering::Relaxed);
         }
         self.core.look_around(now);
         self.carry_out();
+        self.note_vitals();
         Ok(())
     }
 
@@ -415,7 +438,10 @@ impl Runner {
                 }
             }
             IoEvent::Disconnected { .. } | IoEvent::SlowConsumer { .. } => self.core.forget_everything(),
-            IoEvent::Reconnected { .. } => self.core.forget_everything(),
+            IoEvent::Reconnected { .. } => {
+                self.vitals.reconnects.fetch_add(1, Ordering::Relaxed);
+                self.core.forget_everything();
+            }
             IoEvent::GaveUp { .. } | IoEvent::Closed => {
                 return Err(InstanceError::Io { what: "the connection", reason: "it is closed for good".into() });
             }
@@ -423,6 +449,16 @@ impl Runner {
             _ => {}
         }
         Ok(())
+    }
+
+    fn note_vitals(&self) {
+        let (jobs, refused, compute_ns) = self.core.work_done();
+        let vitals = &self.vitals;
+        vitals.pulse.beat();
+        vitals.is_registered.store(self.core.is_registered(), Ordering::Relaxed);
+        for (place, number) in [(&vitals.jobs, jobs), (&vitals.refused, refused), (&vitals.compute_ns, compute_ns)] {
+            place.store(number, Ordering::Relaxed);
+        }
     }
 
     /// What it can be asked for: jobs.

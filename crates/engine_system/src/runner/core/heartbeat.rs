@@ -57,6 +57,11 @@ impl InstanceCore {
         self.figures.memory_bytes = bytes;
     }
 
+    /// Whether a coordinator has taken it in.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.accepted.is_some()
+    }
+
     /// Jobs that were computed, parcels that were refused, and nanoseconds in systems, since the process started.
     pub(crate) fn work_done(&self) -> (u64, u64, u64) {
         (self.figures.jobs, self.figures.refused, self.figures.compute_ns)
