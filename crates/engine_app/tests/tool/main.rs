@@ -12,5 +12,6 @@ mod probes;
 mod scene_files;
 mod scenes;
 mod services;
+mod shell;
 mod sim;
 mod world;

@@ -11,6 +11,7 @@ mod progress;
 mod ps;
 mod query;
 mod scene;
+mod shell;
 mod sim;
 mod snapshot;
 mod status;
@@ -90,6 +91,10 @@ enum Command {
     Branch(BranchArgs),
     /// Which settings there are, and what they come to
     Config(config::ConfigCommand),
+    /// Completions for a shell
+    Completions(shell::CompletionsCommand),
+    /// Manual pages
+    Man(shell::ManCommand),
     /// Check the server, the permissions, the clock and the coordinator, and say what to do
     Doctor(doctor::DoctorCommand),
 }
@@ -135,6 +140,8 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
     let command = match cli.command {
         Command::Coordinator(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Config(command) => return command.run(read),
+        Command::Completions(command) => return command.run().map(|()| ExitCode::SUCCESS),
+        Command::Man(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Replay(replay) => {
             let same = args::run_replay(app(), &nothing, &replay)?;
             return Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -150,6 +157,8 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
             Command::Doctor(command) => return command.run().await,
             Command::Coordinator(_)
             | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_)
             | Command::Replay(_)
             | Command::Diff(_)
             | Command::Branch(_) => {
