@@ -37,7 +37,8 @@ pub(crate) struct Telemetry {
 struct Seen {
     ticks: Histogram,
     pulse: Pulse,
-    latest: Mutex<Option<Latest>>,
+    /// Locked to put it there and to take it from there, and no longer: the tick's thread waits for nobody.
+    latest: Mutex<Option<Arc<Latest>>>,
 }
 
 /// Of the coordinator that leads, if there is one.
@@ -75,14 +76,15 @@ impl Telemetry {
             if copied_at.is_none_or(|at| now >= at + COPY_EVERY) {
                 copied_at = Some(now);
                 let latest = Latest { status: coordinator.status(now), totals: coordinator.totals() };
-                *seen.latest() = Some(latest);
+                let before = seen.lock().replace(Arc::new(latest));
+                drop(before);
             }
         }));
     }
 
     /// No coordinator of this process leads.
     pub(crate) fn stands_by(&self) {
-        *self.seen.latest() = None;
+        *self.seen.lock() = None;
     }
 
     pub(crate) fn committed(&self, commit: &Commit) {
@@ -97,8 +99,12 @@ impl Telemetry {
 }
 
 impl Seen {
-    fn latest(&self) -> MutexGuard<'_, Option<Latest>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Latest>>> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn latest(&self) -> Option<Arc<Latest>> {
+        self.lock().clone()
     }
 }
 
@@ -128,12 +134,11 @@ impl Watched for Seen {
             "1 while this process owns the world, 0 while it stands by",
             f64::from(u8::from(latest.is_some())),
         );
-        if let Some(Latest { status, totals }) = latest.as_ref() {
+        if let Some(Latest { status, totals }) = latest.as_deref() {
             world(&mut registry, status);
             systems(&mut registry, status, totals);
             counters(&mut registry, status);
         }
-        drop(latest);
         let mut text = String::new();
         // A string takes everything.
         let _ = encode(&mut text, &registry);

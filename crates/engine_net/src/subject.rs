@@ -98,6 +98,17 @@ pub enum Subject<'a> {
     },
 }
 
+/// What the subjects of all logs of all worlds begin with.
+const LOG_ROOTS: [&str; 4] = ["engine_log", "engine_key", "engine_lease", "engine_mark"];
+
+/// Whether a subject is of a log, be it of another world: what is published there is stored, so that nobody but
+/// their coordinators may choose one.
+#[must_use]
+pub fn is_of_a_log(subject: &str) -> bool {
+    let root = subject.split('.').next().unwrap_or_default();
+    LOG_ROOTS.contains(&root)
+}
+
 /// The service name of the coordinator in `health.*` and `discovery.*`.
 pub const COORDINATOR: &str = "coordinator";
 
@@ -264,6 +275,13 @@ impl Subjects {
     #[must_use]
     pub fn covers(&self, subject: &str) -> bool {
         subject.starts_with(&self.root[..self.world])
+    }
+
+    /// Whether an answer may go to a subject that somebody else has chosen: to none of the server's own, of the
+    /// engine's or of a log.
+    #[must_use]
+    pub fn may_be_answered(&self, reply: &str) -> bool {
+        !reply.starts_with('$') && !self.covers(reply) && !is_of_a_log(reply)
     }
 
     /// All commands of a domain.

@@ -62,7 +62,9 @@ fn read_with(
     let settings = settings(deepest_command(&command, &matches));
     if let Some(file) = &file {
         let keys: Vec<String> = settings.iter().map(|setting| setting.key.clone()).collect();
-        file.check_keys(Some(role), &keys.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        file.check_keys(Some(role), &keys)?;
+        file.check_values(Some(role), &keys)?;
     }
     let (mut all, mut origins) = (arguments.clone(), BTreeMap::new());
     for setting in &settings {
@@ -74,7 +76,8 @@ fn read_with(
         let of_environment = of_environment.map(|text| (text, Origin::Variable(setting.variable.clone())));
         let of_file = || {
             let file = file.as_ref()?;
-            Some((file.text(Some(role), &setting.key)?, Origin::File(file.place(Some(role), &setting.key))))
+            let text = file.text(Some(role), &setting.key).filter(|text| !text.is_empty())?;
+            Some((text, Origin::File(file.place(Some(role), &setting.key))))
         };
         let Some((text, origin)) = of_environment.or_else(of_file) else { continue };
         let wrong = |reason: String| {
@@ -86,17 +89,23 @@ fn read_with(
         };
         let more = setting.arguments(&text).map_err(wrong)?;
         // One by one, so that an error names its place.
-        let one = arguments.iter().cloned().chain(more.iter().map(OsString::from));
-        if let Err(error) = command.clone().try_get_matches_from(one) {
+        if let Err(error) = command.clone().try_get_matches_from(with(&arguments, &more)) {
             let text = error.to_string();
             return Err(wrong(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()));
         }
-        all.extend(more.into_iter().map(OsString::from));
+        all = with(&all, &more);
         origins.insert(setting.flag.clone(), origin);
     }
     // Each of them was fine; what they are together clap has to say.
     let matches = command.try_get_matches_from(all).unwrap_or_else(|error| error.exit());
     Ok(Read { matches, origins, file })
+}
+
+/// The arguments with some flags more: before what is behind `--`.
+fn with(arguments: &[OsString], flags: &[String]) -> Vec<OsString> {
+    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    let (before, behind) = arguments.split_at(end);
+    before.iter().cloned().chain(flags.iter().map(OsString::from)).chain(behind.iter().cloned()).collect()
 }
 
 /// The name and the matches of the innermost subcommand.
@@ -160,7 +169,10 @@ impl RoleSetting {
                 "false" => Ok(Vec::new()),
                 _ => Err(format!("invalid value '{text}' for '{}': there are `true` and `false`", self.flag)),
             },
-            ArgAction::Append => Ok(text.split(',').map(|one| format!("{}={}", self.flag, one.trim())).collect()),
+            ArgAction::Append => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Ok(items.map(|item| format!("{}={item}", self.flag)).collect())
+            }
             _ => Ok(vec![format!("{}={text}", self.flag)]),
         }
     }
@@ -240,6 +252,16 @@ mod tests {
         );
         let text = error("coordinator = 3\n", &[]);
         assert!(text.contains("must be a table"), "{text}");
+    }
+
+    #[test]
+    fn what_is_empty_is_not_given_and_flags_stand_before_the_rest() {
+        let (args, read) = read_of("[coordinator]\nexpect = []\nticks = ''\n", &[("ENGINE_SEED", "")], &[]).unwrap();
+        assert_eq!((args.world.expect.len(), args.world.ticks, read.origins.len()), (0, None, 0));
+        let (args, _) = read_of("[coordinator]\nexpect = 'a, b,'\n", &[], &[]).unwrap();
+        assert_eq!(args.world.expect, ["a", "b"]);
+        let arguments: Vec<OsString> = ["app", "system", "--", "steer"].map(OsString::from).into();
+        assert_eq!(with(&arguments, &["--x=1".to_owned()]), ["app", "system", "--x=1", "--", "steer"]);
     }
 
     #[test]

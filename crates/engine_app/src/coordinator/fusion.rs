@@ -17,6 +17,7 @@ use engine_system::planted::{self, Bug};
 use smallvec::SmallVec;
 
 use super::batches::{BatchId, OpenBatch};
+use super::jobs::OpenJob;
 use super::{Coordinator, Running};
 
 /// Attempts that a job builds on: as many as there are systems between which it stands.
@@ -78,12 +79,15 @@ impl Coordinator {
         let plan = running.run.plan();
         let entry = &self.systems[plan.nodes[plan.jobs[job as usize].node].system];
         // Which rows changed for `Changed` is known when they have.
-        if !entry.trackers.is_empty() || running.open.get(&job)?.alone {
+        let open = running.open.get(&job)?;
+        // Who may have killed an instance is tried by itself, so that it is known who did.
+        let is_suspect = |open: &OpenJob| open.alone || open.deaths > 0;
+        if !entry.trackers.is_empty() || is_suspect(open) {
             return None;
         }
         let mut leads = Leads::new();
         for lead in running.run.leads(job) {
-            let open = running.open.get(lead).filter(|open| !open.alone && !open.doubled)?;
+            let open = running.open.get(lead).filter(|open| !is_suspect(open) && !open.doubled)?;
             let id = open.batch?;
             let batch = running.batches.get(&id).filter(|batch| batch.member == member)?;
             if !self.keeps_what_is_written(running, batch, *lead, job) {

@@ -14,7 +14,6 @@ use engine_net::strict;
 use engine_net::subject::{COORDINATOR, Subject};
 
 use super::{Coordinator, Output};
-use crate::log::jet::is_of_a_log;
 
 impl Coordinator {
     /// A message without headers arrived; see [`Self::message_with`].
@@ -27,7 +26,7 @@ impl Coordinator {
         let subjects = self.subjects.clone();
         // An answer is published with the coordinator's rights: nobody may choose one of the server's own
         // subjects for it, one that the engine listens to, or one of a log.
-        if reply.is_some_and(|reply| reply.starts_with('$') || subjects.covers(reply) || is_of_a_log(reply)) {
+        if reply.is_some_and(|reply| !subjects.may_be_answered(reply)) {
             self.figures.count("refused.reply_subject");
             tracing::warn!(subject, reply, "a request asks for its answer where none may go");
             return self.advance(now);

@@ -105,8 +105,13 @@ impl Coordinator {
         let sent = sent.flat_map(|(id, batch)| batch.jobs.iter().map(move |job| (*job, Some((id, batch)))));
         // Who has no instance is late as well, counted from when its system's turn came.
         let waiting = sent.chain(running.queue.homeless().iter().map(|job| (*job, None)));
+        // A batch that was sent behind others is late from when it waits for nothing but its instance.
+        let is_next = |job: u32, open: Option<&OpenBatch>| {
+            let waits = running.run.waits(job) || open.is_some_and(|open| self.waits_for_leads(open));
+            running.run.is_open(job) && !waits
+        };
         let mut late = Vec::new();
-        for (job, open) in waiting.filter(|(job, _)| running.run.is_open(*job) && !running.run.waits(*job)) {
+        for (job, open) in waiting.filter(|(job, open)| is_next(*job, open.map(|(_, open)| open))) {
             let node = plan.jobs[job as usize].node;
             let system = &self.systems[plan.nodes[node].system];
             let options = &system.descriptor().options;

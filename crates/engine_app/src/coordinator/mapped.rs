@@ -127,7 +127,15 @@ impl Coordinator {
     }
 
     /// Says of every column that the instance has mapped where it is.
-    pub(super) fn map_columns(&self, slot: u32, parts: &mut [PartManifest], rows: &[PartPlan]) {
+    ///
+    /// But of those that it is about to write itself (`is_written`): in memory they are as they were before.
+    pub(super) fn map_columns(
+        &self,
+        slot: u32,
+        parts: &mut [PartManifest],
+        rows: &[PartPlan],
+        is_written: impl Fn(&PartManifest, u16) -> bool,
+    ) {
         if !self.mapped.is_at(slot) {
             return;
         }
@@ -136,9 +144,10 @@ impl Coordinator {
             if let (Some(place), Some(offset)) = (&mut part.entities, table.entities_shared_offset()) {
                 *place = Place::Mapped(offset);
             }
-            for column in &mut part.columns {
-                if let Some(offset) = shared_offset(table, plan, column.column) {
-                    column.place = Place::Mapped(offset);
+            for number in 0..part.columns.len() {
+                let column = part.columns[number].column;
+                if let Some(offset) = shared_offset(table, plan, column).filter(|_| !is_written(part, column)) {
+                    part.columns[number].place = Place::Mapped(offset);
                 }
             }
         }

@@ -105,10 +105,14 @@ impl Coordinator {
     /// An instance has brought the result of a batch that was sent then.
     pub(super) fn note_batch(&mut self, now: u64, instance: &str, system: usize, (sent_at, rows): (u64, u64)) {
         let Some(member) = self.members.get_mut(instance) else { return };
-        let (slot, done) = (member.slot, std::mem::replace(&mut member.last_done, now));
-        let took = now.saturating_sub(sent_at.max(done));
-        self.systems[system].paces.note(took, rows);
-        self.members.note_work(instance, rows.max(1), took);
+        let (slot, done) = (member.slot, member.last_done);
+        // One that waited here for another one's result tells nothing of how long it took.
+        if now >= done {
+            member.last_done = now;
+            let took = now.saturating_sub(sent_at.max(done));
+            self.systems[system].paces.note(took, rows);
+            self.members.note_work(instance, rows.max(1), took);
+        }
         self.late_results.done_since(slot, sent_at);
     }
 }

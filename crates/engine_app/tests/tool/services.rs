@@ -93,14 +93,16 @@ fn an_answer_goes_nowhere_where_it_does_harm() {
         let client = client::connect(&world.config, "somebody").await.unwrap().client;
         let mut hello = client.subscribe("engine.main.coord.hello").await.unwrap();
         let mut server = client.subscribe("$JS.API.STREAM.DELETE.x").await.unwrap();
+        let mut log = client.subscribe("engine_log.main.tick").await.unwrap();
         let mut mine = client.subscribe("mine").await.unwrap();
-        for reply in ["engine.main.coord.hello", "$JS.API.STREAM.DELETE.x", "mine"] {
+        for reply in ["engine.main.coord.hello", "$JS.API.STREAM.DELETE.x", "engine_log.main.tick", "mine"] {
             client.publish_with_reply("$SRV.PING.engine-coordinator", reply, "".into()).await.unwrap();
         }
         // The harmless one is answered last: by then the others would have been.
         tokio::time::timeout(Duration::from_secs(30), mine.next()).await.unwrap().unwrap();
         client.flush().await.unwrap();
         let soon = |next| futures_util::FutureExt::now_or_never(next);
+        assert!(soon(log.next()).is_none(), "JSON in the world's log");
         assert!(soon(hello.next()).is_none());
         // Only what was published there by ourselves could be there, and nothing was.
         assert!(soon(server.next()).is_none());

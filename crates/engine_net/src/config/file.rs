@@ -72,6 +72,22 @@ impl ConfigFile {
         &self.path
     }
 
+    /// Refuses tables where values belong.
+    ///
+    /// # Errors
+    /// For the first of these keys that is a table.
+    pub fn check_values(&self, table: Option<&str>, keys: &[&str]) -> Result<(), ConfigError> {
+        let inner = match table {
+            None => Some(&self.table),
+            Some(name) => self.table.get(name).and_then(Value::as_table),
+        };
+        let is_table = |key: &&&str| inner.is_some_and(|inner| inner.get(**key).is_some_and(Value::is_table));
+        let Some(key) = keys.iter().find(is_table) else { return Ok(()) };
+        let section = table.map_or_else(String::new, |table| format!("{table}."));
+        let reason = format!("`{section}{key}` has a value, and is no table");
+        Err(ConfigError::Value { source_name: self.place(table, key), reason })
+    }
+
     /// A value, as one would write it behind a flag: at the top of the file, or of a table.
     #[must_use]
     pub fn text(&self, table: Option<&str>, key: &str) -> Option<String> {

@@ -56,7 +56,11 @@ fn layer_of_file(file: &ConfigFile, own: &[&str]) -> Result<ConnectionArgs, Conf
         SETTINGS.iter().filter(|setting| setting.table == table).map(|setting| setting.key).collect()
     };
     file.check_keys(None, &[&keys(None)[..], &TABLES, own].concat())?;
-    TABLES.into_iter().try_for_each(|table| file.check_keys(Some(table), &keys(Some(table))))?;
+    file.check_values(None, &keys(None))?;
+    TABLES.into_iter().try_for_each(|table| {
+        file.check_keys(Some(table), &keys(Some(table)))?;
+        file.check_values(Some(table), &keys(Some(table)))
+    })?;
     layer(|setting| {
         let text = file.text(setting.table, setting.key)?;
         let section = setting.table.map_or_else(String::new, |table| format!("{table}."));
@@ -231,7 +235,15 @@ impl ConnectionArgs {
     /// This layer on top of a weaker one. Who names a way to log in replaces every other way below it;
     /// a user from the file and its password from the environment belong together.
     fn over(self, weaker: Self) -> Self {
-        let (methods, of_log) = (self.methods(), self.log_methods());
+        let (mut methods, mut of_log) = (self.methods(), self.log_methods());
+        // Who stands in an address replaces those below as well.
+        let names_somebody = |urls: &Option<ServerUrls>| urls.as_ref().is_some_and(|urls| urls.user_info().is_some());
+        if methods.is_empty() && names_somebody(&self.nats_url) {
+            methods.push(ADDRESS);
+        }
+        if of_log.is_empty() && names_somebody(&self.log_url) {
+            of_log.push(ADDRESS);
+        }
         let keeps = |methods: &[&str], method: &str| methods.is_empty() || methods.contains(&method);
         self.merged(weaker, |method| keeps(&methods, method), |method| keeps(&of_log, method))
     }
@@ -435,6 +447,7 @@ const USER: &str = "a user with password";
 const TOKEN: &str = "a token";
 const CREDS: &str = "a credentials file";
 const NKEY: &str = "an nkey";
+const ADDRESS: &str = "an address with a user";
 
 #[cfg(test)]
 mod tests {
@@ -502,6 +515,8 @@ mod tests {
             "engine.toml:2: [nats]: unknown key `pasword`; is `password` meant?"
         );
         assert_eq!(error("wrold = 'x'"), "engine.toml:1: unknown key `wrold`; is `world` meant?");
+        assert_eq!(error("[nats]\n[nats.tls]\nca = 'f'"), "engine.toml:2: `nats.tls` has a value, and is no table");
+        assert_eq!(error("[world]\nseed = 1"), "engine.toml:1: `world` has a value, and is no table");
         assert_eq!(error("coordinatr = 1"), "engine.toml:1: unknown key `coordinatr`; is `coordinator` meant?");
         assert!(
             error("[nats]\nqqqqqqq = 1").contains("known are context, url, user"),
@@ -523,14 +538,13 @@ mod tests {
 
     #[test]
     fn every_setting_has_its_origin_and_secrets_are_not_shown() {
-        let file = file("world = 'f'\n[nats]\nuser = 'ann'\npassword = 'hush'\nping_ms = 100\n");
+        let file = file("world = 'f'\n[nats]\nurl = 'x:y@g:1'\nuser = 'ann'\npassword = 'hush'\nping_ms = 100\n");
         let environment = |name: &str| match name {
             "NATS_TOKEN" => Some("t0ken".to_owned()),
             "NATS_PING_MS" => Some("200".to_owned()),
             _ => None,
         };
-        let layers =
-            flags(&["--prefix=p", "--nats-url=nats://x:y@h:1"]).layers(Some(&file), &[], &environment).unwrap();
+        let layers = flags(&["--prefix=p", "--nats-url=nats://h:1"]).layers(Some(&file), &[], &environment).unwrap();
         let effective = layers.effective();
         let of = |table: Option<&str>, key: &str| {
             let one = effective.iter().find(|one| one.table.as_deref() == table && one.key == key).unwrap();
@@ -594,6 +608,9 @@ mod tests {
         let config = ConnectionArgs::default().resolve_with(Some(&below), &[], &nothing).unwrap();
         assert_eq!(config.urls, ["nats://old:1"]);
         assert_eq!(config.credentials, Credentials::UserPassword { user: "ann".into(), password: Secret::new("hush") });
+        let named = file("[nats]\nuser = 'carl'\npassword = 'secret'");
+        let config = flags(&["--nats-url=nats://bob:pw@h:2"]).resolve_with(Some(&named), &[], &nothing).unwrap();
+        assert_eq!(config.credentials, Credentials::UserPassword { user: "bob".into(), password: Secret::new("pw") });
         let config = flags(&["--nats-url=new:2"]).resolve_with(Some(&below), &[], &nothing).unwrap();
         assert_eq!((config.urls, config.credentials), (vec!["nats://new:2".to_owned()], Credentials::None));
     }

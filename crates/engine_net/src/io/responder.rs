@@ -49,10 +49,9 @@ impl Responder {
         if !is_srv && asked.is_none() {
             return false;
         }
-        // An answer is published with this process' rights: nobody may choose one of the server's own subjects for it, or
-        // one of the engine's.
+        // An answer is published with this process' rights.
         let reply = message.reply.as_ref().map(super::WireSubject::as_str);
-        let Some(reply) = reply.filter(|reply| !reply.starts_with('$') && !self.subjects.covers(reply)) else {
+        let Some(reply) = reply.filter(|reply| self.subjects.may_be_answered(reply)) else {
             return true;
         };
         let endpoints = endpoints();

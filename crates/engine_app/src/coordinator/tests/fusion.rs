@@ -6,7 +6,7 @@ use engine_net::parcel::control::{self, Failed};
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::IntoSystem;
 
-use super::script::{Position, ROWS, Script, Velocity, app, drift, settings};
+use super::script::{Position, ROWS, Script, Velocity, app, app_of, drift, settings, turn};
 use crate::{App, Settings};
 
 /// Jobs of `drift` are 0 to 3, those of `turn` follow.
@@ -225,6 +225,26 @@ fn what_builds_on_a_shard_that_keeps_its_values_is_computed_of_those() {
     script.tick();
     // `turn` found nothing there that it could add.
     assert!(script.positions()[ROWS..].iter().enumerate().all(|(row, x)| *x == 1.0 + (ROWS + row) as f32));
+}
+
+/// Its time counts from when it waits for nothing but its instance.
+#[test]
+fn what_waits_for_others_is_not_late() {
+    let system = || {
+        let turn = turn.deadline(DeadlinePolicy::Hold).deadline_ms(50);
+        app_of(App::new("test").add_system("drift", drift).add_system("turn", turn))
+    };
+    // One job of `drift` in a batch, and two of `turn`, of which less travels.
+    let mut script = Script::new(system(), Settings { batch_bytes: 600, ..fused() });
+    script.join_with("a", system().into_systems().unwrap());
+    script.begin();
+    assert_eq!(jobs(&mut script, "a"), [0, 1, 2, 3, 4, 6]);
+    script.deliver("a", 0);
+    script.pass(200);
+    assert_eq!(script.counter("held"), 0);
+    script.deliver_all();
+    assert_eq!(script.counter("held"), 0);
+    script.check(1);
 }
 
 #[test]

@@ -49,7 +49,12 @@ pub(super) const ROWS: usize = 64;
 
 /// Four shards; `drift` first, then `turn`.
 pub(super) fn app<M>(drift: impl IntoSystem<M>) -> App {
-    App::new("test").add_system("drift", drift).add_system("turn", turn).on_start(|start| {
+    app_of(App::new("test").add_system("drift", drift).add_system("turn", turn))
+}
+
+/// The world of [`app`] for these systems.
+pub(super) fn app_of(app: App) -> App {
+    app.on_start(|start| {
         for number in 0..4 * ROWS {
             start.world.spawn((Position { x: 0.0 }, Velocity { x: 1.0 + number as f32 }));
         }

@@ -51,7 +51,7 @@ pub use error::JetError;
 pub use event::{JetEvent, LeaseAnswer, LeaseState, Lost, Record, Refusal, Token};
 pub use keyframe::{KeyframeId, KeyframeParts, KeyframeReader};
 pub use mark::Mark;
-pub use names::{Kind, Names, is_of_a_log};
+pub use names::{Kind, Names};
 pub use range::Records;
 pub use settings::{JetSettings, Mode};
 

@@ -35,17 +35,6 @@ impl Kind {
     }
 }
 
-/// What the subjects of all logs of all worlds begin with.
-const ROOTS: [&str; 4] = ["engine_log", "engine_key", "engine_lease", "engine_mark"];
-
-/// Whether a subject is of a log, be it of another world: what is published there is stored, so that nobody but
-/// their coordinators may choose one.
-#[must_use]
-pub fn is_of_a_log(subject: &str) -> bool {
-    let root = subject.split('.').next().unwrap_or_default();
-    ROOTS.contains(&root)
-}
-
 /// The names of one world's streams and subjects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
@@ -129,9 +118,11 @@ mod tests {
             assert_eq!(names.kind_of(foreign), None, "{foreign}");
         }
         for subject in [names.record(Kind::Tick), names.key_root(), names.lease(), names.mark()] {
-            assert!(is_of_a_log(&subject), "{subject}");
+            assert!(engine_net::subject::is_of_a_log(&subject), "{subject}");
         }
-        assert!(!is_of_a_log("engine.arena.query") && !is_of_a_log("_INBOX.a.engine_log"));
+        assert!(
+            ["engine.arena.query", "_INBOX.a.engine_log"].iter().all(|other| !engine_net::subject::is_of_a_log(other))
+        );
         assert!(Names::new("a.b").is_err() && Names::new("*").is_err());
     }
 }
