@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use engine_net::config::{ConfigError, ConfigFile, Origin, ROLES, SETTINGS, environment};
+use engine_net::config::{ConfigError, ConfigFile, Origin, ROLES, SETTINGS, environment, reason_of};
 
 /// A command line, with what it leaves open from the layers below it.
 #[derive(Debug)]
@@ -55,16 +55,12 @@ fn read_with(
     let Some(role) = role.and_then(|name| ROLES.into_iter().find(|role| *role == name)) else {
         return Ok(Read { matches, origins: BTreeMap::new(), file: None });
     };
-    let variable = || environment("ENGINE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let path = of_role.try_get_one::<PathBuf>("config").ok().flatten().cloned().or_else(variable);
-    let file = path.map(|path| ConfigFile::read(&path)).transpose()?;
+    let given = of_role.try_get_one::<PathBuf>("config").ok().flatten().cloned();
+    let file = ConfigFile::find(given, environment)?;
     command.build();
     let settings = settings(deepest_command(&command, &matches));
     if let Some(file) = &file {
-        let keys: Vec<String> = settings.iter().map(|setting| setting.key.clone()).collect();
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        file.check_keys(Some(role), &keys)?;
-        file.check_values(Some(role), &keys)?;
+        check_table(file, role, &settings)?;
     }
     let (mut all, mut origins) = (arguments.clone(), BTreeMap::new());
     for setting in &settings {
@@ -90,8 +86,7 @@ fn read_with(
         let more = setting.arguments(&text).map_err(wrong)?;
         // One by one, so that an error names its place.
         if let Err(error) = command.clone().try_get_matches_from(with(&arguments, &more)) {
-            let text = error.to_string();
-            return Err(wrong(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()));
+            return Err(wrong(reason_of(&error)));
         }
         all = with(&all, &more);
         origins.insert(setting.flag.clone(), origin);
@@ -99,6 +94,13 @@ fn read_with(
     // Each of them was fine; what they are together clap has to say.
     let matches = command.try_get_matches_from(all).unwrap_or_else(|error| error.exit());
     Ok(Read { matches, origins, file })
+}
+
+/// Refuses what a role's table may not hold.
+fn check_table(file: &ConfigFile, role: &str, settings: &[RoleSetting]) -> Result<(), ConfigError> {
+    let keys: Vec<&str> = settings.iter().map(|setting| setting.key.as_str()).collect();
+    file.check_keys(Some(role), &keys)?;
+    file.check_values(Some(role), &keys)
 }
 
 /// The arguments with some flags more: before what is behind `--`.

@@ -3,7 +3,7 @@
 use clap::{ArgAction, ArgMatches, Command};
 use engine_net::config::{ConfigError, ConnectionArgs, Effective, Origin, ROLES, environment};
 
-use super::{Read, arguments, deepest, deepest_command, settings};
+use super::{Read, RoleSetting, check_table, deepest, deepest_command, settings};
 
 /// All settings of the role that a command line is about; secrets are not shown.
 ///
@@ -22,19 +22,17 @@ pub fn effective(
     let role = role.unwrap_or_default();
     if let Some(file) = &read.file {
         for (name, command) in others.iter().filter(|(name, _)| *name != role) {
-            let keys: Vec<String> = settings(command).into_iter().map(|setting| setting.key).collect();
-            file.check_keys(Some(name), &keys.iter().map(String::as_str).collect::<Vec<_>>())?;
+            check_table(file, name, &settings(command))?;
         }
     }
     let layers = connection.layers(read.file.as_ref(), &ROLES, &environment)?;
     layers.config()?;
     let mut all = layers.effective();
-    for arg in arguments(deepest_command(&command, &read.matches)) {
-        let flag = format!("--{}", arg.get_long().unwrap_or_default());
+    for RoleSetting { id, flag, key, action, .. } in settings(deepest_command(&command, &read.matches)) {
         all.push(Effective {
             table: Some(role.to_owned()),
-            key: flag[2..].replace('-', "_"),
-            value: value(of_role, arg.get_id().as_str(), arg.get_action()),
+            key,
+            value: value(of_role, &id, &action),
             origin: read.origins.get(&flag).cloned().unwrap_or(Origin::Default),
         });
     }

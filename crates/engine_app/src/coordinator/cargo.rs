@@ -1,7 +1,7 @@
 //! What goes into a parcel, given what its instance has kept: whole columns, or what changed since.
 
 use engine_component::query::ColumnAccess;
-use engine_component::{ArchetypeId, Schema, StorageKind};
+use engine_component::{Schema, StorageKind};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::parcel::{
     Check, CopyKey, CopyOf, JobList, Jobs, Keep, Named, PartManifest, PartSource, Place, Space, bases, named,
@@ -72,15 +72,7 @@ impl Coordinator {
     ) -> Cargo {
         let descriptor = self.systems[system].descriptor().clone();
         if may_map {
-            let is_written = |part: &PartManifest, column: u16| {
-                let of = access_of(&descriptor, part, column).map(|access| CopyOf::Component(access.component));
-                let archetype = ArchetypeId::of(&part.archetype);
-                let key = |of| CopyKey { space: Space::Shard, archetype, first_row: part.first_row, of };
-                of.is_some_and(|of| fused.writes(&key(of)))
-            };
-            self.map_columns(slot, &mut parts, rows, |part, column| {
-                !fused.leads.is_empty() && is_written(part, column)
-            });
+            self.map_columns(slot, &mut parts, rows, fused);
         }
         let kept =
             if self.settings.keep { self.keep_what_fits(slot, &descriptor, &mut parts, rows) } else { Vec::new() };

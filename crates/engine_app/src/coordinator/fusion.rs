@@ -12,7 +12,7 @@
 //! Columns that an instance has mapped aren't copies: who needs rows of those waits for the world to have them.
 
 use engine_net::ChunkPrefix;
-use engine_net::parcel::{CopyKey, CopyOf, Parcel, Space};
+use engine_net::parcel::{CopyKey, Parcel};
 use engine_system::planted::{self, Bug};
 use smallvec::SmallVec;
 
@@ -78,10 +78,10 @@ impl Coordinator {
         let running = self.running.as_ref().filter(|_| self.settings.fuse)?;
         let plan = running.run.plan();
         let entry = &self.systems[plan.nodes[plan.jobs[job as usize].node].system];
-        // Which rows changed for `Changed` is known when they have.
         let open = running.open.get(&job)?;
         // Who may have killed an instance is tried by itself, so that it is known who did.
         let is_suspect = |open: &OpenJob| open.alone || open.deaths > 0;
+        // Which rows changed, for `Changed`, is known when they have.
         if !entry.trackers.is_empty() || is_suspect(open) {
             return None;
         }
@@ -113,9 +113,8 @@ impl Coordinator {
             queries(job).all(|(part, query)| {
                 let columns = query.columns.iter().zip(&part.columns);
                 columns.filter(|(access, column)| access.component == written.component && column.is_some()).all(|_| {
-                    let (archetype, of) =
-                        (self.world.table(part.table).archetype(), CopyOf::Component(written.component));
-                    let key = CopyKey { space: Space::Shard, archetype, first_row: part.first_row, of };
+                    let archetype = self.world.table(part.table).archetype();
+                    let key = CopyKey::in_shard(archetype, part.first_row, written.component);
                     stamp.is_some_and(|stamp| self.residents.is_made_of(batch.slot, &key, stamp))
                 })
             })

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use engine_component::memory::ColumnMemory;
 use engine_component::{StorageKind, Table, World};
-use engine_net::parcel::{PartManifest, PartSource, Place};
+use engine_net::parcel::{CopyKey, PartManifest, PartSource, Place};
 
 use super::Coordinator;
+use super::fusion::Fused;
 use crate::plan::PartPlan;
 use crate::staged::OutputMemory;
 
@@ -128,14 +129,8 @@ impl Coordinator {
 
     /// Says of every column that the instance has mapped where it is.
     ///
-    /// But of those that it is about to write itself (`is_written`): in memory they are as they were before.
-    pub(super) fn map_columns(
-        &self,
-        slot: u32,
-        parts: &mut [PartManifest],
-        rows: &[PartPlan],
-        is_written: impl Fn(&PartManifest, u16) -> bool,
-    ) {
+    /// But of those that what it builds on is about to write: in memory they are as they were before.
+    pub(super) fn map_columns(&self, slot: u32, parts: &mut [PartManifest], rows: &[PartPlan], fused: &Fused) {
         if !self.mapped.is_at(slot) {
             return;
         }
@@ -144,17 +139,19 @@ impl Coordinator {
             if let (Some(place), Some(offset)) = (&mut part.entities, table.entities_shared_offset()) {
                 *place = Place::Mapped(offset);
             }
-            for number in 0..part.columns.len() {
-                let column = part.columns[number].column;
-                if let Some(offset) = shared_offset(table, plan, column).filter(|_| !is_written(part, column)) {
-                    part.columns[number].place = Place::Mapped(offset);
+            for column in &mut part.columns {
+                if let Some(offset) = shared_offset(table, plan, column.column, fused) {
+                    column.place = Place::Mapped(offset);
                 }
             }
         }
     }
 }
 
-fn shared_offset(table: &Table, plan: &PartPlan, column: u16) -> Option<u64> {
-    let column = table.column(plan.columns.get(usize::from(column)).copied().flatten()?.into());
-    (column.kind() == StorageKind::Plain).then(|| column.shared_offset()).flatten()
+fn shared_offset(table: &Table, plan: &PartPlan, column: u16, fused: &Fused) -> Option<u64> {
+    let index = usize::from(plan.columns.get(usize::from(column)).copied().flatten()?);
+    let column = table.column(index);
+    let offset = column.shared_offset().filter(|_| column.kind() == StorageKind::Plain)?;
+    let key = CopyKey::in_shard(table.archetype(), plan.first_row, table.components()[index]);
+    (!fused.writes(&key)).then_some(offset)
 }

@@ -29,6 +29,18 @@ impl std::fmt::Debug for ConfigFile {
 }
 
 impl ConfigFile {
+    /// The file that is given, else that of `ENGINE_CONFIG`, if any.
+    ///
+    /// # Errors
+    /// When it can't be read, or is not TOML.
+    pub fn find(
+        given: Option<PathBuf>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, ConfigError> {
+        let variable = || environment("ENGINE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+        given.or_else(variable).map(|path| Self::read(&path)).transpose()
+    }
+
     /// Reads a file.
     ///
     /// # Errors

@@ -13,18 +13,23 @@
 
 mod args;
 mod context;
+mod effective;
 mod error;
 mod file;
+mod finish;
 mod layers;
 mod login;
 mod secret;
+#[cfg(test)]
+mod tests;
 
 use std::{path::PathBuf, time::Duration};
 
 pub use args::{ConnectionArgs, SETTINGS, Setting, TABLES};
+pub use effective::{Effective, Origin};
 pub use error::ConfigError;
 pub use file::ConfigFile;
-pub use layers::{Effective, Layers, Origin, ROLES, environment};
+pub use layers::{Layers, ROLES, environment, reason_of};
 pub use secret::{Secret, ServerUrls};
 
 /// Who one is, for the server.

@@ -37,7 +37,7 @@ pub use async_nats::{HeaderMap, Subject as WireSubject};
 use crossbeam_channel::Receiver;
 pub use event::{IoEvent, IoMessage, Outgoing, PublishError, RequestError};
 pub use handle::IoHandle;
-pub use responder::{ANNOUNCE, QUIET, Responder};
+pub use responder::{ANNOUNCE, Responder};
 pub use turns::Helper;
 
 use crate::{client::ConnectError, config::ConnectionConfig};

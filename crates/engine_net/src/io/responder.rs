@@ -1,7 +1,5 @@
 //! Answers for a [`Service`] on one lane: what the NATS services framework asks, and the plain subjects beside it.
 
-use std::time::Duration;
-
 use super::{IoHandle, IoMessage, Lane, Outgoing};
 use crate::service::{Endpoint, Service};
 use crate::subject::{Subject, Subjects};
@@ -85,6 +83,3 @@ enum Asked {
 
 /// The token behind `discovery.` on which services tell that they are there.
 pub const ANNOUNCE: &str = "announce";
-
-/// How long who looks for services waits after the last one that answered.
-pub const QUIET: Duration = Duration::from_millis(300);

@@ -95,6 +95,14 @@ pub struct CopyKey {
     pub of: CopyOf,
 }
 
+impl CopyKey {
+    /// A component's column of a shard, for all systems that are given shards.
+    #[must_use]
+    pub fn in_shard(archetype: ArchetypeId, first_row: u32, component: ComponentId) -> Self {
+        Self { space: Space::Shard, archetype, first_row, of: CopyOf::Component(component) }
+    }
+}
+
 /// A copy that a parcel names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {

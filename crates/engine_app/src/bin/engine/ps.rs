@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use engine_app::tool::table::Table;
-use engine_net::io::QUIET;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -127,5 +126,7 @@ async fn gather(link: &Link, subject: &'static str, limit: Duration) -> anyhow::
     Ok(all)
 }
 
+/// How long one waits after the last one that answered.
+const QUIET: Duration = Duration::from_millis(300);
 /// Answers that are looked at, at the most.
 const MOST: usize = 65_536;

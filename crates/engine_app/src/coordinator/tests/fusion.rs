@@ -134,12 +134,7 @@ fn touchy(mut bodies: Query<(&Position, &mut Velocity)>) {
 }
 
 fn touchy_app() -> App {
-    App::new("test").add_system("drift", drift).add_system("touchy", touchy).on_start(|start| {
-        for number in 0..4 * ROWS {
-            start.world.spawn((Position { x: 0.0 }, Velocity { x: 1.0 + number as f32 }));
-        }
-        Ok(())
-    })
+    app_of(App::new("test").add_system("drift", drift).add_system("touchy", touchy))
 }
 
 /// It may have failed of what it builds on, which perhaps never becomes a part of the world.
