@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine_app::coordinator::{Coordinator, Output};
 use engine_app::{App, Settings, TimeMode};
-use engine_net::subject::Subject;
+use engine_net::subject::{Sender, Subject};
 use engine_system::System;
 use engine_system::runner::{Answer, InstanceCore};
 
@@ -43,9 +43,12 @@ pub fn systems() -> Vec<Arc<dyn System>> {
 }
 
 /// An instance that is not registered yet.
+///
+/// # Panics
+/// When the app has a mistake.
 #[must_use]
 pub fn instance(number: usize) -> InstanceCore {
-    InstanceCore::new(format!("i{number}"), (number as u64 + 1) << 16, systems(), PAYLOAD_LIMIT)
+    InstanceCore::new(format!("i{number}"), (number as u64 + 1) << 16, systems(), PAYLOAD_LIMIT).expect("few systems")
 }
 
 /// A coordinator whose systems run elsewhere.
@@ -101,7 +104,12 @@ impl Cluster {
 
     /// A chunk of an instance arrives at the coordinator.
     pub fn chunk(&mut self, from: usize, payload: Bytes) {
-        let subject = self.coordinator.subjects().changed(self.coordinator.epoch(), &format!("i{from}"));
+        let subjects = self.coordinator.subjects();
+        let subject = match self.instances.get(from) {
+            Some(core) => subjects.changed(self.coordinator.epoch(), core.sender()),
+            // Of nobody.
+            None => subjects.changed(self.coordinator.epoch(), Sender { systems: "+", instance: "nobody" }),
+        };
         self.say(&subject, None, payload);
     }
 
@@ -155,7 +163,7 @@ impl Cluster {
                     core.chunk(self.now, payload);
                 }
             }
-            Some(Subject::Rejected { instance }) => {
+            Some(Subject::Rejected(Sender { instance, .. })) => {
                 if let Some(core) = number(instance).and_then(|number| self.instances.get_mut(number)) {
                     core.rejected(&payload);
                 }
@@ -168,15 +176,16 @@ impl Cluster {
     fn answer(&mut self, number: usize, answer: Answer) {
         let subjects = self.coordinator.subjects().clone();
         let reply = format!("_INBOX.i{number}");
+        let from = self.instances[number].sender();
         let (subject, reply, payload) = match answer {
             Answer::Compute(work) => {
                 let now = self.now;
                 return self.instances[number].computed(work.run(&|| now));
             }
             Answer::Result { payload, .. } => return self.held.push((number, payload)),
-            Answer::Heartbeat(payload) => (subjects.heartbeat(), None, payload),
-            Answer::Register(payload) => (subjects.register(), Some(reply.as_str()), payload),
-            Answer::Leave(payload) => (subjects.leave(), Some(reply.as_str()), payload),
+            Answer::Heartbeat(payload) => (subjects.heartbeat(from), None, payload),
+            Answer::Register(payload) => (subjects.register(from), Some(reply.as_str()), payload),
+            Answer::Leave(payload) => (subjects.leave(from), Some(reply.as_str()), payload),
             // All of it is sent.
             Answer::Map { .. } => return,
         };

@@ -41,8 +41,10 @@ pub(crate) fn work(entrance: &Entrance, instances: usize, work: Work) -> Result<
     let mut cores = Vec::new();
     for number in 0..instances {
         let systems = work.app().into_systems()?;
-        let core = InstanceCore::new(name(number), (number as u64 + 1) << 16, systems, handle.max_payload(OUT));
-        handle.subscribe_blocking(IN, subjects.schedule_of(core.name()), None, PATIENCE)?;
+        let core = InstanceCore::new(name(number), (number as u64 + 1) << 16, systems, handle.max_payload(OUT))?;
+        for system in core.systems() {
+            handle.subscribe_blocking(IN, subjects.schedule(system, core.name()), None, PATIENCE)?;
+        }
         cores.push(core);
     }
     handle.subscribe_blocking(IN, subjects.hello(), None, PATIENCE)?;
@@ -125,12 +127,12 @@ impl Crowd {
                 }
                 Answer::Result { epoch, payload } => {
                     sent(payload.len());
-                    let subject = self.subjects.changed(epoch, core.name());
+                    let subject = self.subjects.changed(epoch, core.sender());
                     self.publish(OUT, Outgoing::new(subject, payload));
                 }
                 Answer::Heartbeat(payload) => {
                     let headers = core.headers::<Heartbeat>();
-                    let message = Outgoing::new(self.subjects.heartbeat(), payload);
+                    let message = Outgoing::new(self.subjects.heartbeat(core.sender()), payload);
                     self.publish(IN, message.headers((&headers).into()));
                 }
                 Answer::Register(payload) => self.register(number, payload),
@@ -140,8 +142,9 @@ impl Crowd {
     }
 
     fn register(&mut self, number: usize, payload: Vec<u8>) {
-        let headers = self.cores[number].headers::<Register>();
-        let message = Outgoing::new(self.subjects.register(), payload).headers((&headers).into());
+        let core = &self.cores[number];
+        let headers = core.headers::<Register>();
+        let message = Outgoing::new(self.subjects.register(core.sender()), payload).headers((&headers).into());
         match self.handle.request(IN, message, Duration::from_secs(3)) {
             Ok(id) => drop(self.asked.insert(id, number)),
             Err(_) => self.cores[number].unanswered(),

@@ -93,7 +93,7 @@ impl Link {
         coordinator.set_payload_limit(handle.max_payload(Lane(0)));
         let subjects = coordinator.subjects().clone();
         let in_epoch = subjects.changed_in(coordinator.epoch());
-        let plain = [in_epoch, subjects.register(), subjects.heartbeat(), subjects.leave(), subjects.status()];
+        let plain = subjects.membership().into_iter().chain([in_epoch, subjects.status()]);
         let queued = [
             subjects.query(),
             subjects.schemas(),
@@ -103,10 +103,8 @@ impl Link {
             subjects.watch_acks(),
             subjects.discovery("coordinator"),
         ];
-        for (subject, queue) in plain
-            .into_iter()
-            .map(|subject| (subject, None))
-            .chain(queued.into_iter().map(|subject| (subject, Some("coordinator"))))
+        for (subject, queue) in
+            plain.map(|subject| (subject, None)).chain(queued.into_iter().map(|subject| (subject, Some("coordinator"))))
         {
             handle
                 .subscribe_blocking(Lane(0), subject, queue, PATIENCE)

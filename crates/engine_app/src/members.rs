@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use engine_net::subject::Sender;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// By how much a member's share may be wrong before shards move for it: each that moves is sent whole.
@@ -32,8 +33,10 @@ pub struct Member {
     pub slot: u32,
     /// Where it is in its life.
     pub state: MemberState,
-    /// The systems that it runs.
+    /// The systems that it runs, in order.
     pub systems: Vec<String>,
+    /// The same, as they stand in its subjects.
+    pub systems_token: String,
     /// The host that it runs on, as it says.
     pub host: String,
     /// Its process id, as it says.
@@ -89,22 +92,15 @@ pub struct Members {
 
 impl Members {
     /// Adds a member, or replaces the one of the same name, under a new slot.
-    pub fn join(
-        &mut self,
-        name: &str,
-        host: &str,
-        pid: u32,
-        systems: Vec<String>,
-        lanes: usize,
-        now: u64,
-    ) -> &mut Member {
+    pub fn join(&mut self, who: Sender<'_>, host: &str, pid: u32, lanes: usize, now: u64) -> &mut Member {
         let slot = self.slots;
         self.slots += 1;
         let member = Member {
-            name: name.to_owned(),
+            name: who.instance.to_owned(),
             slot,
             state: MemberState::Ready,
-            systems,
+            systems: who.systems.split('+').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            systems_token: who.systems.to_owned(),
             host: host.to_owned(),
             pid,
             nonce: 0,
@@ -119,7 +115,7 @@ impl Members {
             seen: false,
             load: 0.0,
         };
-        self.members.entry(name.to_owned()).insert_entry(member).into_mut()
+        self.members.entry(who.instance.to_owned()).insert_entry(member).into_mut()
     }
 
     /// Takes a member out.
@@ -141,6 +137,11 @@ impl Members {
     /// A member by its name.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Member> {
         self.members.get_mut(name)
+    }
+
+    /// The member that a message is of, by its subject and the slot that it names.
+    pub fn of(&mut self, from: Sender<'_>, slot: u32) -> Option<&mut Member> {
+        self.get_mut(from.instance).filter(|member| member.slot == slot && member.systems_token == from.systems)
     }
 
     /// All members, in the order of their names.
@@ -298,7 +299,7 @@ mod tests {
     fn members(count: usize) -> Members {
         let mut members = Members::default();
         for number in 0..count {
-            members.join(&format!("i{number}"), "host", 1, vec!["s".into()], 1, 0);
+            members.join(Sender { systems: "s", instance: &format!("i{number}") }, "host", 1, 1, 0);
         }
         members
     }

@@ -13,7 +13,9 @@ use engine_net::messages::Message;
 use engine_net::messages::Reply;
 use engine_net::messages::register::{Register, RegisterReply};
 use engine_net::messages::status::StatusReply;
+use engine_net::name;
 use engine_net::strict;
+use engine_net::subject::Sender;
 use engine_system::IntoSystem;
 
 #[derive(Component, Clone, Copy)]
@@ -89,10 +91,17 @@ fn honest() -> Register {
     }
 }
 
+/// Where it belongs, or where one with names that can't stand in a subject would be sent.
+fn subject_of(coordinator: &Coordinator, register: &Register) -> String {
+    let systems = register.systems_token().unwrap_or_else(|_| "+".into());
+    let instance = if name::is_token(&register.instance) { register.instance.as_str() } else { "one" };
+    coordinator.subjects().register(Sender { systems: &systems, instance })
+}
+
 fn register(coordinator: &mut Coordinator, change: impl FnOnce(&mut Register)) -> RegisterReply {
     let mut register = honest();
     change(&mut register);
-    let subject = coordinator.subjects().register();
+    let subject = subject_of(coordinator, &register);
     let sent = send(coordinator, &subject, Some("_INBOX.r"), strict::encode(&register));
     let (_, payload) = sent.iter().find(|(subject, _)| subject == "_INBOX.r").unwrap();
     strict::decode(payload, RegisterReply::LIMIT).unwrap()
@@ -108,6 +117,8 @@ fn refused(change: impl FnOnce(&mut Register)) -> (&'static str, String) {
     assert!(matches!(register(&mut coordinator, |_| ()), Reply::Ok(_)));
     (Box::leak(problem.code.to_string().into_boxed_str()), problem.message)
 }
+
+const ONE: Sender<'static> = Sender { systems: "one", instance: "one" };
 
 /// Bytes that are no message, each in a way of its own.
 fn garbage() -> Vec<Vec<u8>> {
@@ -130,13 +141,13 @@ fn garbage_on_every_subject() {
     let edits =
         ["spawn", "set", "insert", "remove", "despawn"].map(|action| subjects.command("world", "entity", action));
     let others = [
-        subjects.register(),
-        subjects.heartbeat(),
-        subjects.leave(),
+        subjects.register(ONE),
+        subjects.heartbeat(ONE),
+        subjects.leave(ONE),
         subjects.query(),
         subjects.schemas(),
-        subjects.changed(3, "one"),
-        subjects.changed(u64::MAX, "one"),
+        subjects.changed(3, ONE),
+        subjects.changed(u64::MAX, ONE),
         subjects.command("world", "scene", "load"),
         "engine.main".into(),
         "engine.main.nothing.of.the.kind".into(),
@@ -222,9 +233,9 @@ fn a_repeated_registration_has_the_same_answer() {
 #[test]
 fn a_flood_stays_bounded() {
     let mut coordinator = coordinator();
-    let subject = coordinator.subjects().register();
     for number in 0..10_000_u64 {
         let register = Register { instance: format!("i{number}"), nonce: number << 16, ..honest() };
+        let subject = subject_of(&coordinator, &register);
         send(&mut coordinator, &subject, Some("_INBOX.f"), strict::encode(&register));
     }
     assert!(coordinator.instances() <= 4096);

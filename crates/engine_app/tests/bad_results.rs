@@ -90,7 +90,7 @@ impl Run {
 fn run(tamper: Tamper<'_>) -> Run {
     let (mut coordinator, _) = app().into_coordinator(settings(), &BTreeMap::new(), |_| false, 7).unwrap();
     let systems: Vec<Arc<dyn System>> = app().into_systems().unwrap();
-    let mut instance = InstanceCore::new(NAME.into(), 1 << 16, systems, 1 << 20);
+    let mut instance = InstanceCore::new(NAME.into(), 1 << 16, systems, 1 << 20).unwrap();
     let subjects = coordinator.subjects().clone();
     let mut told = Vec::new();
     let mut now = 0;
@@ -115,14 +115,17 @@ fn run(tamper: Tamper<'_>) -> Run {
         while let Some(answer) = instance.next_answer() {
             match answer {
                 Answer::Register(payload) => {
-                    coordinator.message(now, &subjects.register(), Some("_INBOX.i"), payload.into());
+                    coordinator.message(now, &subjects.register(instance.sender()), Some("_INBOX.i"), payload.into());
                 }
-                Answer::Heartbeat(payload) => coordinator.message(now, &subjects.heartbeat(), None, payload.into()),
+                Answer::Heartbeat(payload) => {
+                    let subject = subjects.heartbeat(instance.sender());
+                    coordinator.message(now, &subject, None, payload.into());
+                }
                 Answer::Map { .. } => panic!("nobody offers memory here"),
                 Answer::Leave(_) => panic!("nobody asked it to leave"),
                 Answer::Compute(work) => instance.computed(work.run(&|| now)),
                 Answer::Result { epoch, payload } => {
-                    let subject = subjects.changed(epoch, NAME);
+                    let subject = subjects.changed(epoch, instance.sender());
                     let prefix = ChunkPrefix::decode(&payload).unwrap().0;
                     for payload in tamper(&prefix, payload) {
                         coordinator.message(now, &subject, None, payload);

@@ -44,4 +44,4 @@ pub use subject::{Subject, Subjects};
 /// The version of the protocol: of the subjects, the chunk prefix and the meaning of the messages.
 ///
 /// A coordinator refuses instances of another one. Fields that are added to messages don't change it.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;

@@ -16,6 +16,22 @@ pub struct Subjects {
     world: usize,
 }
 
+/// Who an instance says it is, in the subjects of what it sends: a permission is about subjects, and a payload can
+/// say anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sender<'a> {
+    /// Its systems, as [`name::systems`] writes them.
+    pub systems: &'a str,
+    /// Its name.
+    pub instance: &'a str,
+}
+
+impl std::fmt::Display for Sender<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.systems, self.instance)
+    }
+}
+
 /// A parsed subject: which message a payload holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject<'a> {
@@ -25,12 +41,12 @@ pub enum Subject<'a> {
     Tick,
     /// `coord.commit`: a tick is committed.
     Commit,
-    /// `system.register`: a request of an instance that wants to join.
-    Register,
-    /// `system.heartbeat`: load of an instance.
-    Heartbeat,
-    /// `system.leave`: a request of an instance that wants to go.
-    Leave,
+    /// `system.register.<systems>.<instance>`: a request of an instance that wants to join.
+    Register(Sender<'a>),
+    /// `system.heartbeat.<systems>.<instance>`: load of an instance.
+    Heartbeat(Sender<'a>),
+    /// `system.leave.<systems>.<instance>`: a request of an instance that wants to go.
+    Leave(Sender<'a>),
     /// `system.schedule.<system>.<instance>`: chunks of jobs and shared inputs.
     Schedule {
         /// The system that is to run.
@@ -38,18 +54,15 @@ pub enum Subject<'a> {
         /// The instance that is to run it.
         instance: &'a str,
     },
-    /// `component.changed.<epoch>.<instance>`: chunks of results.
+    /// `component.changed.<epoch>.<systems>.<instance>`: chunks of results.
     Changed {
         /// The epoch that the result belongs to.
         epoch: u64,
         /// The instance that computed it.
-        instance: &'a str,
+        from: Sender<'a>,
     },
-    /// `system.rejected.<instance>`: why a result was refused.
-    Rejected {
-        /// The instance whose result it was.
-        instance: &'a str,
-    },
+    /// `system.rejected.<systems>.<instance>`: why a result was refused; to whoever sent it.
+    Rejected(Sender<'a>),
     /// `entity.create`: entities appeared.
     EntityCreate,
     /// `entity.destroy`: entities are gone.
@@ -158,20 +171,26 @@ impl Subjects {
 
     /// See [`Subject::Register`].
     #[must_use]
-    pub fn register(&self) -> String {
-        self.of("system.register")
+    pub fn register(&self, from: Sender<'_>) -> String {
+        self.of(&format!("system.register.{from}"))
     }
 
     /// See [`Subject::Heartbeat`].
     #[must_use]
-    pub fn heartbeat(&self) -> String {
-        self.of("system.heartbeat")
+    pub fn heartbeat(&self, from: Sender<'_>) -> String {
+        self.of(&format!("system.heartbeat.{from}"))
     }
 
     /// See [`Subject::Leave`].
     #[must_use]
-    pub fn leave(&self) -> String {
-        self.of("system.leave")
+    pub fn leave(&self, from: Sender<'_>) -> String {
+        self.of(&format!("system.leave.{from}"))
+    }
+
+    /// What a coordinator subscribes to, so that it hears of instances that come, are there, and go.
+    #[must_use]
+    pub fn membership(&self) -> [String; 3] {
+        ["register", "heartbeat", "leave"].map(|what| self.of(&format!("system.{what}.*.*")))
     }
 
     /// See [`Subject::Schedule`]. Both names were checked when they entered.
@@ -181,7 +200,7 @@ impl Subjects {
         self.of(&format!("system.schedule.{system}.{instance}"))
     }
 
-    /// The jobs of all systems of an instance: what an instance subscribes to.
+    /// The jobs of all systems of an instance, for tools: the instance itself subscribes to those of its systems.
     #[must_use]
     pub fn schedule_of(&self, instance: &str) -> String {
         debug_assert!(name::is_token(instance));
@@ -190,22 +209,20 @@ impl Subjects {
 
     /// See [`Subject::Changed`].
     #[must_use]
-    pub fn changed(&self, epoch: u64, instance: &str) -> String {
-        debug_assert!(name::is_token(instance));
-        self.of(&format!("component.changed.{epoch}.{instance}"))
+    pub fn changed(&self, epoch: u64, from: Sender<'_>) -> String {
+        self.of(&format!("component.changed.{epoch}.{from}"))
     }
 
     /// The results of one epoch: what a coordinator subscribes to, so that it never receives older ones.
     #[must_use]
     pub fn changed_in(&self, epoch: u64) -> String {
-        self.of(&format!("component.changed.{epoch}.*"))
+        self.of(&format!("component.changed.{epoch}.*.*"))
     }
 
     /// See [`Subject::Rejected`].
     #[must_use]
-    pub fn rejected(&self, instance: &str) -> String {
-        debug_assert!(name::is_token(instance));
-        self.of(&format!("system.rejected.{instance}"))
+    pub fn rejected(&self, to: Sender<'_>) -> String {
+        self.of(&format!("system.rejected.{to}"))
     }
 
     /// See [`Subject::EntityCreate`].
@@ -322,14 +339,12 @@ impl Subjects {
     #[must_use]
     pub fn parse<'a>(&self, subject: &'a str) -> Option<Subject<'a>> {
         let rest = subject.strip_prefix(self.root.as_str())?.strip_prefix('.')?;
-        if !name::is_dotted_of_any_length(rest) {
-            return None;
-        }
         let (family, rest) = rest.split_once('.')?;
         match family {
-            "coord" => coord(rest),
             "system" => system(rest),
             "component" => changed(rest),
+            _ if !name::is_dotted_of_any_length(rest) => None,
+            "coord" => coord(rest),
             "entity" => entity(rest),
             "query" => query(rest),
             "snapshot" => (rest == "request").then_some(Subject::Snapshot),
@@ -357,21 +372,28 @@ fn coord(rest: &str) -> Option<Subject<'_>> {
 }
 
 fn system(rest: &str) -> Option<Subject<'_>> {
-    let mut tokens = rest.split('.');
-    let subject = match (tokens.next()?, tokens.next(), tokens.next()) {
-        ("register", None, None) => Subject::Register,
-        ("heartbeat", None, None) => Subject::Heartbeat,
-        ("leave", None, None) => Subject::Leave,
-        ("rejected", Some(instance), None) => Subject::Rejected { instance },
-        ("schedule", Some(system), Some(instance)) => Subject::Schedule { system, instance },
-        _ => return None,
-    };
-    tokens.next().is_none().then_some(subject)
+    let (what, rest) = rest.split_once('.')?;
+    match what {
+        "register" => sender(rest).map(Subject::Register),
+        "heartbeat" => sender(rest).map(Subject::Heartbeat),
+        "leave" => sender(rest).map(Subject::Leave),
+        "rejected" => sender(rest).map(Subject::Rejected),
+        "schedule" => {
+            let (system, instance) = rest.split_once('.')?;
+            Some(Subject::Schedule { system: one(system)?, instance: one(instance)? })
+        }
+        _ => None,
+    }
 }
 
 fn changed(rest: &str) -> Option<Subject<'_>> {
-    let (epoch, instance) = rest.strip_prefix("changed.")?.split_once('.')?;
-    Some(Subject::Changed { epoch: number(epoch)?, instance: one(instance)? })
+    let (epoch, from) = rest.strip_prefix("changed.")?.split_once('.')?;
+    Some(Subject::Changed { epoch: number(epoch)?, from: sender(from)? })
+}
+
+fn sender(rest: &str) -> Option<Sender<'_>> {
+    let (systems, instance) = rest.split_once('.')?;
+    (name::is_systems(systems) && name::is_token(instance)).then_some(Sender { systems, instance })
 }
 
 fn entity(rest: &str) -> Option<Subject<'_>> {
@@ -426,17 +448,18 @@ mod tests {
     #[test]
     fn every_subject_is_parsed_back() {
         let s = subjects();
+        let from = Sender { systems: "bounce+steer", instance: "steer-1" };
         let command = Subject::Command { domain: "world", aggregate: "entity", action: "spawn" };
         for (built, parsed) in [
             (s.hello(), Subject::Hello),
             (s.tick(), Subject::Tick),
             (s.commit(), Subject::Commit),
-            (s.register(), Subject::Register),
-            (s.heartbeat(), Subject::Heartbeat),
-            (s.leave(), Subject::Leave),
+            (s.register(from), Subject::Register(from)),
+            (s.heartbeat(from), Subject::Heartbeat(from)),
+            (s.leave(from), Subject::Leave(from)),
             (s.schedule("steer", "steer-1"), Subject::Schedule { system: "steer", instance: "steer-1" }),
-            (s.changed(7, "steer-1"), Subject::Changed { epoch: 7, instance: "steer-1" }),
-            (s.rejected("steer-1"), Subject::Rejected { instance: "steer-1" }),
+            (s.changed(7, from), Subject::Changed { epoch: 7, from }),
+            (s.rejected(from), Subject::Rejected(from)),
             (s.entity_create(), Subject::EntityCreate),
             (s.entity_destroy(), Subject::EntityDestroy),
             (s.query(), Subject::Query),
@@ -465,10 +488,17 @@ mod tests {
             "acme.engine.arena.coord",
             "acme.engine.arena.system.schedule.steer",
             "acme.engine.arena.system.schedule.steer.i.x",
-            "acme.engine.arena.component.changed.07.i",
-            "acme.engine.arena.component.changed.-1.i",
-            "acme.engine.arena.component.changed.99999999999999999999999.i",
-            "acme.engine.arena.system.rejected.*",
+            "acme.engine.arena.system.schedule.a+b.i",
+            "acme.engine.arena.component.changed.07.a.i",
+            "acme.engine.arena.component.changed.-1.a.i",
+            "acme.engine.arena.component.changed.99999999999999999999999.a.i",
+            "acme.engine.arena.component.changed.7.i",
+            "acme.engine.arena.component.changed.7.b+a.i",
+            "acme.engine.arena.component.changed.7.a.i.x",
+            "acme.engine.arena.system.rejected.*.i",
+            "acme.engine.arena.system.register",
+            "acme.engine.arena.system.register.*.*",
+            "acme.engine.arena.coord.he+llo",
             "acme.engine.arena.event.>",
             "acme.engine.arena.",
         ] {

@@ -37,8 +37,11 @@ pub(super) fn run(input: &[u8]) {
 fn written_as_read(subjects: &Subjects, found: Subject<'_>, subject: &str) {
     let written = match found {
         Subject::Schedule { system, instance } => subjects.schedule(system, instance),
-        Subject::Changed { epoch, instance } => subjects.changed(epoch, instance),
-        Subject::Rejected { instance } => subjects.rejected(instance),
+        Subject::Register(from) => subjects.register(from),
+        Subject::Heartbeat(from) => subjects.heartbeat(from),
+        Subject::Leave(from) => subjects.leave(from),
+        Subject::Changed { epoch, from } => subjects.changed(epoch, from),
+        Subject::Rejected(to) => subjects.rejected(to),
         Subject::WatchFrame { id } => subjects.watch_frame(id),
         Subject::WatchAck { id } => subjects.watch_ack(id),
         Subject::Command { domain, aggregate, action } => subjects.command(domain, aggregate, action),
@@ -57,7 +60,8 @@ pub(super) fn seeds() -> Seeds {
     };
     let none = [""; 4];
     vec![
-        ("changed", seed("component.changed.7.i1", ["heartbeat.1", "7", "70", "i1"])),
+        ("changed", seed("component.changed.7.a+b.i1", ["heartbeat.1", "7", "70", "i1"])),
+        ("register", seed("system.register.bounce+steer.i1", none)),
         ("schedule", seed("system.schedule.steer.i1", none)),
         ("command", seed("command.world.entity.spawn", none)),
         ("event", seed("event.arena.Hit", none)),

@@ -167,7 +167,7 @@ impl Coordinator {
             let Some(Early { prefix, parcel, at }) = open.early.take() else { continue };
             let member = open.member.clone();
             if let Err(rejection) = self.take_result(now, &member, id, parcel, at) {
-                self.reject(&member, &prefix, &rejection);
+                self.reject_member(&member, &prefix, &rejection);
             }
         }
     }

@@ -37,10 +37,10 @@ impl Coordinator {
             return self.advance(now);
         }
         match subject {
-            Some(Subject::Changed { epoch, instance }) => self.result_chunk(now, epoch, instance, payload),
-            Some(Subject::Register) => self.register(now, reply, &payload),
-            Some(Subject::Heartbeat) => self.heartbeat(now, &payload),
-            Some(Subject::Leave) => self.leave(now, reply, &payload),
+            Some(Subject::Changed { epoch, from }) => self.result_chunk(now, epoch, from, payload),
+            Some(Subject::Register(from)) => self.register(now, reply, from, &payload),
+            Some(Subject::Heartbeat(from)) => self.heartbeat(now, from, &payload),
+            Some(Subject::Leave(from)) => self.leave(now, reply, from, &payload),
             Some(Subject::Query) => self.query(reply, &payload),
             Some(Subject::Schemas) => self.schemas_request(reply, &payload),
             Some(Subject::Snapshot) => self.snapshot_request(reply, &payload),
@@ -73,9 +73,9 @@ impl Coordinator {
 /// Whether the headers, when there are any, name the message that belongs to the subject.
 fn is_readable(subject: &Subject<'_>, headers: &Headers) -> bool {
     match subject {
-        Subject::Register => headers.is::<Register>(),
-        Subject::Heartbeat => headers.is::<Heartbeat>(),
-        Subject::Leave => headers.is::<Leave>(),
+        Subject::Register(_) => headers.is::<Register>(),
+        Subject::Heartbeat(_) => headers.is::<Heartbeat>(),
+        Subject::Leave(_) => headers.is::<Leave>(),
         Subject::Query => headers.is::<QueryRequest>(),
         Subject::Schemas => headers.is::<SchemasRequest>(),
         Subject::Snapshot => headers.is::<SnapshotRequest>(),

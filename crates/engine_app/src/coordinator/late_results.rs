@@ -192,7 +192,7 @@ impl Coordinator {
             _ => Ok(()),
         };
         if let Err(rejection) = outcome {
-            self.reject(instance, prefix, &rejection);
+            self.reject_member(instance, prefix, &rejection);
         }
     }
 

@@ -5,8 +5,8 @@ use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::register::{Accepted, KnownComponent, Leave, LeaveReply, Leaving, Register, RegisterReply};
 use engine_net::messages::rejected::RejectReason;
 use engine_net::messages::{Message, Problem, Reply};
-use engine_net::name::token;
 use engine_net::strict;
+use engine_net::subject::Sender;
 
 use super::Coordinator;
 use super::jobs::Gone;
@@ -25,9 +25,9 @@ const MAX_JOINS: usize = 1024;
 const MAX_JOINING: usize = 64 * 1024;
 
 impl Coordinator {
-    pub(super) fn register(&mut self, now: u64, reply: Option<&str>, payload: &[u8]) {
+    pub(super) fn register(&mut self, now: u64, reply: Option<&str>, from: Sender<'_>, payload: &[u8]) {
         let problem = match strict::decode::<Register>(payload, Register::LIMIT) {
-            Ok(register) => match register.check() {
+            Ok(register) => match register.check().and_then(|()| register.check_sender(from)) {
                 Ok(()) => {
                     // The same instance asks again while its first request waits: the answer goes to the last.
                     self.joins.retain(|(_, other)| other.instance != register.instance);
@@ -118,9 +118,9 @@ impl Coordinator {
         }
         let gone = if is_same_process { Gone::Anew } else { Gone::Replaced };
         self.lose_member(now, &register.instance, gone);
-        let systems = register.systems.iter().map(|system| system.name.clone()).collect();
-        let member =
-            self.members.join(&register.instance, &register.host, register.pid, systems, self.settings.lanes, now);
+        let systems = register.systems_token().map_err(|error| Problem::new("bad_name", error))?;
+        let who = Sender { systems: &systems, instance: &register.instance };
+        let member = self.members.join(who, &register.host, register.pid, self.settings.lanes, now);
         member.nonce = register.nonce;
         tracing::info!(
             instance = member.name,
@@ -160,18 +160,18 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn heartbeat(&mut self, now: u64, payload: &[u8]) {
-        let Ok(heartbeat) = strict::decode::<Heartbeat>(payload, Heartbeat::LIMIT) else {
+    pub(super) fn heartbeat(&mut self, now: u64, from: Sender<'_>, payload: &[u8]) {
+        let read = strict::decode::<Heartbeat>(payload, Heartbeat::LIMIT).ok();
+        let Some(heartbeat) = read.filter(|heartbeat| heartbeat.instance == from.instance) else {
             return self.figures.count("refused.heartbeat");
         };
         let is_of_now = heartbeat.epoch == self.epoch;
-        let member = self.members.get_mut(&heartbeat.instance).filter(|member| member.slot == heartbeat.slot);
-        let Some(member) = member.filter(|_| is_of_now) else {
+        let Some(member) = self.members.of(from, heartbeat.slot).filter(|_| is_of_now) else {
             self.figures.count("refused.heartbeat");
             // It thinks that it is registered: this makes it do so.
-            if heartbeat.epoch != 0 && token("instance", &heartbeat.instance).is_ok() {
-                let text = format!("instance `{}` is not registered with slot {}", heartbeat.instance, heartbeat.slot);
-                self.reject_whom(&heartbeat.instance, &Rejection::new(RejectReason::WrongInstance, text));
+            if heartbeat.epoch != 0 {
+                let text = format!("instance `{}` is not registered with slot {}", from.instance, heartbeat.slot);
+                self.reject_whom(from, &Rejection::new(RejectReason::WrongInstance, text));
             }
             return;
         };
@@ -179,7 +179,7 @@ impl Coordinator {
         member.load = if heartbeat.load.is_finite() { heartbeat.load.clamp(0.0, 1.0) } else { 0.0 };
     }
 
-    pub(super) fn leave(&mut self, now: u64, reply: Option<&str>, payload: &[u8]) {
+    pub(super) fn leave(&mut self, now: u64, reply: Option<&str>, from: Sender<'_>, payload: &[u8]) {
         let leave = match strict::decode::<Leave>(payload, Leave::LIMIT) {
             Ok(leave) => leave,
             Err(error) => {
@@ -188,9 +188,8 @@ impl Coordinator {
             }
         };
         // A farewell to an earlier coordinator may be late: slots are the same again in each epoch.
-        let is_of_now = leave.epoch == self.epoch;
-        let member = self.members.get_mut(&leave.instance).filter(|member| member.slot == leave.slot);
-        let Some(member) = member.filter(|_| is_of_now) else {
+        let is_of_now = leave.epoch == self.epoch && leave.instance == from.instance;
+        let Some(member) = self.members.of(from, leave.slot).filter(|_| is_of_now) else {
             return self.answer::<LeaveReply>(reply, &Reply::Ok(Leaving { open_jobs: 0 }));
         };
         member.state = MemberState::Draining;

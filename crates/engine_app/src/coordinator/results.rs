@@ -6,6 +6,7 @@ use engine_net::headers::Headers;
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::parcel::control::{self, Failed, Missing};
 use engine_net::parcel::{Assembler, Jobs, Limits, Parcel, Progress};
+use engine_net::subject::Sender;
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::planted::{self, Bug};
 
@@ -21,11 +22,15 @@ use crate::staged::{Reading, Staged};
 const RESULT_ALLOWANCE: usize = receive::MAX_STREAM as usize + (1 << 20);
 
 impl Coordinator {
-    pub(super) fn result_chunk(&mut self, now: u64, epoch: u64, instance: &str, payload: Bytes) {
+    pub(super) fn result_chunk(&mut self, now: u64, epoch: u64, from: Sender<'_>, payload: Bytes) {
+        let instance = from.instance;
         let prefix = match ChunkPrefix::decode(&payload) {
             Ok((prefix, _)) => prefix,
-            Err(error) => return self.reject_whom(instance, &Rejection::new(RejectReason::Garbage, error)),
+            Err(error) => return self.reject_whom(from, &Rejection::new(RejectReason::Garbage, error)),
         };
+        if let Err(rejection) = self.is_who_it_says(from) {
+            return self.reject(from, &prefix, &rejection);
+        }
         let body = payload.slice(engine_net::prefix::PREFIX_BYTES..);
         if prefix.kind == ChunkKind::Missing && epoch == self.epoch {
             self.lacks_chunks(instance, &prefix, &body);
@@ -34,7 +39,7 @@ impl Coordinator {
             return self.superfluous(now, instance, &prefix, payload);
         }
         if let Err(rejection) = self.belongs(epoch, instance, &prefix) {
-            return self.reject(instance, &prefix, &rejection);
+            return self.reject(from, &prefix, &rejection);
         }
         self.heard_of(now, instance, BatchId::of(&prefix));
         let outcome = match prefix.kind {
@@ -45,7 +50,19 @@ impl Coordinator {
             _ => Err(Rejection::new(RejectReason::Garbage, "a kind of chunk that only the coordinator sends")),
         };
         if let Err(rejection) = outcome {
-            self.reject(instance, &prefix, &rejection);
+            self.reject(from, &prefix, &rejection);
+        }
+    }
+
+    /// A name is an instance's with its systems: who may speak for other systems does not speak for it.
+    fn is_who_it_says(&self, from: Sender<'_>) -> Result<(), Rejection> {
+        match self.members.get(from.instance) {
+            Some(member) if member.systems_token != from.systems => {
+                let text =
+                    format!("instance `{}` runs `{}`, not `{}`", from.instance, member.systems_token, from.systems);
+                Err(Rejection::new(RejectReason::WrongInstance, text))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -346,7 +363,7 @@ impl Coordinator {
     }
 
     /// Refuses something that is not about a job: of no tick.
-    pub(super) fn reject_whom(&mut self, instance: &str, rejection: &Rejection) {
+    pub(super) fn reject_whom(&mut self, to: Sender<'_>, rejection: &Rejection) {
         let prefix = ChunkPrefix {
             kind: ChunkKind::Result,
             attempt: 0,
@@ -357,12 +374,19 @@ impl Coordinator {
             chunks: 1,
             instance: 0,
         };
-        self.reject(instance, &prefix, rejection);
+        self.reject(to, &prefix, rejection);
     }
 
-    pub(super) fn reject(&mut self, instance: &str, prefix: &ChunkPrefix, rejection: &Rejection) {
+    /// As [`Self::reject`], to an instance that is registered.
+    pub(super) fn reject_member(&mut self, instance: &str, prefix: &ChunkPrefix, rejection: &Rejection) {
+        let Some(member) = self.members.get(instance) else { return };
+        let systems = member.systems_token.clone();
+        self.reject(Sender { systems: &systems, instance }, prefix, rejection);
+    }
+
+    pub(super) fn reject(&mut self, to: Sender<'_>, prefix: &ChunkPrefix, rejection: &Rejection) {
         self.figures.count(format!("rejected.{}", rejection.reason));
-        tracing::debug!(instance, job = prefix.job, message = rejection.message, "refused");
+        tracing::debug!(instance = to.instance, job = prefix.job, message = rejection.message, "refused");
         let message = Rejected {
             epoch: self.epoch,
             tick: prefix.tick,
@@ -371,7 +395,7 @@ impl Coordinator {
             reason: rejection.reason,
             message: rejection.message.clone(),
         };
-        let headers = Headers::of::<Rejected>().instance(instance);
-        self.publish_with(self.subjects.rejected(instance), headers, &message);
+        let headers = Headers::of::<Rejected>().instance(to.instance);
+        self.publish_with(self.subjects.rejected(to), headers, &message);
     }
 }

@@ -5,7 +5,7 @@ use engine_net::messages::register::Register;
 use engine_net::strict;
 
 use crate::registrations::honest;
-use crate::world::World;
+use crate::world::{HONEST, World, who};
 
 const MANY: u64 = 10_000;
 
@@ -15,10 +15,10 @@ fn ten_thousand_registrations() {
     world.gate.set_closed(true);
     let commit = world.begin();
     world.next_job();
-    let subject = world.subjects.register();
     for number in 0..MANY {
         let register = Register { instance: format!("ghost-{number}"), nonce: number << 16, ..honest("ghost") };
-        world.wait(world.client.publish(subject.clone(), strict::encode(&register).into())).unwrap();
+        let subject = world.subjects.register(who(&register.instance));
+        world.wait(world.client.publish(subject, strict::encode(&register).into())).unwrap();
     }
     world.until_counter("refused.overloaded", MANY - 4096);
     assert_eq!(world.status().systems[0].instances.len(), 4096);
@@ -46,7 +46,7 @@ fn ten_thousand_requests_without_waiting_for_answers() {
     }
     world.step();
     for _ in 0..MANY {
-        world.wait(world.client.publish(world.subjects.heartbeat(), vec![0xc1; 100].into())).unwrap();
+        world.wait(world.client.publish(world.subjects.heartbeat(who(HONEST)), vec![0xc1; 100].into())).unwrap();
     }
     world.until_counter("refused.heartbeat", 1);
     world.step();

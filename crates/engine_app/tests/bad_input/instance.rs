@@ -8,7 +8,7 @@ use engine_net::parcel::{ColumnManifest, JobManifest, Jobs, PartManifest, PartSo
 use engine_net::{ChunkKind, ChunkPrefix, strict};
 
 use crate::forgery::{Section, chunk, garbage, plain};
-use crate::world::{EPOCH, HONEST, ROWS, World};
+use crate::world::{EPOCH, HONEST, ROWS, World, who};
 
 /// The honest instance's subject.
 fn subject(world: &World) -> String {
@@ -75,7 +75,7 @@ fn garbage_on_every_subject_of_an_instance() {
         (subject(&world), honest.to_vec()),
         (world.subjects.schedule("nothing", HONEST), honest.to_vec()),
         (world.subjects.hello(), strict::encode(&hello)),
-        (world.subjects.rejected(HONEST), strict::encode(&rejected)),
+        (world.subjects.rejected(who(HONEST)), strict::encode(&rejected)),
     ] {
         for (_, payload) in garbage(&honest) {
             world.publish(&subject, payload);
@@ -99,7 +99,7 @@ fn hellos_and_refusals_that_are_forged() {
         }
         for reason in [RejectReason::WrongInstance, RejectReason::ForeignEpoch, RejectReason::Garbage] {
             let rejected = Rejected { epoch: EPOCH, tick: 1, job: 0, attempt: 0, reason, message: "x".repeat(60_000) };
-            world.publish(&world.subjects.rejected(HONEST), strict::encode(&rejected));
+            world.publish(&world.subjects.rejected(who(HONEST)), strict::encode(&rejected));
         }
         world.step();
     }

@@ -3,7 +3,9 @@
 use engine_component::{Component, Data, query::Query};
 use engine_net::messages::Reply;
 use engine_net::messages::register::{Register, RegisterReply};
+use engine_net::name::is_token;
 use engine_net::strict;
+use engine_net::subject::Sender;
 use engine_system::IntoSystem;
 
 use crate::world::{Gate, HONEST, World, app};
@@ -56,15 +58,45 @@ pub(crate) fn honest(name: &str) -> Register {
     }
 }
 
+/// Registers on the subject where it belongs, or where one with names that can't stand in a subject would be sent.
+fn join(world: &mut World, register: &Register) -> RegisterReply {
+    let systems = register.systems_token().unwrap_or_else(|_| "+".into());
+    let instance = if is_token(&register.instance) { register.instance.as_str() } else { "mallory" };
+    let subject = world.subjects.register(Sender { systems: &systems, instance });
+    world.ask::<RegisterReply>(&subject, strict::encode(register))
+}
+
+#[test]
+fn who_may_register_one_system_registers_no_other() {
+    let mut world = World::start();
+    let honest = honest("mallory");
+    let foreign = [("lurk", "mallory"), ("+", "mallory"), ("drift+lurk", "mallory"), ("drift", "eve")];
+    for (systems, instance) in foreign {
+        let subject = world.subjects.register(Sender { systems, instance });
+        match world.ask::<RegisterReply>(&subject, strict::encode(&honest)) {
+            Reply::Error(problem) => {
+                assert_eq!(problem.code, "bad_subject");
+                let said = format!("`drift.mallory`, its subject says `{systems}.{instance}`");
+                assert!(problem.message.contains(&said), "{problem:?}");
+            }
+            accepted => panic!("{accepted:?}"),
+        }
+    }
+    assert_eq!(world.counter("refused.bad_subject"), 4);
+    assert_eq!(world.status().systems[0].instances.len(), 1, "nobody joined by it");
+    world.step();
+}
+
 #[test]
 fn registrations_that_do_not_fit_are_refused_with_a_reason() {
     let mut world = World::start();
+    let world = &mut world;
     let mut refused = |code: &str, says: &[&str], change: &dyn Fn(&mut Register)| {
         let mut register = honest("mallory");
         change(&mut register);
         let counter = format!("refused.{code}");
         let before = world.counter(&counter);
-        match world.ask::<RegisterReply>(&world.subjects.register(), strict::encode(&register)) {
+        match join(world, &register) {
             Reply::Ok(accepted) => panic!("{code}: it is accepted: {accepted:?}"),
             Reply::Error(problem) => {
                 assert_eq!(problem.code, code, "{}", problem.message);
@@ -112,10 +144,10 @@ fn registrations_that_do_not_fit_are_refused_with_a_reason() {
 fn two_components_with_one_id() {
     let mut world = World::start();
     let first = Register { schemas: vec![One::schema()], ..honest("mallory") };
-    let reply = world.ask::<RegisterReply>(&world.subjects.register(), strict::encode(&first));
+    let reply = join(&mut world, &first);
     assert!(matches!(reply, Reply::Ok(_)), "{reply:?}");
     let second = Register { schemas: vec![Other::schema()], ..honest("eve") };
-    match world.ask::<RegisterReply>(&world.subjects.register(), strict::encode(&second)) {
+    match join(&mut world, &second) {
         Reply::Error(problem) => {
             assert_eq!(problem.code, "collision");
             assert!(problem.message.contains(One::NAME) && problem.message.contains(Other::NAME), "{problem:?}");
@@ -135,11 +167,10 @@ fn registrations_in_the_middle_of_a_tick() {
     let commit = world.begin();
     world.next_job();
     let refused = Register { protocol: 9, ..honest("mallory") };
-    let reply = world.ask::<RegisterReply>(&world.subjects.register(), strict::encode(&refused));
+    let reply = join(&mut world, &refused);
     assert!(matches!(reply, Reply::Error(problem) if problem.code == "protocol"));
     // It says that it runs the system, and does nothing: it is given up, or somebody else is faster with its jobs.
-    let ghost = strict::encode(&Register { instance: "ghost".into(), ..honest("ghost") });
-    assert!(matches!(world.ask::<RegisterReply>(&world.subjects.register(), ghost), Reply::Ok(_)));
+    assert!(matches!(join(&mut world, &honest("ghost")), Reply::Ok(_)));
     world.gate.set_closed(false);
     world.finish(commit);
     world.step();

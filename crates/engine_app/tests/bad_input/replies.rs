@@ -6,7 +6,7 @@ use engine_net::strict;
 use futures_util::StreamExt;
 
 use crate::registrations::honest;
-use crate::world::{EPOCH, HONEST, World};
+use crate::world::{EPOCH, HONEST, World, who};
 
 #[test]
 fn an_answer_never_goes_where_somebody_listens_with_rights() {
@@ -17,11 +17,11 @@ fn an_answer_never_goes_where_somebody_listens_with_rights() {
         "$SYS.REQ.SERVER.PING".to_owned(),
         "$SRV.PING".to_owned(),
         subjects.hello(),
-        subjects.register(),
+        subjects.register(who(HONEST)),
         subjects.status(),
-        subjects.changed(EPOCH, HONEST),
+        subjects.changed(EPOCH, who(HONEST)),
         subjects.schedule("drift", HONEST),
-        subjects.rejected(HONEST),
+        subjects.rejected(who(HONEST)),
         "engine.another.coord.hello".to_owned(),
         "engine.main".to_owned(),
         "engine_log.main.tick".to_owned(),
@@ -34,11 +34,11 @@ fn an_answer_never_goes_where_somebody_listens_with_rights() {
     let requests = [
         (subjects.status(), Vec::new()),
         (subjects.discovery("coordinator"), Vec::new()),
-        (subjects.register(), strict::encode(&honest("mallory"))),
+        (subjects.register(who("mallory")), strict::encode(&honest("mallory"))),
         (subjects.query(), strict::encode(&QueryRequest::default())),
         (subjects.schemas(), vec![0x81, 0xa5, b'a', b'f', b't', b'e', b'r', 0xc0]),
         (subjects.command("world", "sim", "pause"), strict::encode(&command)),
-        (subjects.leave(), vec![0xc1]),
+        (subjects.leave(who(HONEST)), vec![0xc1]),
         (subjects.watch(), vec![0xc1]),
     ];
     let mut count = 0;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::forgery::garbage;
 use crate::registrations::honest;
-use crate::world::{EPOCH, HONEST, World};
+use crate::world::{EPOCH, HONEST, World, who};
 
 /// Any answer that is a refusal.
 #[derive(Deserialize)]
@@ -69,8 +69,8 @@ fn garbage_on_every_subject() {
     ];
     let watch = WatchOpen { query: query(), region: None, max_hz: 1.0 };
     let requests = [
-        (subjects.register(), strict::encode(&honest("mallory"))),
-        (subjects.leave(), strict::encode(&Leave { instance: HONEST.into(), slot: 0, epoch: EPOCH })),
+        (subjects.register(who("mallory")), strict::encode(&honest("mallory"))),
+        (subjects.leave(who(HONEST)), strict::encode(&Leave { instance: HONEST.into(), slot: 0, epoch: EPOCH })),
         (subjects.query(), strict::encode(&query())),
         (subjects.watch(), strict::encode(&WatchRequest::Open(Box::new(watch)))),
     ];
@@ -88,7 +88,7 @@ fn garbage_on_every_subject() {
     assert_eq!(world.counter("refused.bad_request"), 14 * kinds);
     // Messages that have no answer.
     let messages = [
-        (subjects.heartbeat(), strict::encode(&heartbeat(HONEST, 0)), "refused.heartbeat"),
+        (subjects.heartbeat(who(HONEST)), strict::encode(&heartbeat(HONEST, 0)), "refused.heartbeat"),
         (
             subjects.watch_ack("1"),
             strict::encode(&WatchAck { id: "1".into(), sequence: 1, resync: true }),
@@ -156,21 +156,21 @@ fn commands_that_can_not_be() {
 fn who_is_not_registered_is_told_so() {
     let mut world = World::start();
     let heartbeat = |instance: &str, slot| strict::encode(&heartbeat(instance, slot));
-    world.publish(&world.subjects.heartbeat(), heartbeat("mallory", 3));
-    world.told("mallory", RejectReason::WrongInstance);
+    world.publish(&world.subjects.heartbeat(who("mallory")), heartbeat("mallory", 3));
+    world.told(who("mallory"), RejectReason::WrongInstance);
     // In another's name: that one registers again, and goes on.
-    world.publish(&world.subjects.heartbeat(), heartbeat(HONEST, 99));
-    world.told(HONEST, RejectReason::WrongInstance);
+    world.publish(&world.subjects.heartbeat(who(HONEST)), heartbeat(HONEST, 99));
+    world.told(who(HONEST), RejectReason::WrongInstance);
     world.until_counter("refused.heartbeat", 2);
     world.step();
-    // Names that would be subjects of their own are not answered.
-    for name in ["*", ">", "a.b", "a b", "", "$SYS"] {
-        world.publish(&world.subjects.heartbeat(), heartbeat(name, 3));
+    // Who names another than its subject does is not answered.
+    for name in ["*", ">", "a.b", "a b", "", HONEST] {
+        world.publish(&world.subjects.heartbeat(who("mallory")), heartbeat(name, 3));
     }
     world.until_counter("refused.heartbeat", 8);
     // Somebody says good-bye in the honest one's name, with a slot that it does not have.
     let leave = Leave { instance: HONEST.into(), slot: 77, epoch: EPOCH };
-    world.request(&world.subjects.leave(), strict::encode(&leave));
+    world.request(&world.subjects.leave(who(HONEST)), strict::encode(&leave));
     assert_eq!(world.status().systems[0].instances.len(), 1);
     world.step();
 }

@@ -5,33 +5,29 @@ use engine_component::ComponentId;
 use engine_net::messages::rejected::RejectReason as R;
 use engine_net::parcel::control::{self, Missing};
 use engine_net::parcel::{EventManifest, JobEffects, ResultManifest};
+use engine_net::subject::Sender;
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use crate::forgery::{Section, chunk, empty, garbage, plain, result};
-use crate::world::{EPOCH, HONEST, ROWS, World};
+use crate::world::{EPOCH, HONEST, ROWS, World, who};
 
 /// In a tick whose first job is being computed: what `forge` makes of that job's prefix is refused with this
 /// reason, told and counted, and does the world nothing.
 fn refused(world: &mut World, reason: R, forge: impl FnOnce(&ChunkPrefix) -> Bytes) {
-    refused_at(world, (EPOCH, HONEST), reason, |job| vec![forge(job)]);
+    refused_at(world, who(HONEST), reason, |job| vec![forge(job)]);
 }
 
-fn refused_at(
-    world: &mut World,
-    (epoch, instance): (u64, &str),
-    reason: R,
-    forge: impl FnOnce(&ChunkPrefix) -> Vec<Bytes>,
-) {
+fn refused_at(world: &mut World, from: Sender<'_>, reason: R, forge: impl FnOnce(&ChunkPrefix) -> Vec<Bytes>) {
     let counter = format!("rejected.{reason}");
     let before = world.counter(&counter);
     world.gate.set_closed(true);
     let commit = world.begin();
     let job = world.next_job();
-    let subject = world.subjects.changed(epoch, instance);
+    let subject = world.subjects.changed(EPOCH, from);
     for payload in forge(&job) {
         world.publish(&subject, payload);
     }
-    let told = world.told(instance, reason);
+    let told = world.told(from, reason);
     assert!(told.epoch == EPOCH && !told.message.is_empty(), "{told:?}");
     world.until_counter(&counter, before + 1);
     world.gate.set_closed(false);
@@ -66,7 +62,7 @@ fn garbage_in_place_of_a_result() {
     let count = all.len() as u64;
     for (_, payload) in &all {
         // Not even a prefix.
-        world.publish(&world.subjects.changed(EPOCH, HONEST), payload.clone());
+        world.publish(&world.subjects.changed(EPOCH, who(HONEST)), payload.clone());
     }
     world.until_counter("rejected.garbage", count);
     world.step();
@@ -91,10 +87,13 @@ fn results_of_another_epoch_tick_job_attempt_or_instance() {
     refused(world, R::OldAttempt, |job| relabelled(job, |prefix| prefix.attempt = u16::MAX));
     // The slot of somebody else, and a name that nobody has.
     refused(world, R::WrongInstance, |job| relabelled(job, |prefix| prefix.instance += 1));
-    refused_at(world, (EPOCH, "mallory"), R::WrongInstance, |job| vec![relabelled(job, |_| ())]);
+    refused_at(world, who("mallory"), R::WrongInstance, |job| vec![relabelled(job, |_| ())]);
+    // The right name and slot, of somebody who may run another system.
+    let other = Sender { systems: "lurk", instance: HONEST };
+    refused_at(world, other, R::WrongInstance, |job| vec![relabelled(job, |_| ())]);
     // Nobody listens for results of another epoch: the server itself keeps them away.
     let before = world.counter("rejected.foreign_epoch");
-    world.publish(&world.subjects.changed(EPOCH - 1, HONEST), vec![0; 40]);
+    world.publish(&world.subjects.changed(EPOCH - 1, who(HONEST)), vec![0; 40]);
     world.step();
     assert_eq!(world.counter("rejected.foreign_epoch"), before);
 }
@@ -175,8 +174,8 @@ fn chunks_that_contradict_each_other_and_requests_that_lead_nowhere() {
         chunk(&prefix, &[payload], &[])
     };
     // The second chunk of two, and of three; then twice, with other bytes. The first never comes.
-    refused_at(world, (EPOCH, HONEST), R::ChunkMismatch, |job| vec![half(job, 2, 0), half(job, 3, 0)]);
-    refused_at(world, (EPOCH, HONEST), R::ChunkMismatch, |job| vec![half(job, 2, 0), half(job, 2, 1)]);
+    refused_at(world, who(HONEST), R::ChunkMismatch, |job| vec![half(job, 2, 0), half(job, 3, 0)]);
+    refused_at(world, who(HONEST), R::ChunkMismatch, |job| vec![half(job, 2, 0), half(job, 2, 1)]);
     // Kinds that only the coordinator sends.
     for kind in [ChunkKind::Job, ChunkKind::Shared, ChunkKind::Resend] {
         refused(world, R::Garbage, |job| chunk(&ChunkPrefix { kind, ..*job }, &[0x80], &[]));
@@ -194,11 +193,11 @@ fn chunks_that_contradict_each_other_and_requests_that_lead_nowhere() {
 #[test]
 fn a_result_a_thousand_times() {
     let mut world = World::start();
-    let mut spy = world.subscribe(&world.subjects.changed(EPOCH, HONEST));
+    let mut spy = world.subscribe(&world.subjects.changed(EPOCH, who(HONEST)));
     world.step();
     use futures_util::StreamExt;
     let honest = world.wait(spy.next()).unwrap().payload;
-    let subject = world.subjects.changed(EPOCH, HONEST);
+    let subject = world.subjects.changed(EPOCH, who(HONEST));
     world.gate.set_closed(true);
     let commit = world.begin();
     let job = world.next_job();

@@ -19,7 +19,7 @@ use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::messages::status::{Status, StatusReply};
 use engine_net::messages::{Message, Reply};
 use engine_net::server::{PrivateServer, ServerOptions};
-use engine_net::subject::Subjects;
+use engine_net::subject::{Sender, Subjects};
 use engine_net::{ChunkKind, ChunkPrefix, strict};
 use engine_system::runner::{InstanceError, InstanceOptions, run_instance};
 use engine_system::{Commands, Time};
@@ -50,6 +50,11 @@ pub(crate) struct Label {
 pub(crate) const ROWS: usize = 64;
 /// The honest instance.
 pub(crate) const HONEST: &str = "honest";
+
+/// An instance of the world's only system, in its subjects.
+pub(crate) fn who(instance: &str) -> Sender<'_> {
+    Sender { systems: "drift", instance }
+}
 pub(crate) const EPOCH: u64 = 7;
 /// Somebody waits for so long before a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -179,8 +184,9 @@ impl World {
         let client = connection.client;
         let subjects = Subjects::new(&settings.prefix, &settings.world).unwrap();
         let any = |subject: &str| format!("{}.{}.{subject}", settings.prefix, settings.world);
-        let [rejected, schedule, mut hello] = [any("system.rejected.*"), any("system.schedule.*.*"), subjects.hello()]
-            .map(|subject| runtime.block_on(client.subscribe(subject)).unwrap());
+        let [rejected, schedule, mut hello] =
+            [any("system.rejected.*.*"), any("system.schedule.*.*"), subjects.hello()]
+                .map(|subject| runtime.block_on(client.subscribe(subject)).unwrap());
         runtime.block_on(client.flush()).unwrap();
         let (stop, gate) = (Stop::default(), Gate::default());
         let (asked, connection) = (stop.clone(), config.clone());
@@ -341,8 +347,8 @@ impl World {
     }
 
     /// Waits until an instance is told of a refusal for this reason.
-    pub(crate) fn told(&mut self, instance: &str, reason: RejectReason) -> Rejected {
-        let subject = self.subjects.rejected(instance);
+    pub(crate) fn told(&mut self, whom: Sender<'_>, reason: RejectReason) -> Rejected {
+        let subject = self.subjects.rejected(whom);
         let mut others = Vec::new();
         let told = async {
             loop {
@@ -356,6 +362,6 @@ impl World {
         };
         let told = async { tokio::time::timeout(PATIENCE, told).await };
         let told = self.runtime.block_on(told);
-        told.unwrap_or_else(|_| panic!("`{instance}` is not told of `{reason}`, but: {others:?}"))
+        told.unwrap_or_else(|_| panic!("`{whom}` is not told of `{reason}`, but: {others:?}"))
     }
 }

@@ -8,7 +8,7 @@ use engine_app::coordinator::{Coordinator, Output};
 use engine_app::{App, Settings, TimeMode};
 use engine_component::{World, WorldHash};
 use engine_net::parcel::{Failed, control};
-use engine_net::subject::{Subject, Subjects};
+use engine_net::subject::{Sender, Subject, Subjects};
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::System;
 use engine_system::runner::{Answer, InstanceCore};
@@ -61,7 +61,7 @@ impl Loopback {
     }
 
     pub(crate) fn join(&mut self, name: &str, systems: Vec<Arc<dyn System>>) {
-        self.instances.insert(name.to_owned(), InstanceCore::new(name.to_owned(), self.now, systems, 1 << 20));
+        self.instances.insert(name.to_owned(), InstanceCore::new(name.to_owned(), self.now, systems, 1 << 20).unwrap());
     }
 
     /// As [`Self::join`], with all systems of an app.
@@ -142,7 +142,7 @@ impl Loopback {
                 (None, None) => {}
             },
             Some(Subject::Hello) => self.instances.values_mut().for_each(|instance| instance.hello(&payload)),
-            Some(Subject::Rejected { instance }) => {
+            Some(Subject::Rejected(Sender { instance, .. })) => {
                 if let Some(instance) = self.instances.get_mut(instance) {
                     instance.rejected(&payload);
                 }
@@ -153,6 +153,8 @@ impl Loopback {
 
     fn answer(&mut self, name: &str, answer: Answer) {
         let subjects = self.subjects.clone();
+        let Some(core) = self.instances.get(name) else { return };
+        let from = core.sender();
         match answer {
             Answer::Map { .. } => panic!("nobody offers memory here"),
             Answer::Compute(work) => {
@@ -166,11 +168,11 @@ impl Loopback {
                 if prefix.kind == ChunkKind::Failed {
                     self.failures.push(control::decode(body).unwrap());
                 }
-                self.message(&subjects.changed(epoch, name), None, payload);
+                self.message(&subjects.changed(epoch, from), None, payload);
             }
-            Answer::Heartbeat(payload) => self.message(&subjects.heartbeat(), None, payload.into()),
-            Answer::Register(payload) => self.message(&subjects.register(), Some(name), payload.into()),
-            Answer::Leave(payload) => self.message(&subjects.leave(), Some(name), payload.into()),
+            Answer::Heartbeat(payload) => self.message(&subjects.heartbeat(from), None, payload.into()),
+            Answer::Register(payload) => self.message(&subjects.register(from), Some(name), payload.into()),
+            Answer::Leave(payload) => self.message(&subjects.leave(from), Some(name), payload.into()),
         }
     }
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Problem, Reply, kib, message};
 use crate::descriptor::{DescriptorError, SystemDescriptor};
-use crate::name;
+use crate::name::{self, NameError};
+use crate::subject::Sender;
 
 /// An instance wants to join, with all of its systems.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +47,7 @@ pub const MAX_SYSTEMS: usize = 256;
 pub const MAX_SCHEMAS: usize = 1024;
 
 impl Register {
-    /// Checks names and descriptors, without knowing the world.
+    /// Checks names and descriptors, without knowing the world or the sender.
     pub fn check(&self) -> Result<(), Problem> {
         name::token("instance", &self.instance).map_err(|error| Problem::new("bad_name", error))?;
         for (what, count, limit) in
@@ -72,6 +73,23 @@ impl Register {
     }
 }
 
+impl Register {
+    /// Its systems as they stand in the subjects of the instance.
+    pub fn systems_token(&self) -> Result<String, NameError> {
+        name::systems(self.systems.iter().map(|system| system.name.as_str()))
+    }
+
+    /// Checks that it is of whom its subject names: who may register a system is said with permissions of subjects.
+    pub fn check_sender(&self, from: Sender<'_>) -> Result<(), Problem> {
+        let systems = self.systems_token().map_err(|error| Problem::new("bad_name", error))?;
+        let own = Sender { systems: &systems, instance: &self.instance };
+        if own == from {
+            return Ok(());
+        }
+        Err(Problem::new("bad_subject", format_args!("the registration is of `{own}`, its subject says `{from}`")))
+    }
+}
+
 fn code_of(error: &DescriptorError) -> &'static str {
     match error {
         DescriptorError::Name(_) => "bad_name",
@@ -80,7 +98,7 @@ fn code_of(error: &DescriptorError) -> &'static str {
     }
 }
 
-/// The answer to [`Register`]. Codes of refusals: `bad_name`, `too_many`, `protocol`, `bad_system`,
+/// The answer to [`Register`]. Codes of refusals: `bad_name`, `bad_subject`, `too_many`, `protocol`, `bad_system`,
 /// `bad_schema`, `schema` (the message is a diff), `collision`, `taken`, `system` (another descriptor of a
 /// system is registered), `aliasing`.
 pub type RegisterReply = Reply<Accepted>;

@@ -274,10 +274,8 @@ impl Cluster {
         let data = self.data(number);
         self.network.forget(data);
         let root = self.subjects.root();
-        let patterns = [format!("{root}.component.changed."), format!("{root}.command.")];
-        let subjects = [self.subjects.register(), self.subjects.heartbeat(), self.subjects.leave()];
-        for subject in patterns.into_iter().chain(subjects) {
-            self.network.subscribe(data, subject);
+        for family in ["component.changed", "command", "system.register", "system.heartbeat", "system.leave"] {
+            self.network.subscribe(data, format!("{root}.{family}."));
         }
     }
 

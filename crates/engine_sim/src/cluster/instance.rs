@@ -110,7 +110,7 @@ impl Cluster {
         let systems = self.systems.iter().filter(|system| runs(&system.descriptor().name)).cloned().collect();
         let incarnation = instance.incarnation;
         let nonce = (u64::from(incarnation) << 32) | ((party as u64) << 16);
-        let mut core = InstanceCore::new(name.clone(), nonce, systems, PAYLOAD_LIMIT);
+        let mut core = InstanceCore::new(name.clone(), nonce, systems, PAYLOAD_LIMIT).expect("few systems");
         // Some keep little, and some nothing.
         core.set_keep_bytes([1 << 20, 2 << 10, 0, 1 << 20][(party + incarnation as usize) % 4]);
         instance.core = Some(core);
@@ -124,18 +124,12 @@ impl Cluster {
 
     fn subscribe(&mut self, party: Party) {
         self.network.forget(party);
-        let Instance { name, incarnation, .. } = &self.instances[party - 1];
-        let schedule = self.subjects.schedule_of(name);
-        let inbox = inbox(party, *incarnation);
-        // The token in the middle stands for the systems.
-        let systems: Vec<String> = match schedule.split_once('*') {
-            Some((before, after)) => {
-                self.instances[party - 1].systems.iter().map(|system| format!("{before}{system}{after}")).collect()
-            }
-            None => vec![schedule],
-        };
-        let rejected = self.subjects.rejected(&self.instances[party - 1].name);
-        for subject in systems.into_iter().chain([inbox, rejected, self.subjects.hello()]) {
+        let instance = &self.instances[party - 1];
+        let Some(core) = &instance.core else { return };
+        let jobs: Vec<String> = core.systems().map(|system| self.subjects.schedule(system, core.name())).collect();
+        let rejected = self.subjects.rejected(core.sender());
+        let inbox = inbox(party, instance.incarnation);
+        for subject in jobs.into_iter().chain([inbox, rejected, self.subjects.hello()]) {
             self.network.subscribe(party, subject);
         }
     }
@@ -187,7 +181,7 @@ impl Cluster {
             match answer {
                 Answer::Compute(work) => self.instances[party - 1].work.push_back(*work),
                 Answer::Result { epoch, payload } => {
-                    let subject = self.subjects.changed(epoch, core.name());
+                    let subject = self.subjects.changed(epoch, core.sender());
                     self.send(from_instance(party, RESULTS, subject, None, payload));
                     dies = self.now < self.climate.until && self.rng.chance(self.climate.midway);
                     if dies {
@@ -195,11 +189,11 @@ impl Cluster {
                     }
                 }
                 Answer::Heartbeat(payload) => {
-                    self.send(from_instance(party, 0, self.subjects.heartbeat(), None, payload));
+                    self.send(from_instance(party, 0, self.subjects.heartbeat(core.sender()), None, payload));
                 }
-                Answer::Register(payload) => self.ask(party, self.subjects.register(), payload),
+                Answer::Register(payload) => self.ask(party, self.subjects.register(core.sender()), payload),
                 Answer::Map { .. } => panic!("nobody offers memory here"),
-                Answer::Leave(payload) => self.ask(party, self.subjects.leave(), payload),
+                Answer::Leave(payload) => self.ask(party, self.subjects.leave(core.sender()), payload),
             }
         }
         let gone = core.is_gone();

@@ -123,7 +123,10 @@ pub fn run_instance(
     let subjects = Subjects::new(&config.prefix, &config.world)?;
     let (io, events) = Io::start(config, &name, 2)?;
     let handle = io.handle();
-    for subject in [subjects.schedule_of(&name), subjects.hello(), subjects.rejected(&name)] {
+    let responder = respond(&handle, &subjects, &name, &systems);
+    let mut core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT))?;
+    let schedules = core.systems().map(|system| subjects.schedule(system, core.name()));
+    for subject in schedules.chain([subjects.hello(), subjects.rejected(core.sender())]) {
         handle
             .subscribe_blocking(IN, subject, None, PATIENCE)
             .map_err(|error| InstanceError::Io { what: "subscribing", reason: error.to_string() })?;
@@ -131,8 +134,6 @@ pub fn run_instance(
     let vitals = Arc::new(Vitals::default());
     // Until the instance has left.
     let _server = options.http.map(|address| serve(address, &vitals)).transpose()?;
-    let responder = respond(&handle, &subjects, &name, &systems);
-    let mut core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT));
     core.set_host(host());
     if let Some(bytes) = options.keep_bytes {
         core.set_keep_bytes(bytes);
@@ -385,16 +386,16 @@ impl Runner {
             match answer {
                 Answer::Compute(work) => self.work.push_back(*work),
                 Answer::Result { epoch, payload } => {
-                    let subject = self.subjects.changed(epoch, self.core.name());
+                    let subject = self.subjects.changed(epoch, self.core.sender());
                     self.publish(OUT, Outgoing::new(subject, payload));
                 }
                 Answer::Heartbeat(payload) => {
-                    let message = Outgoing::new(self.subjects.heartbeat(), payload);
+                    let message = Outgoing::new(self.subjects.heartbeat(self.core.sender()), payload);
                     let headers = self.core.headers::<Heartbeat>();
                     self.publish(IN, message.headers((&headers).into()));
                 }
-                Answer::Register(payload) => self.ask::<Register>(self.subjects.register(), payload),
-                Answer::Leave(payload) => self.ask::<Leave>(self.subjects.leave(), payload),
+                Answer::Register(payload) => self.ask::<Register>(self.subjects.register(self.core.sender()), payload),
+                Answer::Leave(payload) => self.ask::<Leave>(self.subjects.leave(self.core.sender()), payload),
                 Answer::Map { .. } if self.wire_only => {}
                 Answer::Map { invitation, mapping } => join(invitation, mapping),
             }

@@ -8,6 +8,7 @@ use engine_net::ChunkPrefix;
 use engine_net::messages::register::Leave;
 use engine_net::messages::rejected::RejectReason;
 use engine_net::strict;
+use engine_net::subject::Sender;
 use engine_system::{IntoSystem, System};
 
 use super::script::{Position, Script, Velocity, app, drift, settings, turn};
@@ -212,7 +213,7 @@ fn systems_that_would_wait_in_a_circle_are_refused() {
 #[test]
 fn a_world_has_so_many_types_and_no_more() {
     let mut script = world(&["a"]);
-    let subject = script.coordinator.subjects().register();
+    let subject = script.coordinator.subjects().register(Sender { systems: "+", instance: "evil" });
     let like = <Novelty as engine_component::Data>::schema();
     for batch in 0..20_u64 {
         let schemas = (0..1000).map(|number| {
@@ -245,7 +246,7 @@ fn a_world_has_so_many_types_and_no_more() {
 fn a_farewell_to_an_earlier_coordinator_does_not_count() {
     let mut script = world(&["a"]);
     let leave = |epoch| strict::encode(&Leave { instance: "a".into(), slot: 0, epoch });
-    let (subject, epoch) = (script.coordinator.subjects().leave(), script.coordinator.epoch());
+    let (subject, epoch) = (script.coordinator.subjects().leave(script.sender("a")), script.coordinator.epoch());
     script.request(&subject, leave(epoch - 1));
     assert_eq!(script.coordinator.instances(), 1, "it stays");
     script.begin();

@@ -7,6 +7,7 @@ use engine_net::messages::command::{Action, Command, CommandReply};
 use engine_net::messages::register::Register;
 use engine_net::messages::value::Components;
 use engine_net::strict;
+use engine_net::subject::Sender;
 use engine_system::IntoSystem;
 
 use super::script::{Script, app, drift, settings};
@@ -52,7 +53,7 @@ fn recorded() -> Vec<TickRecord> {
     for tick in 1..=5_u64 {
         if tick == 2 {
             // Before the first command that names it.
-            let subject = script.coordinator.subjects().register();
+            let subject = script.coordinator.subjects().register(Sender { systems: "+", instance: "stranger" });
             let schemas = vec![Guest::schema()];
             let register = Register {
                 instance: "stranger".into(),

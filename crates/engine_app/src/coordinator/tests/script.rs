@@ -10,7 +10,7 @@ use engine_net::messages::command::{Action, Command, CommandReply};
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::messages::{Message, Reply, register::RegisterReply};
 use engine_net::parcel::control;
-use engine_net::subject::Subject;
+use engine_net::subject::{Sender, Subject};
 use engine_net::{ChunkKind, ChunkPrefix, strict};
 use engine_system::runner::{Answer, InstanceCore};
 use engine_system::{IntoSystem, System};
@@ -144,7 +144,7 @@ impl Script {
     /// Starts a process that runs these systems.
     pub(super) fn join_with(&mut self, name: &str, systems: Vec<Arc<dyn System>>) {
         self.processes += 1;
-        let core = InstanceCore::new(name.into(), self.processes << 16, systems, 1 << 20);
+        let core = InstanceCore::new(name.into(), self.processes << 16, systems, 1 << 20).unwrap();
         self.hands.insert(name.to_owned(), Hand { core, ears: Ears::Open, held: Vec::new() });
         self.look_around(name);
     }
@@ -297,9 +297,14 @@ impl Script {
         }
     }
 
+    /// Who an instance is, in subjects.
+    pub(super) fn sender(&self, name: &str) -> Sender<'_> {
+        self.hands[name].core.sender()
+    }
+
     /// Something arrives as if the instance had sent it.
     pub(super) fn say(&mut self, name: &str, payload: Bytes) {
-        let subject = self.coordinator.subjects().changed(self.coordinator.epoch(), name);
+        let subject = self.coordinator.subjects().changed(self.coordinator.epoch(), self.sender(name));
         self.coordinator.message(self.now, &subject, None, payload);
         self.pump();
     }
@@ -417,7 +422,7 @@ impl Script {
                     hand.core.hello(&payload);
                 }
             }
-            Some(Subject::Rejected { instance }) => {
+            Some(Subject::Rejected(Sender { instance, .. })) => {
                 let rejected = strict::decode::<Rejected>(&payload, Rejected::LIMIT).unwrap();
                 self.rejected.push((instance.to_owned(), rejected.reason));
                 if let Some(hand) = self.hands.get_mut(instance).filter(|hand| hand.ears == Ears::Open) {
@@ -460,20 +465,23 @@ impl Script {
                         hand.held.push((prefix, payload));
                     }
                 } else {
-                    let subject = subjects.changed(prefix.epoch, name);
+                    let subject = subjects.changed(prefix.epoch, self.sender(name));
                     self.coordinator.message(now, &subject, None, payload);
                 }
             }
             Answer::Heartbeat(payload) => {
-                self.coordinator.message(now, &subjects.heartbeat(), None, payload.into());
+                let subject = subjects.heartbeat(self.sender(name));
+                self.coordinator.message(now, &subject, None, payload.into());
             }
             Answer::Register(payload) => {
                 // What it had computed before is of no use any more.
                 self.hand(name).held.clear();
-                self.coordinator.message(now, &subjects.register(), Some(&reply), payload.into());
+                let subject = subjects.register(self.sender(name));
+                self.coordinator.message(now, &subject, Some(&reply), payload.into());
             }
             Answer::Leave(payload) => {
-                self.coordinator.message(now, &subjects.leave(), Some(&reply), payload.into());
+                let subject = subjects.leave(self.sender(name));
+                self.coordinator.message(now, &subject, Some(&reply), payload.into());
             }
         }
     }

@@ -27,8 +27,10 @@ use bytes::Bytes;
 use engine_net::headers::Headers;
 use engine_net::messages::Message;
 use engine_net::messages::register::Accepted;
+use engine_net::name::{self, NameError};
 use engine_net::parcel::{Missing, Parcel, control};
 use engine_net::prefix::ParcelId;
+use engine_net::subject::Sender;
 use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::adapt::Adapters;
@@ -89,6 +91,8 @@ pub struct InstanceCore {
     nonce: u64,
     host: Host,
     systems: BTreeMap<String, Arc<dyn System>>,
+    /// Their names, as they stand in its subjects.
+    systems_token: String,
     max_payload: usize,
     state: State,
     /// The latest epoch that it was registered in.
@@ -122,11 +126,15 @@ pub struct InstanceCore {
 impl InstanceCore {
     /// An instance that is not registered yet. The upper 48 bits of the nonce tell two processes of the same
     /// name apart.
-    #[must_use]
-    pub fn new(name: String, nonce: u64, systems: Vec<Arc<dyn System>>, max_payload: usize) -> Self {
-        let systems = systems.into_iter().map(|system| (system.descriptor().name.clone(), system)).collect();
-        Self {
+    ///
+    /// # Errors
+    /// When the names of its systems together don't fit into a subject.
+    pub fn new(name: String, nonce: u64, systems: Vec<Arc<dyn System>>, max_payload: usize) -> Result<Self, NameError> {
+        let systems: BTreeMap<String, _> =
+            systems.into_iter().map(|system| (system.descriptor().name.clone(), system)).collect();
+        Ok(Self {
             name,
+            systems_token: name::systems(systems.keys().map(String::as_str))?,
             nonce,
             host: Host::default(),
             systems,
@@ -149,7 +157,7 @@ impl InstanceCore {
             figures: Figures::default(),
             now: 0,
             answers: VecDeque::new(),
-        }
+        })
     }
 
     /// Says where it runs.
@@ -167,6 +175,17 @@ impl InstanceCore {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Who it is, in subjects.
+    #[must_use]
+    pub fn sender(&self) -> Sender<'_> {
+        Sender { systems: &self.systems_token, instance: &self.name }
+    }
+
+    /// The names of its systems, in order.
+    pub fn systems(&self) -> impl Iterator<Item = &str> {
+        self.systems.keys().map(String::as_str)
     }
 
     /// The headers of a message of this instance.

@@ -12,12 +12,16 @@ use engine_net::messages::command::{Action, Command, DOMAIN};
 use engine_net::messages::query::QueryRequest;
 use engine_net::messages::schemas::SchemasRequest;
 
+use engine_net::subject::Sender;
+
 use super::server::echo;
 use super::{Findings, Role, State, list};
 use crate::link::Link;
 
 /// The name of an instance that doesn't exist.
 const NOBODY: &str = "engine-doctor";
+/// The same, where it says who it is.
+const NOONE: Sender<'static> = Sender { systems: NOBODY, instance: NOBODY };
 /// How long the client may take to pass on what it has read already.
 const GRACE: Duration = Duration::from_millis(100);
 
@@ -83,22 +87,20 @@ fn subjects(link: &Link, role: Role) -> Wanted {
             (publish, Vec::new())
         }
         Role::System => {
-            let publish = with_nothing(vec![s.changed(0, NOBODY)]);
-            (publish, vec![s.schedule_of(NOBODY), s.rejected(NOBODY), s.hello()])
+            let publish = with_nothing(vec![s.changed(0, NOONE)]);
+            (publish, vec![s.schedule(NOBODY, NOBODY), s.rejected(NOONE), s.hello()])
         }
         Role::Coordinator => {
-            let publish = with_nothing(vec![s.rejected(NOBODY), s.schedule(NOBODY, NOBODY), s.watch_frame(NOBODY)]);
-            let subscribe = vec![
+            let publish = with_nothing(vec![s.rejected(NOONE), s.schedule(NOBODY, NOBODY), s.watch_frame(NOBODY)]);
+            let mut subscribe = s.membership().to_vec();
+            subscribe.extend([
                 s.changed_in(0),
-                s.register(),
-                s.heartbeat(),
-                s.leave(),
                 s.status(),
                 s.query(),
                 s.schemas(),
                 s.snapshot(),
-                s.commands_of(engine_net::messages::command::DOMAIN),
-            ];
+                s.commands_of(DOMAIN),
+            ]);
             (publish, subscribe)
         }
     }

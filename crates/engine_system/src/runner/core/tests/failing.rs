@@ -74,7 +74,7 @@ fn see(mut all: Query<&mut Shy>) {
 #[test]
 fn a_panic_behind_the_system_is_answered_too() {
     let mut bench = Bench::new();
-    bench.core = InstanceCore::new("i".into(), 5, vec![Arc::from(see.into_system("see").unwrap())], 1 << 20);
+    bench.core = InstanceCore::new("i".into(), 5, vec![Arc::from(see.into_system("see").unwrap())], 1 << 20).unwrap();
     bench.look();
     bench.accept(EPOCH, SLOT);
     let column = ColumnManifest { column: 0, stride: 0, place: Place::Inline };

@@ -86,7 +86,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { core: InstanceCore::new("i".into(), 5, systems(), 1 << 20), now: 1 }
+        Self { core: InstanceCore::new("i".into(), 5, systems(), 1 << 20).unwrap(), now: 1 }
     }
 
     /// One that is registered, and has said so.
