@@ -54,7 +54,7 @@ pub(crate) struct Outside {
 
 impl Outside {
     pub(crate) fn new(config: &ConnectionConfig, name: &str) -> Result<Self> {
-        let subjects = Subjects::new(&config.prefix, &config.world)?;
+        let subjects = config.subjects()?;
         let (io, events) = Io::start(config, name, 1).with_context(|| format!("the connection of {name}"))?;
         // Nobody reads what happens to the connection: the next question shows it.
         drop(events);

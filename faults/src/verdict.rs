@@ -236,7 +236,7 @@ mod tests {
         for tick in 1..=10 {
             let mut record = TickRecord::empty(1, tick, WorldHash(0));
             if tick == 4 {
-                record.inputs.push(Input::Command { id: "0-0".into(), action: spawn(&name) });
+                record.inputs.push(Input::Command { id: "0-0".into(), by: None, action: spawn(&name) });
             }
             plain.begin_recovery();
             plain.replay(&record).unwrap();

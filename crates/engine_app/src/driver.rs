@@ -99,12 +99,12 @@ impl Link {
             subjects.schemas(),
             subjects.snapshot(),
             subjects.commands_of(engine_net::messages::command::DOMAIN),
-            subjects.watch(),
-            subjects.watch_acks(),
             subjects.discovery("coordinator"),
-        ];
+        ]
+        .into_iter()
+        .chain(subjects.watches());
         for (subject, queue) in
-            plain.map(|subject| (subject, None)).chain(queued.into_iter().map(|subject| (subject, Some("coordinator"))))
+            plain.map(|subject| (subject, None)).chain(queued.map(|subject| (subject, Some("coordinator"))))
         {
             handle
                 .subscribe_blocking(Lane(0), subject, queue, PATIENCE)

@@ -68,15 +68,21 @@ pub enum Input {
     },
     /// A command that was refused when its turn came; only of a world that keeps a log, for whoever gets it again.
     Refused {
-        /// The id that its sender gave it.
+        /// The id that its sender gave it, behind its name and a `/` where it has a name.
         id: String,
+        /// Who gave it, if it said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
         /// Why.
         problem: Problem,
     },
     /// A command that was accepted.
     Command {
-        /// The id that its sender gave it.
+        /// The id that its sender gave it, behind its name and a `/` where it has a name.
         id: String,
+        /// Who gave it, if it said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
         /// What it does.
         action: Action,
     },

@@ -86,7 +86,7 @@ fn place_of(subject: Subject<'_>) -> Option<usize> {
         Subject::Query => Some(2),
         Subject::Schemas => Some(3),
         Subject::Snapshot => Some(4),
-        Subject::WatchRequest => Some(5),
+        Subject::WatchRequest { .. } => Some(5),
         Subject::Command { .. } => Some(6),
         Subject::Health { .. } | Subject::Discovery { .. } => Some(7),
         _ => None,

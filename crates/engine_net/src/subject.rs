@@ -14,6 +14,8 @@ pub const DEFAULT_PREFIX: &str = "engine";
 pub struct Subjects {
     root: String,
     world: usize,
+    /// With the dot before it.
+    identity: String,
 }
 
 /// Who an instance says it is, in the subjects of what it sends: a permission is about subjects, and a payload can
@@ -73,19 +75,26 @@ pub enum Subject<'a> {
     Schemas,
     /// `snapshot.request`: have a keyframe of the world stored.
     Snapshot,
-    /// `watch.request`: open, change or close a live query.
-    WatchRequest,
-    /// `watch.frame.<id>`: a frame of a live query.
+    /// `watch.request`, or `watch.request.<identity>`: open or close a live query.
+    WatchRequest {
+        /// Who asks, if it says so.
+        by: Option<&'a str>,
+    },
+    /// `watch.frame.<id>`, or `watch.frame.<identity>.<id>`: a frame of a live query.
     WatchFrame {
+        /// Who asked for it.
+        by: Option<&'a str>,
         /// The watch.
         id: &'a str,
     },
-    /// `watch.ack.<id>`: a frame arrived.
+    /// `watch.ack.<id>`, or `watch.ack.<identity>.<id>`: a frame arrived.
     WatchAck {
+        /// Who says so.
+        by: Option<&'a str>,
         /// The watch.
         id: &'a str,
     },
-    /// `command.<domain>.<aggregate>.<action>`: change the world, or how it runs.
+    /// `command.<domain>.<aggregate>.<action>`, or `….<action>.<identity>`: change the world, or how it runs.
     Command {
         /// Whose word it is: `world` for the engine's own commands.
         domain: &'a str,
@@ -93,6 +102,8 @@ pub enum Subject<'a> {
         aggregate: &'a str,
         /// What is to be done.
         action: &'a str,
+        /// Who asks for it, if it says so.
+        by: Option<&'a str>,
     },
     /// `event.<name>`: events of a type, after the commit of their tick.
     Event {
@@ -130,7 +141,18 @@ impl Subjects {
     pub fn new(prefix: &str, world: &str) -> Result<Self, NameError> {
         name::dotted("subject prefix", prefix)?;
         name::token("world", world)?;
-        Ok(Self { root: format!("{prefix}.{world}"), world: prefix.len() + 1 })
+        Ok(Self { root: format!("{prefix}.{world}"), world: prefix.len() + 1, identity: String::new() })
+    }
+
+    /// The same, for somebody who has a name: it is the last token of the subjects of commands, and a token of those of
+    /// watches. A server's permissions can say who may use which.
+    ///
+    /// # Errors
+    /// When the name is no token.
+    pub fn with_identity(mut self, identity: Option<&str>) -> Result<Self, NameError> {
+        identity.iter().try_for_each(|identity| name::token("identity", identity))?;
+        self.identity = identity.map_or_else(String::new, |identity| format!(".{identity}"));
+        Ok(self)
     }
 
     /// What all subjects of the world start with, without the last dot.
@@ -258,34 +280,41 @@ impl Subjects {
     /// See [`Subject::WatchRequest`].
     #[must_use]
     pub fn watch(&self) -> String {
-        self.of("watch.request")
+        self.of(&format!("watch.request{}", self.identity))
     }
 
     /// See [`Subject::WatchFrame`].
     #[must_use]
     pub fn watch_frame(&self, id: &str) -> String {
         debug_assert!(name::is_token(id));
-        self.of(&format!("watch.frame.{id}"))
+        self.of(&format!("watch.frame{}.{id}", self.identity))
+    }
+
+    /// The frames of a watch of somebody else: `<id>`, or `<identity>.<id>`.
+    #[must_use]
+    pub fn frames_of(&self, place: &str) -> String {
+        debug_assert!(name::is_dotted(place));
+        self.of(&format!("watch.frame.{place}"))
+    }
+
+    /// The requests and acknowledgements of all watches: what a coordinator subscribes to.
+    #[must_use]
+    pub fn watches(&self) -> [String; 3] {
+        ["watch.request", "watch.request.*", "watch.ack.>"].map(|subject| self.of(subject))
     }
 
     /// See [`Subject::WatchAck`].
     #[must_use]
     pub fn watch_ack(&self, id: &str) -> String {
         debug_assert!(name::is_token(id));
-        self.of(&format!("watch.ack.{id}"))
-    }
-
-    /// The acknowledgements of all watches.
-    #[must_use]
-    pub fn watch_acks(&self) -> String {
-        self.of("watch.ack.*")
+        self.of(&format!("watch.ack{}.{id}", self.identity))
     }
 
     /// See [`Subject::Command`].
     #[must_use]
     pub fn command(&self, domain: &str, aggregate: &str, action: &str) -> String {
         debug_assert!([domain, aggregate, action].into_iter().all(name::is_token));
-        self.of(&format!("command.{domain}.{aggregate}.{action}"))
+        self.of(&format!("command.{domain}.{aggregate}.{action}{}", self.identity))
     }
 
     /// Whether a subject is one of the engine's, of any world.
@@ -305,7 +334,7 @@ impl Subjects {
     #[must_use]
     pub fn commands_of(&self, domain: &str) -> String {
         debug_assert!(name::is_token(domain));
-        self.of(&format!("command.{domain}.*.*"))
+        self.of(&format!("command.{domain}.>"))
     }
 
     /// See [`Subject::Event`].
@@ -413,18 +442,30 @@ fn query(rest: &str) -> Option<Subject<'_>> {
 }
 
 fn watch(rest: &str) -> Option<Subject<'_>> {
-    match rest.split_once('.') {
-        None => (rest == "request").then_some(Subject::WatchRequest),
-        Some(("frame", id)) => Some(Subject::WatchFrame { id: one(id)? }),
-        Some(("ack", id)) => Some(Subject::WatchAck { id: one(id)? }),
-        Some(_) => None,
+    let (what, rest) = match rest.split_once('.') {
+        None => return (rest == "request").then_some(Subject::WatchRequest { by: None }),
+        Some(("request", by)) => return Some(Subject::WatchRequest { by: Some(one(by)?) }),
+        Some(others) => others,
+    };
+    let (by, id) = match rest.split_once('.') {
+        Some((by, id)) => (Some(one(by)?), one(id)?),
+        None => (None, one(rest)?),
+    };
+    match what {
+        "frame" => Some(Subject::WatchFrame { by, id }),
+        "ack" => Some(Subject::WatchAck { by, id }),
+        _ => None,
     }
 }
 
 fn command(rest: &str) -> Option<Subject<'_>> {
     let (domain, rest) = rest.split_once('.')?;
-    let (aggregate, action) = rest.split_once('.')?;
-    Some(Subject::Command { domain, aggregate, action: one(action)? })
+    let (aggregate, rest) = rest.split_once('.')?;
+    let (action, by) = match rest.split_once('.') {
+        Some((action, by)) => (action, Some(one(by)?)),
+        None => (rest, None),
+    };
+    Some(Subject::Command { domain: one(domain)?, aggregate: one(aggregate)?, action: one(action)?, by })
 }
 
 fn one(token: &str) -> Option<&str> {
@@ -449,7 +490,9 @@ mod tests {
     fn every_subject_is_parsed_back() {
         let s = subjects();
         let from = Sender { systems: "bounce+steer", instance: "steer-1" };
-        let command = Subject::Command { domain: "world", aggregate: "entity", action: "spawn" };
+        let command = |by| Subject::Command { domain: "world", aggregate: "entity", action: "spawn", by };
+        let alice = s.clone().with_identity(Some("alice")).unwrap();
+        let by = Some("alice");
         for (built, parsed) in [
             (s.hello(), Subject::Hello),
             (s.tick(), Subject::Tick),
@@ -465,10 +508,14 @@ mod tests {
             (s.query(), Subject::Query),
             (s.schemas(), Subject::Schemas),
             (s.snapshot(), Subject::Snapshot),
-            (s.watch(), Subject::WatchRequest),
-            (s.watch_frame("w1"), Subject::WatchFrame { id: "w1" }),
-            (s.watch_ack("w1"), Subject::WatchAck { id: "w1" }),
-            (s.command("world", "entity", "spawn"), command),
+            (s.watch(), Subject::WatchRequest { by: None }),
+            (s.watch_frame("w1"), Subject::WatchFrame { by: None, id: "w1" }),
+            (s.watch_ack("w1"), Subject::WatchAck { by: None, id: "w1" }),
+            (s.command("world", "entity", "spawn"), command(None)),
+            (alice.watch(), Subject::WatchRequest { by }),
+            (alice.watch_frame("w1"), Subject::WatchFrame { by, id: "w1" }),
+            (alice.watch_ack("w1"), Subject::WatchAck { by, id: "w1" }),
+            (alice.command("world", "entity", "spawn"), command(by)),
             (s.event("arena.Damage"), Subject::Event { name: "arena.Damage" }),
             (s.status(), Subject::Health { service: "coordinator" }),
             (s.discovery("coordinator"), Subject::Discovery { service: "coordinator" }),
@@ -499,6 +546,9 @@ mod tests {
             "acme.engine.arena.system.register",
             "acme.engine.arena.system.register.*.*",
             "acme.engine.arena.coord.he+llo",
+            "acme.engine.arena.watch.ack.a.b.c",
+            "acme.engine.arena.command.world.entity.spawn.a.b",
+            "acme.engine.arena.command.world.entity",
             "acme.engine.arena.event.>",
             "acme.engine.arena.",
         ] {
@@ -506,5 +556,6 @@ mod tests {
         }
         assert!(Subjects::new("engine", "a.b").is_err());
         assert!(Subjects::new("engine.*", "a").is_err());
+        assert!(["", "*", "a.b", "a+b"].iter().all(|bad| s.clone().with_identity(Some(bad)).is_err()));
     }
 }

@@ -101,7 +101,7 @@ impl Ledger {
         let mut seen = BTreeSet::new();
         let mut applied = Vec::new();
         for (tick, input) in recorded {
-            let Input::Command { id, action } = input else { continue };
+            let Input::Command { id, action, .. } = input else { continue };
             if !seen.insert(id) {
                 return Err(format!("exactly once: command {id} is applied again in tick {tick}"));
             }

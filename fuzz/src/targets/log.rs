@@ -119,8 +119,10 @@ pub(super) fn seeds() -> Seeds {
     }
     let schemas = crate::bits::schemas().to_vec();
     let systems = cluster::systems().iter().map(|system| system.descriptor().clone()).collect();
-    let inputs =
-        vec![Input::Arrived { schemas, systems }, Input::Command { id: "a".into(), action: Action::Step { ticks: 1 } }];
+    let inputs = vec![
+        Input::Arrived { schemas, systems },
+        Input::Command { id: "a".into(), by: None, action: Action::Step { ticks: 1 } },
+    ];
     let tick = TickRecord { inputs, ..TickRecord::empty(1, 2, WorldHash(3)) };
     let coordinator = cluster::coordinator(app::app(), app::settings());
     let state = coordinator.state().expect("no tick runs");

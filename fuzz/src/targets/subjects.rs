@@ -35,6 +35,7 @@ pub(super) fn run(input: &[u8]) {
 }
 
 fn written_as_read(subjects: &Subjects, found: Subject<'_>, subject: &str) {
+    let of = |by| subjects.clone().with_identity(by).expect("it was a token");
     let written = match found {
         Subject::Schedule { system, instance } => subjects.schedule(system, instance),
         Subject::Register(from) => subjects.register(from),
@@ -42,9 +43,10 @@ fn written_as_read(subjects: &Subjects, found: Subject<'_>, subject: &str) {
         Subject::Leave(from) => subjects.leave(from),
         Subject::Changed { epoch, from } => subjects.changed(epoch, from),
         Subject::Rejected(to) => subjects.rejected(to),
-        Subject::WatchFrame { id } => subjects.watch_frame(id),
-        Subject::WatchAck { id } => subjects.watch_ack(id),
-        Subject::Command { domain, aggregate, action } => subjects.command(domain, aggregate, action),
+        Subject::WatchRequest { by } => of(by).watch(),
+        Subject::WatchFrame { by, id } => of(by).watch_frame(id),
+        Subject::WatchAck { by, id } => of(by).watch_ack(id),
+        Subject::Command { domain, aggregate, action, by } => of(by).command(domain, aggregate, action),
         Subject::Event { name } => subjects.event(name),
         Subject::Health { service } => subjects.health(service),
         Subject::Discovery { service } => subjects.discovery(service),
@@ -66,6 +68,7 @@ pub(super) fn seeds() -> Seeds {
         ("command", seed("command.world.entity.spawn", none)),
         ("event", seed("event.arena.Hit", none)),
         ("watch", seed("watch.ack.12", none)),
+        ("identity", seed("watch.ack.alice.12", none)),
         ("health", seed("health.coordinator", none)),
     ]
 }

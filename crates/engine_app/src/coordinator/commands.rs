@@ -17,8 +17,10 @@ const MAX_WAITING_BYTES: usize = 32 << 20;
 /// A command that waits: for the tick that applies it, or for that one's commit.
 pub(super) struct Waiting {
     pub(super) reply: Option<String>,
-    /// The id of the command; empty of a query.
+    /// The id of the command, as it is remembered; empty of a query.
     pub(super) id: String,
+    /// Who asked for it, if it said so.
+    pub(super) by: Option<String>,
     /// Of its payload, while it holds what is to be done.
     pub(super) bytes: usize,
     pub(super) state: WaitState,
@@ -37,11 +39,19 @@ pub(super) enum WaitState {
 }
 
 impl Coordinator {
-    pub(super) fn command(&mut self, reply: Option<&str>, domain: &str, aggregate: &str, action: &str, payload: &[u8]) {
-        let accepted = self.read_command(domain, aggregate, action, payload).and_then(|Command { id, action }| {
+    pub(super) fn command(
+        &mut self,
+        reply: Option<&str>,
+        by: Option<&str>,
+        subject: (&str, &str, &str),
+        payload: &[u8],
+    ) {
+        let accepted = self.read_command(subject, payload).and_then(|Command { id, action }| {
+            // Nobody's ids are in the way of somebody else's, or get their answers.
+            let id = by.map_or(id.clone(), |by| format!("{by}/{id}"));
             let known = self.remembered.get(&id).filter(|_| !planted::is(Bug::ApplyRepeatedCommand));
             let Some(memory) = known.cloned() else {
-                return self.accept_command(reply, id, action, payload.len());
+                return self.accept_command(reply, by, id, action, payload.len());
             };
             self.repeat(reply, &id, memory);
             Ok(())
@@ -67,14 +77,24 @@ impl Coordinator {
         }
     }
 
-    fn accept_command(&mut self, reply: Option<&str>, id: String, action: Action, bytes: usize) -> Result<(), Problem> {
+    fn accept_command(
+        &mut self,
+        reply: Option<&str>,
+        by: Option<&str>,
+        id: String,
+        action: Action,
+        bytes: usize,
+    ) -> Result<(), Problem> {
         self.check_room(bytes)?;
         let state =
-            if action.is_control() { self.begin_control(&id, action)? } else { Some(WaitState::Queued(action)) };
+            if action.is_control() { self.begin_control(&id, by, action)? } else { Some(WaitState::Queued(action)) };
         self.figures.count("commands");
         self.remembered.open(&id);
         match state {
-            Some(state) => self.waiting.push(Waiting { reply: reply.map(str::to_owned), id, bytes, state }),
+            Some(state) => {
+                let (reply, by) = (reply.map(str::to_owned), by.map(str::to_owned));
+                self.waiting.push(Waiting { reply, id, by, bytes, state });
+            }
             None => {
                 let answer = Reply::Ok(Done { tick: self.tick, entities: Vec::new() });
                 self.remembered.answered(&id, &answer);
@@ -96,7 +116,11 @@ impl Coordinator {
         Ok(())
     }
 
-    fn read_command(&self, domain: &str, aggregate: &str, action: &str, payload: &[u8]) -> Result<Command, Problem> {
+    fn read_command(
+        &self,
+        (domain, aggregate, action): (&str, &str, &str),
+        payload: &[u8],
+    ) -> Result<Command, Problem> {
         if domain != DOMAIN {
             return Err(Problem::new("bad_subject", format_args!("nobody handles commands of the domain `{domain}`")));
         }
@@ -126,11 +150,11 @@ impl Coordinator {
     }
 
     /// Control takes effect at once, changes of the world when the next tick begins. None: it is done.
-    fn begin_control(&mut self, id: &str, action: Action) -> Result<Option<WaitState>, Problem> {
+    fn begin_control(&mut self, id: &str, by: Option<&str>, action: Action) -> Result<Option<WaitState>, Problem> {
         let until = self.control(&action)?;
         let (pauses, runs) = (matches!(action, Action::Pause {}), self.running.is_some());
         if self.keeps_log() {
-            self.inputs.push(Input::Command { id: id.to_owned(), action });
+            self.inputs.push(Input::Command { id: id.to_owned(), by: by.map(str::to_owned), action });
         }
         Ok(match until {
             Some(tick) => Some(WaitState::Steps(tick)),
@@ -189,7 +213,7 @@ impl Coordinator {
             WaitState::Applied { result: Ok(self.apply(action)?), records: 0 }
         };
         self.remembered.open(&id);
-        self.waiting.push(Waiting { reply: None, id, bytes: 0, state });
+        self.waiting.push(Waiting { reply: None, id, by: None, bytes: 0, state });
         Ok(())
     }
 
@@ -197,7 +221,7 @@ impl Coordinator {
     pub(super) fn repeat_refusal(&mut self, id: String, problem: Problem) {
         self.remembered.open(&id);
         let state = WaitState::Applied { result: Err(problem), records: 0 };
-        self.waiting.push(Waiting { reply: None, id, bytes: 0, state });
+        self.waiting.push(Waiting { reply: None, id, by: None, bytes: 0, state });
     }
 
     /// Whether no tick begins until somebody does something.
@@ -230,17 +254,18 @@ impl Coordinator {
     pub(super) fn apply_inputs(&mut self) {
         for index in 0..self.waiting.len() {
             if let WaitState::Queued(action) = &self.waiting[index].state {
-                let (id, action) = (self.waiting[index].id.clone(), action.clone());
+                let Waiting { id, by, .. } = &self.waiting[index];
+                let (id, by, action) = (id.clone(), by.clone(), action.clone());
                 let result = self.apply(action.clone());
                 let mut records = 0;
                 if self.keeps_log() && !planted::is(Bug::AcknowledgeBeforeCommit) {
                     records = self.records + 1;
                 }
                 match &result {
-                    Ok(_) => self.inputs.push(Input::Command { id, action }),
+                    Ok(_) => self.inputs.push(Input::Command { id, by, action }),
                     // Whoever leads next must not apply what its sender was told is refused.
                     Err(problem) if self.keeps_log() => {
-                        self.inputs.push(Input::Refused { id, problem: beginning_of(problem) });
+                        self.inputs.push(Input::Refused { id, by, problem: beginning_of(problem) });
                     }
                     Err(_) => {}
                 }

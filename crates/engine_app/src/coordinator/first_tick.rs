@@ -26,7 +26,7 @@ impl FirstTick<'_> {
     pub fn apply(&mut self, action: Action) -> Result<Vec<Entity>, Problem> {
         let id = format!("first-{}", self.coordinator.inputs.len());
         let done = self.coordinator.apply(action.clone())?;
-        self.coordinator.inputs.push(Input::Command { id, action });
+        self.coordinator.inputs.push(Input::Command { id, by: None, action });
         Ok(done.entities)
     }
 }

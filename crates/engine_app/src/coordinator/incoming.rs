@@ -44,10 +44,10 @@ impl Coordinator {
             Some(Subject::Query) => self.query(reply, &payload),
             Some(Subject::Schemas) => self.schemas_request(reply, &payload),
             Some(Subject::Snapshot) => self.snapshot_request(reply, &payload),
-            Some(Subject::WatchRequest) => self.watch_request(now, reply, &payload),
-            Some(Subject::WatchAck { id }) => self.watch_ack(now, id, &payload),
-            Some(Subject::Command { domain, aggregate, action }) => {
-                self.command(reply, domain, aggregate, action, &payload);
+            Some(Subject::WatchRequest { by }) => self.watch_request(now, reply, by, &payload),
+            Some(Subject::WatchAck { by, id }) => self.watch_ack(now, by, id, &payload),
+            Some(Subject::Command { domain, aggregate, action, by }) => {
+                self.command(reply, by, (domain, aggregate, action), &payload);
             }
             Some(Subject::Health { service: COORDINATOR } | Subject::Discovery { .. }) => {
                 self.status_request(now, reply);
@@ -79,7 +79,7 @@ fn is_readable(subject: &Subject<'_>, headers: &Headers) -> bool {
         Subject::Query => headers.is::<QueryRequest>(),
         Subject::Schemas => headers.is::<SchemasRequest>(),
         Subject::Snapshot => headers.is::<SnapshotRequest>(),
-        Subject::WatchRequest => headers.is::<WatchRequest>(),
+        Subject::WatchRequest { .. } => headers.is::<WatchRequest>(),
         Subject::WatchAck { .. } => headers.is::<WatchAck>(),
         Subject::Command { .. } => headers.is::<Command>(),
         _ => true,

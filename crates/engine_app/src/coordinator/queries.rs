@@ -34,7 +34,7 @@ impl Coordinator {
             return self.answer::<QueryReply>(reply, &Reply::Error(problem));
         }
         let state = WaitState::Query(payload.clone());
-        self.waiting.push(Waiting { reply: reply.map(str::to_owned), id: String::new(), bytes: 0, state });
+        self.waiting.push(Waiting { reply: reply.map(str::to_owned), id: String::new(), by: None, bytes: 0, state });
     }
 
     pub(super) fn answer_query(&mut self, reply: Option<&str>, payload: &[u8]) {

@@ -92,12 +92,12 @@ impl Coordinator {
         for (number, input) in record.inputs.iter().enumerate() {
             let applied = match input.clone() {
                 Input::Arrived { schemas, systems } => self.add(News { schemas, systems }),
-                Input::Refused { id, problem } => {
+                Input::Refused { id, problem, .. } => {
                     self.inputs.push(input.clone());
                     self.repeat_refusal(id, problem);
                     Ok(())
                 }
-                Input::Command { id, action } => {
+                Input::Command { id, action, .. } => {
                     self.inputs.push(input.clone());
                     self.repeat_input(id, action)
                 }

@@ -188,7 +188,7 @@ impl Coordinator {
         }
         for (id, until) in state.stepping {
             coordinator.remembered.open(&id);
-            coordinator.waiting.push(Waiting { reply: None, id, bytes: 0, state: WaitState::Steps(until) });
+            coordinator.waiting.push(Waiting { reply: None, id, by: None, bytes: 0, state: WaitState::Steps(until) });
         }
         coordinator.tick = state.tick;
         (coordinator.sim.paused, coordinator.sim.steps, coordinator.sim.speed) =

@@ -37,7 +37,7 @@ pub(super) struct Link {
 impl Link {
     /// Connects, and starts to ask for the status. News are at most a few a second, so they need no bound.
     pub(super) async fn open(config: &ConnectionConfig) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<News>)> {
-        let subjects = Subjects::new(&config.prefix, &config.world)?;
+        let subjects = config.subjects()?;
         let connection = client::connect(config, "dev").await?;
         let (news, heard) = mpsc::unbounded_channel();
         tokio::spawn(poll(connection.clone(), subjects.status(), news.clone()));

@@ -22,6 +22,9 @@ pub struct ConnectionArgs {
     /// First token of every subject [env: ENGINE_PREFIX] [default: engine]
     #[arg(long, value_name = "NAME")]
     pub prefix: Option<String>,
+    /// Who one is to the world, in the subjects of what one asks for, if the server's permissions want that [env: ENGINE_IDENTITY]
+    #[arg(long, value_name = "NAME")]
+    pub identity: Option<String>,
     /// Context of the `nats` command, below file and environment [env: NATS_CONTEXT]
     #[arg(long, value_name = "NAME")]
     pub nats_context: Option<String>,
@@ -119,6 +122,7 @@ impl ConnectionArgs {
             config: _,
             world,
             prefix,
+            identity,
             nats_context,
             nats_url,
             nats_user,
@@ -157,6 +161,7 @@ impl ConnectionArgs {
         [
             world.clone(),
             prefix.clone(),
+            identity.clone(),
             nats_context.clone(),
             urls(nats_url),
             nats_user.clone(),
@@ -226,9 +231,10 @@ const fn log(key: &'static str, variable: &'static str) -> Setting {
 }
 
 /// Every setting that a file and the environment may give; a test holds it beside the flags.
-pub const SETTINGS: [Setting; 31] = [
+pub const SETTINGS: [Setting; 32] = [
     top("world", "ENGINE_WORLD"),
     top("prefix", "ENGINE_PREFIX"),
+    top("identity", "ENGINE_IDENTITY"),
     nats("context", "NATS_CONTEXT"),
     nats("url", "NATS_URL"),
     nats("user", "NATS_USER"),

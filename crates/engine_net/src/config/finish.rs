@@ -22,6 +22,7 @@ impl ConnectionArgs {
             urls: self.nats_url.map_or(default.urls, |urls| urls.addresses()),
             prefix: self.prefix.unwrap_or(default.prefix),
             world: self.world.unwrap_or(default.world),
+            identity: self.identity,
             inbox_prefix: self.nats_inbox.unwrap_or(default.inbox_prefix),
             ping_interval: self.nats_ping_ms.map_or(default.ping_interval, Duration::from_millis),
             connect_timeout: self.nats_connect_ms.map_or(default.connect_timeout, Duration::from_millis),
@@ -33,6 +34,7 @@ impl ConnectionArgs {
         name::dotted("subject prefix", &config.prefix)?;
         name::token("world", &config.world)?;
         name::dotted("inbox prefix", &config.inbox_prefix)?;
+        config.identity.iter().try_for_each(|identity| name::token("identity", identity))?;
         config.domain.iter().try_for_each(|domain| name::token("JetStream domain", domain))?;
         Ok(config)
     }

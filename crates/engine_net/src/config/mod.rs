@@ -32,6 +32,9 @@ pub use file::ConfigFile;
 pub use layers::{Layers, ROLES, environment, reason_of};
 pub use secret::{Secret, ServerUrls};
 
+use crate::name::NameError;
+use crate::subject::Subjects;
+
 /// Who one is, for the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Credentials {
@@ -133,6 +136,8 @@ pub struct ConnectionConfig {
     pub prefix: String,
     /// Second token of every subject.
     pub world: String,
+    /// Who one is to the world: a token of the subjects of commands and watches, if one has a name.
+    pub identity: Option<String>,
     /// Replies arrive below `<inbox_prefix>.<name of the connection>`: private where the server's
     /// permissions say so.
     pub inbox_prefix: String,
@@ -168,6 +173,7 @@ impl Default for ConnectionConfig {
             domain: None,
             prefix: "engine".into(),
             world: "main".into(),
+            identity: None,
             inbox_prefix: "_INBOX".into(),
             ping_interval: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(5),
@@ -197,6 +203,14 @@ impl ConnectionConfig {
             Some(domain) => format!("$JS.{domain}.API"),
             None => "$JS.API".to_owned(),
         }
+    }
+
+    /// The subjects of the world, as this one uses them.
+    ///
+    /// # Errors
+    /// When one of the names can't stand in a subject.
+    pub fn subjects(&self) -> Result<Subjects, NameError> {
+        Subjects::new(&self.prefix, &self.world)?.with_identity(self.identity.as_deref())
     }
 
     /// The servers, for people.
@@ -232,6 +246,7 @@ impl ConnectionConfig {
             ("NATS_TLS_FIRST", self.tls.first.to_string()),
         ];
         let names = ["NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "NATS_CREDS", "NATS_NKEY"];
+        variables.extend(self.identity.iter().map(|identity| ("ENGINE_IDENTITY", identity.clone())));
         variables.extend(self.domain.iter().map(|domain| ("NATS_DOMAIN", domain.clone())));
         variables.extend(self.credentials.to_environment(names));
         let files = [("NATS_TLS_CA", &self.tls.ca), ("NATS_TLS_CERT", &self.tls.cert), ("NATS_TLS_KEY", &self.tls.key)];

@@ -92,7 +92,7 @@ impl Link {
         let heard = complaints.clone();
         let connection = client::connect_with(config, NAME, move |event| heard.hear(&event)).await?;
         // Both names were checked when the configuration was made.
-        let subjects = Subjects::new(&config.prefix, &config.world).unwrap_or_else(|error| panic!("{error}"));
+        let subjects = config.subjects().unwrap_or_else(|error| panic!("{error}"));
         Ok(Self { connection, subjects, complaints, inbox: format!("{}.{NAME}", config.inbox_prefix), patience })
     }
 

@@ -114,7 +114,7 @@ fn what_is_refused_is_recorded_for_whoever_leads_next() {
     assert!(script.act("nobody", nobody).is_empty(), "not before that is durable");
     let records = records(&script);
     assert!(
-        matches!(&records[0].inputs[..], [Input::Refused { id, problem }] if id == "nobody" && problem.code == "unknown_entity")
+        matches!(&records[0].inputs[..], [Input::Refused { id, problem, .. }] if id == "nobody" && problem.code == "unknown_entity")
     );
     let answers = script.durable(1);
     assert!(

@@ -59,7 +59,7 @@ impl Watch {
     }
 }
 
-/// All watches, by their ids.
+/// All watches, by their [place]s.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     open: BTreeMap<String, Watch>,
@@ -69,7 +69,7 @@ pub(super) struct Watches {
 }
 
 impl Watches {
-    /// All ids, beginning behind the last one.
+    /// All places, beginning behind the last one.
     fn in_turn(&self) -> Vec<String> {
         let behind = (Bound::Excluded(self.last.as_str()), Bound::Unbounded);
         let before = (Bound::Unbounded, Bound::Included(self.last.as_str()));
@@ -79,13 +79,13 @@ impl Watches {
 }
 
 impl Coordinator {
-    pub(super) fn watch_request(&mut self, now: u64, reply: Option<&str>, payload: &[u8]) {
+    pub(super) fn watch_request(&mut self, now: u64, reply: Option<&str>, by: Option<&str>, payload: &[u8]) {
         let answer = match strict::decode::<WatchRequest>(payload, WatchRequest::LIMIT) {
             // Nobody would learn its id.
             Ok(WatchRequest::Open(_)) if reply.is_none() => return self.figures.count("refused.bad_request"),
-            Ok(WatchRequest::Open(open)) => self.open_watch(now, *open),
+            Ok(WatchRequest::Open(open)) => self.open_watch(now, by, *open),
             Ok(WatchRequest::Close { id }) => {
-                self.watches.open.remove(&id);
+                self.watches.open.remove(&place(by, &id));
                 Ok(WatchAccepted { id, lease_ms: 0 })
             }
             Err(error) => Err(Problem::new("bad_request", error)),
@@ -97,7 +97,7 @@ impl Coordinator {
         self.answer::<WatchReply>(reply, &answer);
     }
 
-    fn open_watch(&mut self, now: u64, open: WatchOpen) -> Result<WatchAccepted, Problem> {
+    fn open_watch(&mut self, now: u64, by: Option<&str>, open: WatchOpen) -> Result<WatchAccepted, Problem> {
         if self.watches.open.len() >= MOST {
             return Err(Problem::new("too_many", format_args!("{MOST} watches are open already: close one")));
         }
@@ -121,18 +121,19 @@ impl Coordinator {
             keyframe: true,
             seen: None,
         };
-        self.watches.open.insert(id.clone(), watch);
+        self.watches.open.insert(place(by, &id), watch);
         Ok(WatchAccepted { id, lease_ms: LEASE_MS })
     }
 
-    pub(super) fn watch_ack(&mut self, now: u64, id: &str, payload: &[u8]) {
+    pub(super) fn watch_ack(&mut self, now: u64, by: Option<&str>, id: &str, payload: &[u8]) {
         let Ok(ack) = strict::decode::<WatchAck>(payload, WatchAck::LIMIT) else {
             return self.figures.count("refused.bad_request");
         };
-        let Some(watch) = self.watches.open.get_mut(id) else {
+        let place = place(by, id);
+        let Some(watch) = self.watches.open.get_mut(&place) else {
             // Of another epoch, or its lease has run out: the reader opens it again.
             self.figures.count("refused.watch_ack");
-            return self.say_that_it_ended(id, ack.sequence, "there is no such watch (any more): open it again");
+            return self.say_that_it_ended(&place, ack.sequence, "there is no such watch (any more): open it again");
         };
         if ack.id != id || ack.sequence > watch.sequence {
             return self.figures.count("refused.watch_ack");
@@ -153,27 +154,27 @@ impl Coordinator {
 
     fn show_open_watches(&mut self, now: u64) {
         let (hash, mut cost, mut looked) = (self.hash, 0, false);
-        for id in self.watches.in_turn() {
-            let Some(watch) = self.watches.open.get_mut(&id) else { continue };
+        for place in self.watches.in_turn() {
+            let Some(watch) = self.watches.open.get_mut(&place) else { continue };
             if watch.lease_until <= now {
                 let sequence = watch.sequence;
-                self.watches.open.remove(&id);
+                self.watches.open.remove(&place);
                 self.figures.count("watch_leases_ended");
-                self.say_that_it_ended(&id, sequence + 1, "nobody acknowledged its frames");
+                self.say_that_it_ended(&place, sequence + 1, "nobody acknowledged its frames");
                 continue;
             }
             if !watch.is_due(now, hash) || cost > MOST_LOOKED_AT {
                 continue;
             }
             (watch.seen, watch.next_at) = (Some(hash), now + watch.interval);
-            self.watches.last.clone_from(&id);
+            self.watches.last.clone_from(&place);
             looked = true;
             match watch.look.look(&self.world, watch.keyframe) {
                 Ok(news) => {
                     cost += news.cost;
-                    self.send_frame(&id, news);
+                    self.send_frame(&place, news);
                 }
-                Err(problem) => self.end_watch(&id, &problem),
+                Err(problem) => self.end_watch(&place, &problem),
             }
         }
         if looked {
@@ -183,8 +184,8 @@ impl Coordinator {
     }
 
     /// Sends a frame in parts; nothing when nothing changed.
-    fn send_frame(&mut self, id: &str, news: News) {
-        let Some(watch) = self.watches.open.get_mut(id) else { return };
+    fn send_frame(&mut self, place: &str, news: News) {
+        let Some(watch) = self.watches.open.get_mut(place) else { return };
         if !watch.keyframe && news.is_empty() {
             return;
         }
@@ -193,7 +194,7 @@ impl Coordinator {
         if let Some((bytes, row)) = news.rows.iter().find(|(bytes, _)| *bytes > limit) {
             let text =
                 format!("a row of {bytes} bytes (entity {}) fits into no message: ask for fewer fields", row.entity);
-            return self.end_watch(id, &Problem::new("too_many", text));
+            return self.end_watch(place, &Problem::new("too_many", text));
         }
         watch.keyframe = false;
         watch.sequence += 1;
@@ -202,22 +203,22 @@ impl Coordinator {
         while let Some((rows, removed)) = parts.next() {
             let more = parts.peek().is_some();
             let frame =
-                WatchFrame { id: id.to_owned(), sequence, tick: self.tick, kind, more, rows, removed, ended: None };
-            self.publish(self.subjects.watch_frame(id), &frame);
+                WatchFrame { id: id_of(place), sequence, tick: self.tick, kind, more, rows, removed, ended: None };
+            self.publish(self.subjects.frames_of(place), &frame);
         }
         self.figures.count("watch_frames");
     }
 
-    fn end_watch(&mut self, id: &str, problem: &Problem) {
-        let Some(watch) = self.watches.open.remove(id) else { return };
-        tracing::debug!(watch = id, code = %problem.code, message = problem.message, "a watch ends");
+    fn end_watch(&mut self, place: &str, problem: &Problem) {
+        let Some(watch) = self.watches.open.remove(place) else { return };
+        tracing::debug!(watch = place, code = %problem.code, message = problem.message, "a watch ends");
         self.figures.count(format!("refused.{}", problem.code));
-        self.say_that_it_ended(id, watch.sequence + 1, &problem.message);
+        self.say_that_it_ended(place, watch.sequence + 1, &problem.message);
     }
 
-    fn say_that_it_ended(&mut self, id: &str, sequence: u64, why: &str) {
+    fn say_that_it_ended(&mut self, place: &str, sequence: u64, why: &str) {
         let frame = WatchFrame {
-            id: id.to_owned(),
+            id: id_of(place),
             sequence,
             tick: self.tick,
             kind: FrameKind::Delta,
@@ -226,8 +227,18 @@ impl Coordinator {
             removed: Vec::new(),
             ended: Some(why.to_owned()),
         };
-        self.publish(self.subjects.watch_frame(id), &frame);
+        self.publish(self.subjects.frames_of(place), &frame);
     }
+}
+
+/// A watch belongs to whoever opened it, and to those who have no name if that one had none: its place among all of
+/// them, and what the subject of its frames ends with.
+fn place(by: Option<&str>, id: &str) -> String {
+    by.map_or_else(|| id.to_owned(), |by| format!("{by}.{id}"))
+}
+
+fn id_of(place: &str) -> String {
+    place.rsplit('.').next().unwrap_or_default().to_owned()
 }
 
 /// Cuts rows and entities into parts of so many bytes; there is always one. A row is never cut.
