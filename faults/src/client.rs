@@ -76,7 +76,7 @@ impl Outside {
     pub(crate) fn act(&self, id: &str, action: &Action, enough: impl Fn() -> bool) -> Result<Option<Done>> {
         let (aggregate, verb) = action.subject();
         let subject = self.subjects.command("world", aggregate, verb);
-        let command = strict::encode(&Command { id: id.into(), action: action.clone() });
+        let command = strict::encode(&Command::new(id, action.clone()));
         while !enough() {
             let Some(answer) = self.ask(&subject, &command, ANSWER) else { continue };
             match strict::decode::<CommandReply>(&answer, CommandReply::LIMIT)? {

@@ -3,6 +3,7 @@
 //! A page ends at a number of rows or of bytes. Its cursor says which table and row come next; the world
 //! goes on between pages, so pages of one query may be of different ticks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use engine_component::schema::{Field, FieldType, Schema, nearest};
@@ -11,7 +12,7 @@ use engine_net::messages::Problem;
 use engine_net::messages::query::{
     Comparison, FieldFilter, MAX_ENTITIES, MAX_NAMES, QueryPage, QueryRequest, QueryRow,
 };
-use engine_net::messages::value::{Blob, Components, Value};
+use engine_net::messages::value::{Blob, Components, Value, version_of};
 
 /// Rows of a page unless the request says otherwise, and at the most.
 const PAGE_ROWS: u32 = 256;
@@ -111,10 +112,14 @@ pub(crate) struct Plan {
     without: Vec<ComponentId>,
     fields: Vec<Place>,
     filters: Vec<(Place, FieldFilter, Option<NumberField>)>,
+    /// What isn't shown where everything is.
+    unseen: BTreeSet<ComponentId>,
+    /// Whether versions are shown.
+    versions: bool,
 }
 
 impl Plan {
-    pub(crate) fn new(world: &World, request: &QueryRequest) -> Result<Self, Problem> {
+    pub(crate) fn new(world: &World, request: &QueryRequest, unseen: &BTreeSet<ComponentId>) -> Result<Self, Problem> {
         let lists = [request.with.len(), request.without.len(), request.fields.len(), request.filters.len()];
         if lists.iter().any(|count| *count > MAX_NAMES) || request.entities.len() > MAX_ENTITIES {
             return Err(Problem::new(
@@ -122,17 +127,25 @@ impl Plan {
                 format_args!("at most {MAX_NAMES} names and {MAX_ENTITIES} entities"),
             ));
         }
-        let ids = |names: &[String]| names.iter().map(|name| component(world, name)).collect::<Result<Vec<_>, _>>();
+        let seen = |id: ComponentId, name: &str| match unseen.contains(&id) {
+            false => Ok(id),
+            true => Err(Problem::new("private", format_args!("`{name}` is private: only systems see it"))),
+        };
+        let component = |name: &String| component(world, name).and_then(|id| seen(id, name));
+        let field = |name: &String| field(world, name).and_then(|(id, path)| Ok((seen(id, name)?, path)));
+        let ids = |names: &[String]| names.iter().map(component).collect::<Result<Vec<_>, _>>();
         let filters = request.filters.iter().map(|filter| {
-            let (id, path) = field(world, &filter.field)?;
+            let (id, path) = field(&filter.field)?;
             let number = world.schema(id).and_then(|schema| NumberField::at(schema, &path));
             Ok(((id, path), filter.clone(), number))
         });
         Ok(Self {
             with: ids(&request.with)?,
             without: ids(&request.without)?,
-            fields: request.fields.iter().map(|name| field(world, name)).collect::<Result<_, _>>()?,
+            fields: request.fields.iter().map(field).collect::<Result<_, _>>()?,
             filters: filters.collect::<Result<_, Problem>>()?,
+            unseen: unseen.clone(),
+            versions: request.versions,
         })
     }
 
@@ -187,7 +200,7 @@ impl Plan {
         let mut components = Components::new();
         let mut bytes = 64;
         if self.fields.is_empty() {
-            for id in table.components() {
+            for id in table.components().iter().filter(|id| !self.unseen.contains(id)) {
                 let (value, length) = value(*id)?;
                 bytes += length * 2 + 64;
                 components.insert(world.registry().name(*id), value);
@@ -201,7 +214,15 @@ impl Plan {
             let found = part(&whole, path).cloned().unwrap_or(Value::Null);
             put_part(entry, path, found);
         }
-        Some((QueryRow { entity: table.entities()[row], components }, bytes))
+        let mut versions = BTreeMap::new();
+        for id in table.components().iter().filter(|_| self.versions) {
+            let name = world.registry().name(*id);
+            if let Some(column) = table.column_index(*id).filter(|_| components.contains_key(&name)) {
+                bytes += name.len() + 24;
+                versions.insert(name, version_of(table.column(column).row(row)));
+            }
+        }
+        Some((QueryRow { entity: table.entities()[row], components, versions }, bytes))
     }
 }
 
@@ -281,12 +302,17 @@ fn compare(order: Option<std::cmp::Ordering>, op: Comparison) -> bool {
     }
 }
 
-/// One page of a query's rows.
+/// One page of a query's rows, without components that nobody outside sees.
 ///
 /// # Errors
-/// When a name is not known, or the cursor is not one.
-pub fn page(world: &World, tick: u64, request: &QueryRequest) -> Result<QueryPage, Problem> {
-    let plan = Plan::new(world, request)?;
+/// When a name is not known or private, or the cursor is not one.
+pub fn page(
+    world: &World,
+    tick: u64,
+    request: &QueryRequest,
+    unseen: &BTreeSet<ComponentId>,
+) -> Result<QueryPage, Problem> {
+    let plan = Plan::new(world, request, unseen)?;
     let limit = if request.page_rows == 0 { PAGE_ROWS } else { request.page_rows.min(MAX_PAGE_ROWS) } as usize;
     let start = request.cursor.as_ref().map_or(Ok((0, 0)), read_cursor)?;
     if request.entities.is_empty() {

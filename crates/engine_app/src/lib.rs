@@ -3,6 +3,7 @@
 //! [`Coordinator`](coordinator::Coordinator) is a state machine that owns the world; the drivers connect
 //! it to threads and to NATS; [`App`] is how users write a program that can be run in every topology.
 
+pub mod acl;
 mod app;
 pub mod ask;
 pub mod config;

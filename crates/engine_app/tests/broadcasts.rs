@@ -170,7 +170,7 @@ impl Outside {
         self.commands += 1;
         let (aggregate, verb) = action.subject();
         let subject = world.subjects.command("world", aggregate, verb);
-        let payload = strict::encode(&Command { id: format!("test-{}", self.commands), action });
+        let payload = strict::encode(&Command::new(format!("test-{}", self.commands), action));
         let answer = self.wait(self.client.request(subject, payload.into())).unwrap();
         match strict::decode::<CommandReply>(&answer.payload, CommandReply::LIMIT).unwrap() {
             Reply::Ok(done) => done,

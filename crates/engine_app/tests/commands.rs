@@ -40,7 +40,7 @@ fn paused() -> Coordinator {
 fn ask(coordinator: &mut Coordinator, reply: &str, id: &str, action: Action) -> Option<CommandReply> {
     let (aggregate, name) = action.subject();
     let subject = coordinator.subjects().command("world", aggregate, name);
-    let payload = Bytes::from(strict::encode(&Command { id: id.into(), action }));
+    let payload = Bytes::from(strict::encode(&Command::new(id, action)));
     coordinator.message(1, &subject, Some(reply), payload);
     answer(coordinator, reply)
 }

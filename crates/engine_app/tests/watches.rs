@@ -1,7 +1,7 @@
 //! Live queries of a coordinator, without a server: a reader that applies frames holds what the world holds.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use engine_app::coordinator::{Coordinator, Output};
@@ -103,7 +103,7 @@ impl World {
         let (aggregate, name) = action.subject();
         let subject = self.coordinator.subjects().command("world", aggregate, name);
         let id = self.commands.to_string();
-        self.send(&subject, strict::encode(&Command { id, action }));
+        self.send(&subject, strict::encode(&Command::new(id, action)));
         self.wait(SECOND / 10);
     }
 
@@ -134,7 +134,7 @@ impl World {
     fn truth(&self, query: &QueryRequest) -> BTreeMap<Entity, Components> {
         let (mut rows, mut request) = (BTreeMap::new(), query.clone());
         loop {
-            let page = ask::page(self.coordinator.world(), 0, &request).unwrap();
+            let page = ask::page(self.coordinator.world(), 0, &request, &BTreeSet::new()).unwrap();
             rows.extend(page.rows.into_iter().map(|row| (row.entity, row.components)));
             match page.next {
                 Some(next) => request.cursor = Some(next),

@@ -142,6 +142,7 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::data::StorageKind;
+    use crate::schema::Access;
 
     fn tag(name: &str) -> Schema {
         Schema {
@@ -151,6 +152,7 @@ mod tests {
             size: 0,
             align: 1,
             finite: false,
+            access: Access::Open,
             fields: Vec::new(),
         }
     }

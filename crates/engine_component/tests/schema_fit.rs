@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Car, Profile, Velocity};
-use engine_component::schema::{Adapter, Field, FieldType, Fit, SchemaDiff, fit};
+use engine_component::schema::{Access, Adapter, Field, FieldType, Fit, SchemaDiff, fit};
 use engine_component::{Data, Schema, StorageKind};
 use serde_json::{Value, json};
 
@@ -19,7 +19,16 @@ fn plain(fields: &[(&str, &str)]) -> Schema {
         Field { name: (*name).into(), ty, offset: at, default: None, was: None }
     };
     let fields: Vec<Field> = fields.iter().map(field).collect();
-    Schema { name: "t.T".into(), version: 1, kind: StorageKind::Plain, size: offset, align: 1, finite: false, fields }
+    Schema {
+        name: "t.T".into(),
+        version: 1,
+        kind: StorageKind::Plain,
+        size: offset,
+        align: 1,
+        finite: false,
+        access: Access::Open,
+        fields,
+    }
 }
 
 fn document(fields: &[(&str, &str)]) -> Schema {
@@ -37,6 +46,7 @@ fn document(fields: &[(&str, &str)]) -> Schema {
         size: 0,
         align: 1,
         finite: false,
+        access: Access::Open,
         fields: fields.iter().map(field).collect(),
     }
 }

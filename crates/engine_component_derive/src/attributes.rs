@@ -3,7 +3,8 @@
 use proc_macro2::{TokenStream, TokenTree};
 use syn::meta::ParseNestedMeta;
 use syn::parse::ParseStream;
-use syn::{Attribute, Error, LitInt, LitStr, Result, Token};
+use syn::spanned::Spanned;
+use syn::{Attribute, Error, Ident, LitInt, LitStr, Result, Token};
 
 /// Options of a type.
 #[derive(Default)]
@@ -12,6 +13,8 @@ pub(crate) struct TypeOptions {
     pub(crate) document: bool,
     pub(crate) version: u32,
     pub(crate) finite: bool,
+    /// The variant of `Access`, where it isn't open.
+    pub(crate) access: Option<Ident>,
 }
 
 impl TypeOptions {
@@ -23,10 +26,15 @@ impl TypeOptions {
                 "name" => options.name = Some(name(&meta.value()?.parse()?)?),
                 "document" => options.document = true,
                 "finite" => options.finite = true,
+                "read_only" | "private" if options.access.is_some() => {
+                    return Err(meta.error("`private` is `read_only` already: give one of them"));
+                }
+                "read_only" => options.access = Some(Ident::new("ReadOnly", meta.path.span())),
+                "private" => options.access = Some(Ident::new("Private", meta.path.span())),
                 "version" => options.version = meta.value()?.parse::<LitInt>()?.base10_parse()?,
                 _ => {
                     return Err(meta.error(format!(
-                        "unknown option: use `name = \"…\"`, `document`, `finite` or `version = …` in #[{word}(…)]"
+                        "unknown option: use `name = \"…\"`, `document`, `finite`, `read_only`, `private` or `version = …` in #[{word}(…)]"
                     )));
                 }
             }

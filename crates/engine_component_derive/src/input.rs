@@ -46,6 +46,7 @@ pub(crate) struct Input<'a> {
     pub(crate) name: String,
     pub(crate) version: u32,
     pub(crate) finite: bool,
+    pub(crate) access: Option<Ident>,
     pub(crate) fields: Vec<InputField<'a>>,
     /// With braces or not: how a tag is written as a value.
     pub(crate) style: &'a Fields,
@@ -75,6 +76,7 @@ impl<'a> Input<'a> {
             name: declared_name(input, role, &options)?,
             version: options.version,
             finite: options.finite,
+            access: options.access,
             fields: read_fields(&data.fields, role)?,
             style: &data.fields,
         })

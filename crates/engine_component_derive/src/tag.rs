@@ -28,6 +28,7 @@ pub(crate) fn code(input: &Input<'_>) -> TokenStream {
 pub(crate) fn data(input: &Input<'_>, kind: &Ident, fields: &TokenStream) -> TokenStream {
     let (krate, ident, name, version, finite) = (&input.krate, input.ident, &input.name, input.version, input.finite);
     let storage = format_ident!("{kind}Storage");
+    let access = input.access.as_ref().map(|access| quote!(.with_access(#krate::schema::Access::#access)));
     quote! {
         impl #krate::Data for #ident {
             const NAME: &'static str = #name;
@@ -36,7 +37,7 @@ pub(crate) fn data(input: &Input<'_>, kind: &Ident, fields: &TokenStream) -> Tok
             type Storage = #krate::#storage;
 
             fn schema() -> #krate::schema::Schema {
-                #krate::schema::Schema::of::<Self>(#version, #finite, #fields)
+                #krate::schema::Schema::of::<Self>(#version, #finite, #fields)#access
             }
         }
     }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeMap;
+
 use engine_component::{Entity, WorldHash};
 use engine_net::messages::command::{Action, Command, CommandReply, Done};
 use engine_net::messages::commit::Commit;
@@ -38,7 +40,7 @@ fn components() -> Components {
 }
 
 fn row() -> QueryRow {
-    QueryRow { entity: Entity::from_bits(u64::MAX >> 1), components: components() }
+    QueryRow { entity: Entity::from_bits(u64::MAX >> 1), components: components(), versions: BTreeMap::new() }
 }
 
 fn query() -> QueryRequest {
@@ -49,6 +51,7 @@ fn query() -> QueryRequest {
         filters: vec![FieldFilter { field: "physics.Position.x".to_owned(), op: Comparison::AtLeast, value: json!(3) }],
         entities: vec![Entity::from_bits(1)],
         page_rows: 10,
+        versions: true,
         cursor: Some(vec![1, 2, 3].into()),
     }
 }
@@ -152,7 +155,7 @@ fn messages_of_tools_travel() {
         Action::Step { ticks: 3 },
         Action::Speed { factor: 0.5 },
     ] {
-        travels(&Command { id: "c1".to_owned(), action });
+        travels(&Command::new("c1", action));
     }
 }
 
@@ -208,7 +211,7 @@ fn status_travels() {
 
 #[test]
 fn commands_look_as_documented() {
-    let command = Command { id: "1".to_owned(), action: Action::Spawn { entities: vec![components()] } };
+    let command = Command::new("1", Action::Spawn { entities: vec![components()] });
     let as_json = serde_json::to_value(&command).unwrap();
     assert_eq!(
         as_json,
@@ -216,7 +219,7 @@ fn commands_look_as_documented() {
             {"arena.Red": {}, "physics.Position": {"x": 1.5, "y": -2.0}}
         ]}}})
     );
-    let pause = Command { id: "2".to_owned(), action: Action::Pause {} };
+    let pause = Command::new("2", Action::Pause {});
     assert_eq!(serde_json::to_value(&pause).unwrap(), json!({"id": "2", "action": {"pause": {}}}));
     let reply: CommandReply = Reply::Ok(Done { tick: 4, entities: vec![] });
     assert_eq!(serde_json::to_value(&reply).unwrap(), json!({"ok": {"tick": 4, "entities": []}}));
@@ -247,7 +250,7 @@ proptest! {
     #[test]
     fn changed_bytes_never_panic(edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6)) {
         let mut payload = query().encode();
-        let mut command = Command { id: "1".to_owned(), action: Action::Spawn { entities: vec![components()] } }.encode();
+        let mut command = Command::new("1", Action::Spawn { entities: vec![components()] }).encode();
         for (at, value) in edits {
             let (a, b) = (at.index(payload.len()), at.index(command.len()));
             payload[a] = value;

@@ -135,7 +135,7 @@ fn honest_messages() -> Vec<(&'static str, Vec<u8>)> {
     let entity = Entity::from_bits(3);
     let place = || [("fuzz.Place".to_owned(), json!({"at": {"x": 1.0, "y": 2.0}}))].into();
     let query = QueryRequest { with: vec!["fuzz.Place".into()], page_rows: 5, ..QueryRequest::default() };
-    let command = |action: Action| strict::encode(&Command { id: "one".into(), action });
+    let command = |action: Action| strict::encode(&Command::new("one", action));
     vec![
         ("command.world.entity.spawn", command(Action::Spawn { entities: vec![place()] })),
         ("command.world.entity.set", command(Action::Set { entity, components: place() })),

@@ -114,7 +114,7 @@ pub(super) fn seeds() -> Seeds {
         seed(&SchemasRequest { after: Some("a".into()) }),
         seed(&WatchRequest::Open(Box::new(WatchOpen { query, region: None, max_hz: 1.0 }))),
         seed(&WatchAck { id: "1".into(), sequence: 1, resync: true }),
-        seed(&Command { id: "1".into(), action: Action::Despawn { entities: entities.clone() } }),
+        seed(&Command::new("1", Action::Despawn { entities: entities.clone() })),
         seed(&CommandReply::Ok(Done { tick: 1, entities })),
         seed(&Events {
             epoch: 1,

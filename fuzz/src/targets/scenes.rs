@@ -1,5 +1,6 @@
 //! Scenes, as TOML and as lines of JSON.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use engine_app::tool::scene::{Checked, Format, Numbers, Outside, Scene, Writer as SceneWriter, check, spawn_into};
@@ -37,7 +38,7 @@ pub(super) fn run(input: &[u8]) {
         for (index, entity) in checked.entities.iter().enumerate() {
             let place = Entity::from_bits((1 << 62) + index as u64);
             numbers.add(place);
-            let row = QueryRow { entity: place, components: entity.components.clone() };
+            let row = QueryRow { entity: place, components: entity.components.clone(), versions: BTreeMap::new() };
             let Ok(text) = writer.entity(&row, &numbers) else { return };
             written.push_str(&text);
         }

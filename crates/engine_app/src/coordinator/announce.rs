@@ -72,6 +72,9 @@ impl Coordinator {
     fn announce_events(&mut self, emitted: Vec<(ComponentId, EventBatch)>) {
         let mut first = BTreeMap::<ComponentId, u32>::new();
         for (event, batch) in emitted {
+            if self.unseen().contains(&event) {
+                continue;
+            }
             let Some(schema) = self.world.schema(event).cloned() else { continue };
             let number = first.entry(event).or_default();
             if batch.is_empty() || batch.byte_len() > EVENT_BYTES {

@@ -1,7 +1,7 @@
 //! Commands: read, applied when a tick begins, answered when their record is made.
 
 use bytes::Bytes;
-use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, MAX_ID, MAX_SPAWNED};
+use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, Expected, MAX_ID, MAX_SPAWNED};
 use engine_net::messages::{Message, Problem, Reply};
 use engine_net::strict;
 use engine_system::planted::{self, Bug};
@@ -28,7 +28,7 @@ pub(super) struct Waiting {
 
 pub(super) enum WaitState {
     /// To be applied when the next tick begins.
-    Queued(Action),
+    Queued { action: Action, expect: Expected },
     /// Applied: answered when so many records are made.
     Applied { result: Result<Done, Problem>, records: u64 },
     /// Steps that are to be run first: answered at this tick.
@@ -46,12 +46,12 @@ impl Coordinator {
         subject: (&str, &str, &str),
         payload: &[u8],
     ) {
-        let accepted = self.read_command(subject, payload).and_then(|Command { id, action }| {
+        let accepted = self.read_command(subject, payload).and_then(|Command { id, action, expect }| {
             // Nobody's ids are in the way of somebody else's, or get their answers.
             let id = by.map_or(id.clone(), |by| format!("{by}/{id}"));
             let known = self.remembered.get(&id).filter(|_| !planted::is(Bug::ApplyRepeatedCommand));
             let Some(memory) = known.cloned() else {
-                return self.accept_command(reply, by, id, action, payload.len());
+                return self.accept_command(reply, by, id, WaitState::Queued { action, expect }, payload.len());
             };
             self.repeat(reply, &id, memory);
             Ok(())
@@ -82,12 +82,14 @@ impl Coordinator {
         reply: Option<&str>,
         by: Option<&str>,
         id: String,
-        action: Action,
+        state: WaitState,
         bytes: usize,
     ) -> Result<(), Problem> {
         self.check_room(bytes)?;
-        let state =
-            if action.is_control() { self.begin_control(&id, by, action)? } else { Some(WaitState::Queued(action)) };
+        let state = match state {
+            WaitState::Queued { action, .. } if action.is_control() => self.begin_control(&id, by, action)?,
+            state => Some(state),
+        };
         self.figures.count("commands");
         self.remembered.open(&id);
         match state {
@@ -146,6 +148,10 @@ impl Coordinator {
             let text = format!("{spawned} entities in one command, where at most {MAX_SPAWNED} are accepted");
             return Err(Problem::new("bad_request", text));
         }
+        if !command.expect.is_empty() && command.action.entity().is_none() {
+            return Err(Problem::new("bad_request", "`expect` is for commands about one entity"));
+        }
+        self.check_access(&command.action)?;
         Ok(command)
     }
 
@@ -232,7 +238,7 @@ impl Coordinator {
     /// Between two ticks: a world that stands still has no next tick soon, so what waits for it is applied at
     /// once. The next tick sees the same as if it had begun with it.
     pub(super) fn apply_while_standing(&mut self) {
-        let queued = |waiting: &Waiting| matches!(waiting.state, WaitState::Queued(_));
+        let queued = |waiting: &Waiting| matches!(waiting.state, WaitState::Queued { .. });
         if self.recovering || self.replayed.is_some() {
             // Inputs that wait are those of a record, whose tick waits for an instance: they are in the log already.
             return;
@@ -253,10 +259,12 @@ impl Coordinator {
     /// Applies the commands that wait for this tick, in the order in which they came.
     pub(super) fn apply_inputs(&mut self) {
         for index in 0..self.waiting.len() {
-            if let WaitState::Queued(action) = &self.waiting[index].state {
+            if let WaitState::Queued { action, expect } = &self.waiting[index].state {
                 let Waiting { id, by, .. } = &self.waiting[index];
                 let (id, by, action) = (id.clone(), by.clone(), action.clone());
-                let result = self.apply(action.clone());
+                // A replay doesn't ask again: what the log says was applied had what it expected.
+                let as_expected = self.check_expected(action.entity(), expect);
+                let result = as_expected.and_then(|()| self.apply(action.clone()));
                 let mut records = 0;
                 if self.keeps_log() && !planted::is(Bug::AcknowledgeBeforeCommit) {
                     records = self.records + 1;

@@ -6,8 +6,8 @@ use engine_component::commands::CommandBuffer;
 use engine_component::schema::{FieldType, Schema};
 use engine_component::{ComponentId, Entity, StorageKind, WorldError, msgpack};
 use engine_net::messages::Problem;
-use engine_net::messages::command::{Action, Done, SceneEntity};
-use engine_net::messages::value::Components;
+use engine_net::messages::command::{Action, Done, Expected, SceneEntity};
+use engine_net::messages::value::{Components, version_of};
 
 use super::Coordinator;
 use crate::ask;
@@ -38,6 +38,31 @@ impl Coordinator {
             Action::Pause {} | Action::Resume {} | Action::Step { .. } | Action::Speed { .. } => Vec::new(),
         };
         Ok(Done { tick: self.tick, entities })
+    }
+
+    /// Whether an entity has what the sender of a command has seen of it.
+    pub(super) fn check_expected(&self, entity: Option<Entity>, expect: &Expected) -> Result<(), Problem> {
+        let Some(entity) = entity.filter(|_| !expect.is_empty()) else { return Ok(()) };
+        if !self.world.contains(entity) {
+            return Err(problem(WorldError::NoEntity(entity)));
+        }
+        for (name, wanted) in expect {
+            let id = self.component(name)?;
+            if self.unseen().contains(&id) {
+                return Err(Problem::new("private", format_args!("`{name}` is private")));
+            }
+            let found = self.world.get_raw(entity, id).map(version_of);
+            if found != *wanted {
+                let shown = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
+                let text = format!(
+                    "`{name}` of entity {entity} has version {}, not {}: look at it again",
+                    shown(&found),
+                    shown(wanted)
+                );
+                return Err(Problem::new("conflict", text));
+            }
+        }
+        Ok(())
     }
 
     /// All or nothing: every value is checked before the first entity is spawned.

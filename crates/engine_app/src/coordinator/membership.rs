@@ -106,6 +106,7 @@ impl Coordinator {
         // world waiting for an instance of it.
         let news = self.news_of(register)?;
         self.add(news)?;
+        self.note_access(&register.schemas);
         // As the world has them: the instance adapts to it.
         let known_schema = |schema: &Schema| {
             let schema = self.world.schema(schema.id()).unwrap_or(schema).clone();

@@ -26,6 +26,7 @@
 //! | `results.rs` | takes what instances send, or refuses it |
 //! | `membership.rs` | registrations, heartbeats, leaving |
 //! | `commands.rs`, `edits.rs` | commands, and what they do to the world |
+//! | `access.rs` | what programs outside may see and change |
 //! | `remembered.rs` | commands that may be repeated |
 //! | `queries.rs`, `status.rs` | what may be asked |
 //! | `durable.rs` | what is held back until it is durable |
@@ -37,6 +38,7 @@
 //! | `schemas.rs` | what components look like, for whoever asks |
 //! | `load.rs` | what it holds, for whoever checks that it is bounded |
 
+mod access;
 mod announce;
 mod batches;
 mod cargo;
@@ -78,7 +80,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine_component::{World, WorldHash};
+use engine_component::{Schema, World, WorldHash};
 use engine_net::headers::Headers;
 use engine_net::messages::Message;
 use engine_net::messages::register::Register;
@@ -97,6 +99,7 @@ use crate::settings::Settings;
 use crate::system_entry::{SystemEntry, Totals};
 use crate::tick_run::TickRun;
 
+use access::Limits;
 use batches::{BatchId, OpenBatch, SharedSent};
 use commands::Waiting;
 use durable::Durability;
@@ -271,6 +274,7 @@ pub struct Coordinator {
     durability: Option<Durability>,
     remembered: Remembered,
     watches: Watches,
+    limits: Limits,
     snapshots: Snapshots,
     /// What systems that arrive by a record are run with here, to repeat what was.
     functions: Vec<Arc<dyn System>>,
@@ -311,10 +315,12 @@ impl Coordinator {
         let subjects = Subjects::new(&settings.prefix, &settings.world)?;
         let mut events = EventQueues::default();
         let mut entries = Vec::new();
+        let mut declared: Vec<Schema> = Vec::new();
         for (place, (system, local)) in systems.into_iter().enumerate() {
             for schema in system.schemas() {
                 world.register_schema(schema.clone())?;
             }
+            declared.extend(system.schemas().iter().cloned());
             let registered = Registered { descriptor: system.descriptor().clone(), place: Some(place as u32) };
             for event in &registered.descriptor.reads_events {
                 events.add_reader(*event, &registered.descriptor.name);
@@ -354,6 +360,7 @@ impl Coordinator {
             durability: None,
             remembered: Remembered::default(),
             watches: Watches::default(),
+            limits: Limits::default(),
             snapshots: Snapshots::default(),
             functions: Vec::new(),
             figures: Figures::default(),
@@ -365,6 +372,8 @@ impl Coordinator {
             first: None,
             wall_clock_ms: None,
         };
+        coordinator.note_access(&declared);
+        coordinator.note_access_of_world();
         coordinator.reschedule()?;
         coordinator.hash = coordinator.whole_hash();
         coordinator.begin_announcing();

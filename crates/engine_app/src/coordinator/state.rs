@@ -173,6 +173,9 @@ impl Coordinator {
             ..settings
         };
         let mut coordinator = Self::new(settings, world, Vec::new(), epoch)?;
+        for (system, _) in &systems {
+            coordinator.note_access(system.schemas());
+        }
         for stored in state.systems {
             let function = systems.iter().find(|(system, _)| system.descriptor().name == stored.descriptor.name);
             let local = function.filter(|(_, local)| *local).map(|(system, _)| system.clone());

@@ -49,7 +49,7 @@ impl Link {
         self.commands += 1;
         let (aggregate, word) = action.subject();
         let subject = self.subjects.command(DOMAIN, aggregate, word);
-        let command = Command { id: format!("dev-{}-{}", std::process::id(), self.commands), action };
+        let command = Command::new(format!("dev-{}-{}", std::process::id(), self.commands), action);
         let (connection, news) = (self.connection.clone(), self.news.clone());
         tokio::spawn(async move {
             if let Err(reason) = send(&connection, subject, &command).await {

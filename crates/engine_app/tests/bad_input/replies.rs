@@ -30,7 +30,7 @@ fn an_answer_never_goes_where_somebody_listens_with_rights() {
         "engine_lease.main".to_owned(),
         "engine_mark.main".to_owned(),
     ];
-    let command = Command { id: "evil".into(), action: Action::Pause {} };
+    let command = Command::new("evil", Action::Pause {});
     let requests = [
         (subjects.status(), Vec::new()),
         (subjects.discovery("coordinator"), Vec::new()),

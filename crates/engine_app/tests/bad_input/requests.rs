@@ -52,7 +52,7 @@ fn garbage_on_every_subject() {
     let subjects = world.subjects.clone();
     let command = |action: Action| {
         let (aggregate, verb) = action.subject();
-        (subjects.command("world", aggregate, verb), strict::encode(&Command { id: "evil".into(), action }))
+        (subjects.command("world", aggregate, verb), strict::encode(&Command::new("evil", action)))
     };
     let (entity, components) = (Entity::from_bits(1), Components::new());
     let commands = [
@@ -146,7 +146,7 @@ fn commands_that_can_not_be() {
         world.step();
     }
     // The subject says something else than the command; nobody handles other domains.
-    let payload = strict::encode(&Command { id: "evil".into(), action: Action::Pause {} });
+    let payload = strict::encode(&Command::new("evil", Action::Pause {}));
     let answer = world.request(&world.subjects.command("world", "entity", "despawn"), payload);
     assert!(String::from_utf8_lossy(&answer).contains("bad_subject"));
     world.step();

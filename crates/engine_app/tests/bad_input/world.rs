@@ -294,7 +294,7 @@ impl World {
         self.commands += 1;
         let (aggregate, verb) = action.subject();
         let subject = self.subjects.command("world", aggregate, verb);
-        (subject, strict::encode(&Command { id: format!("test-{}", self.commands), action }))
+        (subject, strict::encode(&Command::new(format!("test-{}", self.commands), action)))
     }
 
     /// The next tick comes, and the world is what it would be had nobody done anything.

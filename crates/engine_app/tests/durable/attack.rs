@@ -22,7 +22,7 @@ fn evil() -> Vec<String> {
 fn attack(place: &Place, replies: &[String]) -> u64 {
     let outside = place.outside();
     let subjects = &outside.subjects;
-    let command = Command { id: "evil".into(), action: Action::Spawn { entities: Vec::new() } };
+    let command = Command::new("evil", Action::Spawn { entities: Vec::new() });
     let requests = [
         (subjects.status(), Vec::new()),
         (subjects.query(), strict::encode(&QueryRequest::default())),

@@ -213,7 +213,7 @@ impl Outside {
     pub(crate) fn try_act(&self, id: &str, action: Action, patience: Duration) -> Option<Reply<Done>> {
         let (aggregate, verb) = action.subject();
         let subject = self.subjects.command("world", aggregate, verb);
-        let command = strict::encode(&Asked { id: id.into(), action });
+        let command = strict::encode(&Asked::new(id, action));
         let answer = self.io.handle().request_blocking(Lane(0), Outgoing::new(subject, command), patience).ok()?;
         Some(strict::decode::<CommandReply>(&answer.payload, CommandReply::LIMIT).unwrap())
     }

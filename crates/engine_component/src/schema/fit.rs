@@ -21,7 +21,7 @@ pub enum Fit {
 
 /// How values that are stored by one schema can be read by another.
 ///
-/// Version, defaults, former names and `finite` don't matter for bytes that are there, so schemas that
+/// Version, defaults, former names, `finite` and who may see them don't matter for bytes that are there, so schemas that
 /// differ in nothing else fit exactly.
 #[must_use]
 pub fn fit(stored: &Schema, reader: &Schema) -> Fit {

@@ -5,6 +5,7 @@
 //! hashed, tells whether two builds mean the same. Schemas come from outside too, so [`Schema::check`]
 //! runs before anything else believes one.
 
+mod access;
 mod adapter;
 mod check;
 mod declared;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use access::Access;
 pub use adapter::{AdaptError, Adapter};
 pub use check::{MAX_ALIGN, MAX_DEPTH, MAX_FIELDS, MAX_SIZE, SchemaError};
 pub use diff::SchemaDiff;
@@ -72,6 +74,9 @@ pub struct Schema {
     pub align: u32,
     /// Whether NaN and infinities from outside are refused.
     pub finite: bool,
+    /// What programs outside of the world may do with values.
+    #[serde(default, skip_serializing_if = "Access::is_open")]
+    pub access: Access,
     /// The fields, in the order of their declaration, which is the order of their offsets.
     pub fields: Vec<Field>,
 }
@@ -124,7 +129,8 @@ impl Schema {
 
     /// The schema as text: the same text means the same schema, in every language.
     ///
-    /// A line with the name, the version, the storage and, when NaN and infinities are refused, `finite`.
+    /// A line with the name, the version, the storage and, when NaN and infinities are refused, `finite`, and
+    /// `read_only` or `private` where outside programs may not do all.
     /// Then a line per field: name, type, in Plain schemas `@` with the offset, and where there are any
     /// the default (` = ` and JSON without spaces, keys sorted) and the former name (` was `).
     #[must_use]
@@ -186,7 +192,13 @@ impl Schema {
             StorageKind::Plain => (size_of::<T>() as u32, align_of::<T>() as u32),
             StorageKind::Document | StorageKind::Tag => (0, 1),
         };
-        Self { name: T::NAME.to_owned(), version, kind: T::KIND, size, align, finite, fields }
+        Self { name: T::NAME.to_owned(), version, kind: T::KIND, size, align, finite, access: Access::Open, fields }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 }
 

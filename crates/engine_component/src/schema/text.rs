@@ -15,6 +15,9 @@ pub(super) fn canonical(schema: &Schema) -> String {
     if schema.finite {
         out.push_str(" finite");
     }
+    if let Some(word) = schema.access.word() {
+        put(&mut out, format_args!(" {word}"));
+    }
     for field in &schema.fields {
         out.push('\n');
         put_field(&mut out, field, schema.kind);

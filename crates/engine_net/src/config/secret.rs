@@ -1,6 +1,6 @@
 //! Values that must not end in a log.
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{convert::Infallible, fmt, fmt::Write as _, io::Read as _, str::FromStr};
 
 /// A password, token or seed; `Debug` shows only that there is one.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -11,6 +11,25 @@ impl Secret {
     #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
+    }
+
+    /// A password that nobody can guess: 36 hexadecimal digits behind a letter, so that no configuration takes it for a
+    /// number.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut bytes = [0_u8; 18];
+        let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+        if read.is_err() {
+            use std::hash::{BuildHasher, RandomState};
+            // The standard library seeds these from the system's generator.
+            for chunk in bytes.chunks_mut(8) {
+                chunk.copy_from_slice(&RandomState::new().hash_one(0_u8).to_le_bytes()[..chunk.len()]);
+            }
+        }
+        Self(bytes.iter().fold("p".to_owned(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }))
     }
 
     /// The value itself: for the server, not for people.

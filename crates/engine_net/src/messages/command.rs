@@ -18,8 +18,24 @@ pub struct Command {
     pub id: String,
     /// What is to be done.
     pub action: Action,
+    /// What the entity has to be like when the command's turn comes, for an action on one entity; else the command is
+    /// refused with `conflict`. Component name → [version](super::value::version_of) of its value, or nothing where the
+    /// entity must not have it.
+    #[serde(default, skip_serializing_if = "Expected::is_empty")]
+    pub expect: Expected,
 }
 message!(Command, "command", 1, kib(960));
+
+/// Component name → version, or nothing where there must be none.
+pub type Expected = std::collections::BTreeMap<String, Option<String>>;
+
+impl Command {
+    /// A command that expects nothing.
+    #[must_use]
+    pub fn new(id: impl Into<String>, action: Action) -> Self {
+        Self { id: id.into(), action, expect: Expected::new() }
+    }
+}
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,6 +117,34 @@ impl Action {
         }
     }
 
+    /// The entity that it is about, where that is one that exists.
+    #[must_use]
+    pub fn entity(&self) -> Option<Entity> {
+        match self {
+            Self::Set { entity, .. } | Self::Insert { entity, .. } | Self::Remove { entity, .. } => Some(*entity),
+            Self::Despawn { entities } => match entities[..] {
+                [entity] => Some(entity),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The components that it writes, adds or removes, by name.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        let (named, removed, spawned, scene): (Option<&Components>, &[String], &[Components], &[SceneEntity]) =
+            match self {
+                Self::Set { components, .. } | Self::Insert { components, .. } => (Some(components), &[], &[], &[]),
+                Self::Remove { components, .. } => (None, components, &[], &[]),
+                Self::Spawn { entities } => (None, &[], entities, &[]),
+                Self::SceneLoad { entities } => (None, &[], &[], entities),
+                _ => (None, &[], &[], &[]),
+            };
+        let scene = scene.iter().map(|entity| &entity.components);
+        let values = named.into_iter().chain(spawned).chain(scene).flat_map(|components| components.keys());
+        values.chain(removed).map(String::as_str)
+    }
+
     /// Whether it is about the tick and not about the world.
     #[must_use]
     pub fn is_control(&self) -> bool {
@@ -125,7 +169,8 @@ pub struct SceneEntity {
 }
 
 /// The answer to [`Command`]. Codes of refusals: `bad_request`, `unknown_component`, `unknown_field`,
-/// `bad_value`, `unknown_entity`, `not_finite`, `bad_subject`, `not_paused`, `overloaded`, `unavailable`.
+/// `bad_value`, `unknown_entity`, `conflict`, `read_only`, `private`, `not_finite`, `bad_subject`, `not_paused`,
+/// `overloaded`, `unavailable`.
 pub type CommandReply = Reply<Done>;
 message!(CommandReply, "command-reply", 1, kib(960));
 

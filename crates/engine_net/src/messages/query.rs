@@ -1,5 +1,7 @@
 //! `query.request`: an ad-hoc query, by names, answered in pages.
 
+use std::collections::BTreeMap;
+
 use engine_component::Entity;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,9 @@ pub struct QueryRequest {
     /// Rows of a page, at the most; 0 leaves it to the coordinator. A page may hold fewer and still not be
     /// the last.
     pub page_rows: u32,
+    /// Whether to say of each value which version of it this is, for commands that expect it to be still there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub versions: bool,
     /// Where the page before this one ended: its `next`, untouched.
     pub cursor: Option<Blob>,
 }
@@ -69,7 +74,7 @@ pub enum Comparison {
 }
 
 /// The answer to [`QueryRequest`]. Codes of refusals: `bad_request`, `unknown_component`, `unknown_field`,
-/// `bad_value`, `stale_cursor` (start again), `unavailable`.
+/// `bad_value`, `private`, `stale_cursor` (start again), `unavailable`.
 pub type QueryReply = Reply<QueryPage>;
 message!(QueryReply, "query-reply", 1, kib(1008));
 
@@ -92,4 +97,7 @@ pub struct QueryRow {
     pub entity: Entity,
     /// Component name → value; with only the fields that were asked for.
     pub components: Components,
+    /// Component name → [version](super::value::version_of), where they were asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, String>,
 }

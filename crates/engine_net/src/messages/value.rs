@@ -129,3 +129,9 @@ pub mod hash_text {
         text.parse().map_err(D::Error::custom)
     }
 }
+/// The version of a component's value: another one for other bytes, the same for the same. 16 hexadecimal digits of the
+/// XXH3-64 hash of a Plain component's bytes, or of a document's MessagePack.
+#[must_use]
+pub fn version_of(row: &[u8]) -> String {
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(row))
+}

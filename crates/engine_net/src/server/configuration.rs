@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -99,23 +98,7 @@ impl Users {
 }
 
 fn random_user(name: &str) -> Credentials {
-    Credentials::UserPassword { user: name.into(), password: Secret::new(random_password()) }
-}
-
-fn random_password() -> String {
-    let mut bytes = [0_u8; 18];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    if read.is_err() {
-        use std::hash::{BuildHasher, RandomState};
-        // The standard library seeds these from the system's generator.
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&RandomState::new().hash_one(0_u8).to_le_bytes()[..chunk.len()]);
-        }
-    }
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Credentials::UserPassword { user: name.into(), password: Secret::random() }
 }
 
 /// The file's text; port 0 asks for a free one.

@@ -158,7 +158,7 @@ impl Cluster {
         let number = (party as u32 * 10 + process as u32) * 1000 + state.serial;
         let id = format!("{party}-{process}-{}", state.serial);
         let (wish, action) = action(wish, number, at, state.entity);
-        let command = Command { id: id.clone(), action: action.clone() };
+        let command = Command::new(id.clone(), action.clone());
         let payload = Bytes::from(strict::encode(&command));
         let (aggregate, verb) = action.subject();
         let subject = self.subjects.command(DOMAIN, aggregate, verb);

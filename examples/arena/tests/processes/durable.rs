@@ -55,7 +55,7 @@ impl Outside {
     pub(crate) fn act(&self, id: &str, action: Action) -> Done {
         let (aggregate, verb) = action.subject();
         let subject = self.subjects.command("world", aggregate, verb);
-        let command = strict::encode(&Command { id: id.into(), action });
+        let command = strict::encode(&Command::new(id, action));
         loop {
             match strict::decode::<CommandReply>(&self.ask(&subject, &command), CommandReply::LIMIT).unwrap() {
                 Reply::Ok(done) => return done,

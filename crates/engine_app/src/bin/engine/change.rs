@@ -5,7 +5,7 @@ use clap::Args;
 use engine_app::tool::assign;
 use engine_app::tool::schemas::Schemas;
 use engine_component::Entity;
-use engine_net::messages::command::{Action, Done};
+use engine_net::messages::command::{Action, Done, Expected};
 use engine_net::messages::value::Components;
 use engine_net::strict;
 
@@ -50,7 +50,9 @@ Examples:
   engine set 42 arena.Health.points=100 arena.Team.number=2
   engine set 42 'arena.Velocity={\"by\":{\"x\":0,\"y\":0}}'
   engine set 42 arena.Wounded                 add a tag
-  engine set 42 --remove arena.Wounded        and take it away")]
+  engine set 42 --remove arena.Wounded        and take it away
+  engine set 42 arena.Health.points=100 --expect arena.Health=1f0c2a3b4c5d6e7f
+                                              only if it is still what `engine query --versions` showed")]
 pub(crate) struct SetCommand {
     /// The entity
     #[arg(value_name = "ENTITY", value_parser = entity)]
@@ -61,6 +63,10 @@ pub(crate) struct SetCommand {
     /// Take this component away; may be given several times
     #[arg(long, value_name = "COMPONENT")]
     remove: Vec<String>,
+    /// Only if the entity's component has this version (`none`: only if it has no such component); may be given
+    /// several times
+    #[arg(long, value_name = "COMPONENT=VERSION", value_parser = expected)]
+    expect: Vec<(String, Option<String>)>,
     #[command(flatten)]
     common: Common,
 }
@@ -86,6 +92,15 @@ pub(crate) struct DespawnCommand {
 pub(crate) fn entity(text: &str) -> Result<Entity, String> {
     let number = text.parse::<u64>().ok().filter(|number| *number > 0);
     number.map(Entity::from_bits).ok_or_else(|| "an entity is a number from 1, as `engine query` shows it".to_owned())
+}
+
+fn expected(text: &str) -> Result<(String, Option<String>), String> {
+    let is_version = |version: &str| version.len() == 16 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match text.split_once('=') {
+        Some((name, "none")) => Ok((name.to_owned(), None)),
+        Some((name, version)) if is_version(version) => Ok((name.to_owned(), Some(version.to_ascii_lowercase()))),
+        _ => Err("COMPONENT=VERSION is expected, as `engine query --versions` shows it, or COMPONENT=none".to_owned()),
+    }
 }
 
 impl SpawnCommand {
@@ -137,7 +152,9 @@ impl SetCommand {
                 Action::Insert { .. } => "the components are set",
                 _ => "",
             };
-            last = link.command(action).await.map_err(|error| {
+            // What the others find is what the first one has made.
+            let expect = if before.is_empty() { self.expect.iter().cloned().collect() } else { Expected::new() };
+            last = link.command_expecting(action, expect).await.map_err(|error| {
                 if before.is_empty() { error } else { anyhow::anyhow!("{error}; but {}", before.join(", ")) }
             })?;
             before.push(word);

@@ -10,7 +10,7 @@ use engine_net::Subjects;
 use engine_net::client::{self, Connection};
 use engine_net::config::ConnectionConfig;
 use engine_net::headers::Headers;
-use engine_net::messages::command::{Action, Command, DOMAIN, Done};
+use engine_net::messages::command::{Action, Command, DOMAIN, Done, Expected};
 use engine_net::messages::query::{QueryPage, QueryRequest};
 use engine_net::messages::schemas::{SchemaPage, SchemasRequest};
 use engine_net::messages::snapshot::{Snapshot, SnapshotRequest};
@@ -200,7 +200,13 @@ impl Link {
 
     /// Has something done, and waits until it is.
     pub(crate) async fn command(&self, action: Action) -> anyhow::Result<Done> {
-        let (subject, command) = self.prepare(action);
+        self.command_expecting(action, Expected::new()).await
+    }
+
+    /// As [`Self::command`], if the entity is still what was seen of it.
+    pub(crate) async fn command_expecting(&self, action: Action, expect: Expected) -> anyhow::Result<Done> {
+        let (subject, mut command) = self.prepare(action);
+        command.expect = expect;
         match self.request(subject.clone(), Some(&command), Some(self.patience)).await {
             Ok(payload) => read(&payload),
             Err(silence @ Silence::Late) => {
@@ -257,7 +263,7 @@ impl Link {
 
     fn prepare(&self, action: Action) -> (String, Command) {
         let (aggregate, word) = action.subject();
-        (self.subjects.command(DOMAIN, aggregate, word), Command { id: new_id(), action })
+        (self.subjects.command(DOMAIN, aggregate, word), Command::new(new_id(), action))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `engine` program: a coordinator for systems that are built elsewhere, and the tools of a running world.
 
+mod acl;
 mod change;
 mod components;
 mod config;
@@ -89,6 +90,8 @@ enum Command {
     Diff(DiffArgs),
     /// Begin another world at a tick of the past
     Branch(BranchArgs),
+    /// Accounts and permissions for the server: what each role needs, and no more
+    Acl(acl::AclCommand),
     /// Which settings there are, and what they come to
     Config(config::ConfigCommand),
     /// Completions for a shell
@@ -140,6 +143,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
     let command = match cli.command {
         Command::Coordinator(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Config(command) => return command.run(read),
+        Command::Acl(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Completions(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Man(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Replay(replay) => {
@@ -157,6 +161,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
             Command::Doctor(command) => return command.run().await,
             Command::Coordinator(_)
             | Command::Config(_)
+            | Command::Acl(_)
             | Command::Completions(_)
             | Command::Man(_)
             | Command::Replay(_)

@@ -54,6 +54,9 @@ pub(crate) struct QueryCommand {
     /// At most so many rows
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// Show of each value which version it is, for `engine set --expect`
+    #[arg(long)]
+    versions: bool,
     /// Print only how many there are
     #[arg(long)]
     count: bool,
@@ -72,6 +75,7 @@ impl QueryCommand {
             query_text::parse(&self.query, &self.with, &self.without, &self.conditions, &schemas)
                 .map_err(anyhow::Error::msg)?;
         request.entities.clone_from(&self.entity);
+        request.versions = self.versions;
         if self.count && request.fields.is_empty() {
             // Nothing is shown, so nothing has to travel: any component will do.
             request.fields.extend(schemas.iter().next().map(|schema| schema.name.clone()));
@@ -164,6 +168,9 @@ impl Output {
                     text.push_str(&format!("entity {}\n", row.entity.to_bits()));
                     for (name, value) in &row.components {
                         text.push_str(format!("  {name} {}", compact(value)).trim_end());
+                        if let Some(version) = row.versions.get(name) {
+                            text.push_str(&format!("   version {version}"));
+                        }
                         text.push('\n');
                     }
                 }
@@ -195,6 +202,9 @@ fn line(row: &QueryRow) -> anyhow::Result<String> {
     let mut text = format!("{{\"entity\":{}", row.entity.to_bits());
     for (name, value) in &row.components {
         text.push_str(&format!(",{}:{}", Value::from(name.as_str()), serde_json::to_string(value)?));
+    }
+    if !row.versions.is_empty() {
+        text.push_str(&format!(",\"versions\":{}", serde_json::to_string(&row.versions)?));
     }
     text.push_str("}\n");
     Ok(text)

@@ -7,6 +7,7 @@ mod fusion;
 mod jobs;
 mod membership;
 mod outcomes;
+mod outside;
 mod recovery;
 mod replay;
 mod requests;

@@ -155,7 +155,7 @@ fn who_repeats_a_command_to_the_next_coordinator_gets_the_answer_of_the_last() {
     let entities = world.world().len();
     let action = Action::Spawn { entities: vec![position(3.0); 3] };
     let subject = world.subjects().command("world", "entity", "spawn");
-    let command = Command { id: "spawn-3".into(), action };
+    let command = Command::new("spawn-3", action);
     world.message(2, &subject, Some("_INBOX.1"), strict::encode(&command).into());
     let answer = std::iter::from_fn(|| world.next_output()).find_map(|output| match output {
         Output::Send { subject, payload, .. } if subject == "_INBOX.1" => Some(payload),

@@ -12,7 +12,7 @@ use super::script::{Script, app, drift, settings};
 use crate::{Settings, TimeMode};
 
 fn spawn(id: u64, entities: Vec<Components>) -> Vec<u8> {
-    strict::encode(&Command { id: format!("flood-{id}"), action: Action::Spawn { entities } })
+    strict::encode(&Command::new(format!("flood-{id}"), Action::Spawn { entities }))
 }
 
 fn code(answers: &[Bytes]) -> Option<String> {

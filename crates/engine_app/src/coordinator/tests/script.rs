@@ -330,7 +330,7 @@ impl Script {
     pub(super) fn act(&mut self, id: &str, action: Action) -> Vec<CommandReply> {
         let (aggregate, verb) = action.subject();
         let subject = self.coordinator.subjects().command("world", aggregate, verb);
-        let answers = self.request(&subject, strict::encode(&Command { id: id.into(), action }));
+        let answers = self.request(&subject, strict::encode(&Command::new(id, action)));
         answers.iter().map(|answer| strict::decode(answer, 1 << 20).unwrap()).collect()
     }
 

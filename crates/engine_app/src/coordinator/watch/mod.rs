@@ -108,7 +108,7 @@ impl Coordinator {
         if let Some(region) = &open.region {
             query.filters.extend(inside(&self.world, region)?);
         }
-        let look = Look::new(&self.world, query)?;
+        let look = Look::new(&self.world, query, self.unseen())?;
         self.watches.opened += 1;
         let id = format!("{}-{}", self.epoch, self.watches.opened);
         let watch = Watch {
@@ -214,6 +214,13 @@ impl Coordinator {
         tracing::debug!(watch = place, code = %problem.code, message = problem.message, "a watch ends");
         self.figures.count(format!("refused.{}", problem.code));
         self.say_that_it_ended(place, watch.sequence + 1, &problem.message);
+    }
+
+    /// Nobody is shown anything any more until he asks again.
+    pub(super) fn end_watches(&mut self, why: &str) {
+        for (place, watch) in std::mem::take(&mut self.watches.open) {
+            self.say_that_it_ended(&place, watch.sequence + 1, why);
+        }
     }
 
     fn say_that_it_ended(&mut self, place: &str, sequence: u64, why: &str) {

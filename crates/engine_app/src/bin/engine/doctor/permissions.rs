@@ -77,7 +77,7 @@ fn subjects(link: &Link, role: Role) -> Wanted {
             };
             let nobody = Action::Despawn { entities: Vec::new() };
             let (aggregate, word) = nobody.subject();
-            let nobody = Command { id: NOBODY.to_owned(), action: nobody };
+            let nobody = Command::new(NOBODY, nobody);
             let publish = vec![
                 (s.query(), Bytes::from(few.encode())),
                 (s.schemas(), Bytes::from(SchemasRequest::default().encode())),

@@ -1,0 +1,277 @@
+//! Roles, and what each may do.
+
+use std::fmt;
+use std::str::FromStr;
+
+use engine_net::name::{self, NameError};
+
+use super::{Acl, Grant, User};
+use crate::log::jet::Names;
+
+/// What somebody is to a world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Owns the world.
+    Coordinator,
+    /// Owns it when the coordinator is gone, and may do the same for that.
+    Standby,
+    /// Runs these systems, all of them in each process; as [`name::systems`] writes them.
+    System(String),
+    /// Looks at the world and changes it, under this name.
+    Editor(String),
+    /// Looks at the world, under this name.
+    EditorReadOnly(String),
+    /// Brings commands of players, under this name, and hears events.
+    Gateway(String),
+    /// Asks who is there, and how they are.
+    Metrics(String),
+}
+
+/// Why roles are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoleError {
+    /// A word that names no role.
+    #[error(
+        "there is no role `{0}`: use coordinator, standby, system:NAME (or system:A+B for a process with both), editor:NAME, \
+         editor-read-only:NAME, gateway:NAME or metrics"
+    )]
+    Unknown(String),
+    /// The role needs a name, or has none.
+    #[error("`{0}`: {1}")]
+    Name(String, &'static str),
+    /// A name that can't stand in a subject.
+    #[error(transparent)]
+    Grammar(#[from] NameError),
+    /// The same user twice.
+    #[error("two of the roles are the user `{0}`: give each a name of its own")]
+    Twice(String),
+}
+
+impl FromStr for Role {
+    type Err = RoleError;
+
+    fn from_str(text: &str) -> Result<Self, RoleError> {
+        let (role, name) = match text.split_once(':') {
+            Some((role, name)) => (role, Some(name)),
+            None => (text, None),
+        };
+        let own_name = |what| name.ok_or(RoleError::Name(text.to_owned(), what));
+        let checked = |name: &str| name::token("name of a user", name).map(|()| name.to_owned());
+        match role {
+            "coordinator" | "standby" if name.is_some() => {
+                Err(RoleError::Name(text.to_owned(), "there is one of it, without a name of its own"))
+            }
+            "coordinator" => Ok(Self::Coordinator),
+            "standby" => Ok(Self::Standby),
+            "system" => {
+                let names = own_name("say which system, as in `system:steer`")?;
+                Ok(Self::System(name::systems(names.split('+'))?))
+            }
+            "editor" => Ok(Self::Editor(checked(own_name("say whose, as in `editor:alice`")?)?)),
+            "editor-read-only" => {
+                Ok(Self::EditorReadOnly(checked(own_name("say whose, as in `editor-read-only:bob`")?)?))
+            }
+            "gateway" => Ok(Self::Gateway(checked(own_name("say which, as in `gateway:eu`")?)?)),
+            "metrics" => Ok(Self::Metrics(checked(name.unwrap_or("metrics"))?)),
+            _ => Err(RoleError::Unknown(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coordinator | Self::Standby => f.write_str(self.word()),
+            Self::System(name)
+            | Self::Editor(name)
+            | Self::EditorReadOnly(name)
+            | Self::Gateway(name)
+            | Self::Metrics(name) => write!(f, "{}:{name}", self.word()),
+        }
+    }
+}
+
+impl Role {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Coordinator => "coordinator",
+            Self::Standby => "standby",
+            Self::System(_) => "system",
+            Self::Editor(_) => "editor",
+            Self::EditorReadOnly(_) => "editor-read-only",
+            Self::Gateway(_) => "gateway",
+            Self::Metrics(_) => "metrics",
+        }
+    }
+
+    /// What tells it apart from others of its kind; `+` is no character of an inbox.
+    fn own_name(&self) -> String {
+        match self {
+            Self::Coordinator | Self::Standby => "one".to_owned(),
+            Self::System(name)
+            | Self::Editor(name)
+            | Self::EditorReadOnly(name)
+            | Self::Gateway(name)
+            | Self::Metrics(name) => name.replace('+', "_"),
+        }
+    }
+
+    pub(super) fn user(&self, acl: &Acl) -> User {
+        let (world, word, own) = (&acl.world, self.word(), self.own_name());
+        let inbox = format!("_INBOX.{world}.{word}.{own}");
+        let name = match self {
+            Self::Coordinator | Self::Standby => format!("{world}-{word}"),
+            _ => format!("{world}-{word}-{own}"),
+        };
+        let identity = match self {
+            Self::Editor(name) | Self::EditorReadOnly(name) | Self::Gateway(name) => Some(name.clone()),
+            _ => None,
+        };
+        let log = matches!(self, Self::Coordinator | Self::Standby).then(|| Box::new(log_user(acl, word)));
+        User { name, grant: self.grant(acl).inbox(&inbox), inbox, log, identity }
+    }
+
+    fn grant(&self, acl: &Acl) -> Grant {
+        let root = &acl.root;
+        match self {
+            Self::Coordinator | Self::Standby => coordinator(acl),
+            Self::System(systems) => system(acl, systems),
+            Self::Editor(name) => {
+                let commands = format!("command.world.*.*.{name}");
+                looks(acl, name).publish(root, [commands.as_str(), "snapshot.request"])
+            }
+            Self::EditorReadOnly(name) => looks(acl, name),
+            Self::Gateway(name) => {
+                // What players may do to the world itself is for systems to say, which their commands are for.
+                let commands = format!("command.*.*.*.{name}");
+                looks(acl, name).publish(root, [commands.as_str()]).publish_never(root, ["command.world.>"])
+            }
+            Self::Metrics(_) => asks(acl).subscribe(root, ["discovery.announce"]),
+        }
+    }
+}
+
+fn coordinator(acl: &Acl) -> Grant {
+    let told = ["coord.hello", "coord.tick", "coord.commit", "entity.create", "entity.destroy", "event.>"];
+    let instances = ["system.schedule.*.*", "system.rejected.*.*"];
+    let membership = ["system.register.*.*", "system.heartbeat.*.*", "system.leave.*.*", "component.changed.*.*.*"];
+    let requests = [
+        "query.*",
+        "snapshot.request",
+        "watch.request",
+        "watch.request.*",
+        "watch.ack.>",
+        "command.world.>",
+        "health.coordinator",
+        "discovery.coordinator",
+    ];
+    Grant::default()
+        .publish(&acl.root, told.into_iter().chain(instances).chain(["watch.frame.>", "discovery.announce"]))
+        .publish("_INBOX", [format!("{}.>", acl.world).as_str()])
+        .subscribe(&acl.root, membership.into_iter().chain(requests))
+        .found_as("engine-coordinator")
+}
+
+fn system(acl: &Acl, systems: &str) -> Grant {
+    let root = &acl.root;
+    let own = ["system.register", "system.heartbeat", "system.leave", "component.changed.*"];
+    let own = own.map(|family| format!("{family}.{systems}.*"));
+    let mut grant = Grant::default()
+        .publish(root, own.iter().map(String::as_str).chain(["discovery.announce"]))
+        // Who asks how it is gets an answer; nobody else has a reason to hear of it.
+        .publish(&format!("_INBOX.{}", acl.world), ["editor.>", "editor-read-only.>", "gateway.>", "metrics.>"])
+        .subscribe(root, ["coord.hello", format!("system.rejected.{systems}.*").as_str()])
+        .found_as("engine-instance");
+    for system in systems.split('+') {
+        let subjects =
+            [format!("system.schedule.{system}.*"), format!("health.{system}"), format!("discovery.{system}")];
+        grant = grant.subscribe(root, subjects.iter().map(String::as_str));
+    }
+    grant
+}
+
+/// Asks who is there and how they are.
+fn asks(acl: &Acl) -> Grant {
+    Grant::default()
+        .publish(&acl.root, ["health.*", "discovery.*"])
+        .publish_never(&acl.root, ["discovery.announce"])
+        .asks_services()
+}
+
+/// Sees the world, as far as it is shown.
+fn looks(acl: &Acl, name: &str) -> Grant {
+    let (request, ack, frame) =
+        (format!("watch.request.{name}"), format!("watch.ack.{name}.*"), format!("watch.frame.{name}.*"));
+    asks(acl)
+        .publish(&acl.root, ["query.request", "query.schemas", request.as_str(), ack.as_str()])
+        .subscribe(&acl.root, ["coord.*", "entity.*", "event.>", "discovery.announce", frame.as_str()])
+}
+
+/// A coordinator in the account of the log: makes the streams and writes them, deletes none.
+fn log_user(acl: &Acl, word: &str) -> User {
+    let world = &acl.world;
+    let names = Names::new(world).expect("the world's name was checked");
+    let streams = [names.log(), names.keys(), names.leases(), names.marks()];
+    let verbs = ["STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.MSG.GET", "STREAM.PURGE", "DIRECT.GET"];
+    let calls = streams.iter().flat_map(|stream| verbs.map(|verb| format!("{verb}.{stream}")));
+    let calls: Vec<String> = calls.chain(["INFO".to_owned()]).collect();
+    let inbox = format!("_INBOX.{world}.log.{word}");
+    let grant = Grant::default()
+        .publish(&acl.jetstream, calls.iter().map(String::as_str))
+        .publish("engine_log", [format!("{world}.*").as_str()])
+        .publish("engine_key", [format!("{world}.>").as_str()])
+        .publish("engine_lease", [world.as_str()])
+        .publish("engine_mark", [world.as_str()])
+        .publish("$SYS.REQ.SERVER.PING", ["VARZ"])
+        .inbox(&inbox);
+    User { name: format!("{world}-{word}-log"), grant, inbox, log: None, identity: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine_net::config::ConnectionConfig;
+
+    use super::*;
+
+    fn acl(roles: &[&str]) -> Acl {
+        Acl::new(&ConnectionConfig::default(), roles.iter().map(|role| role.parse().unwrap()).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_role_is_written_as_it_is_read() {
+        for role in
+            ["coordinator", "standby", "system:a+b", "editor:alice", "editor-read-only:bob", "gateway:eu", "metrics:m"]
+        {
+            assert_eq!(role.parse::<Role>().unwrap().to_string(), role);
+        }
+        assert_eq!("system:b+a".parse::<Role>().unwrap(), Role::System("a+b".into()));
+        for bad in ["", "root", "system", "system:", "system:a.b", "editor:*", "editor:a b", "coordinator:x", "editor:"]
+        {
+            assert!(bad.parse::<Role>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_there_twice() {
+        let roles = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let config = ConnectionConfig::default();
+        assert!(matches!(Acl::new(&config, roles(&["standby", "standby"])), Err(RoleError::Twice(_))));
+        assert!(matches!(Acl::new(&config, roles(&["system:a+b", "system:a_b"])), Err(RoleError::Twice(_))));
+        assert!(Acl::new(&config, roles(&["editor:a", "gateway:a"])).is_ok());
+    }
+
+    #[test]
+    fn only_coordinators_enter_the_log_and_nobody_may_everything() {
+        let acl =
+            acl(&["coordinator", "standby", "system:a", "editor:e", "editor-read-only:r", "gateway:g", "metrics"]);
+        for user in acl.users() {
+            assert_eq!(user.log.is_some(), user.name.ends_with("coordinator") || user.name.ends_with("standby"));
+            let grants = [&user.grant].into_iter().chain(user.log.iter().map(|log| &log.grant));
+            for subject in grants.flat_map(|grant| grant.publish.iter().chain(&grant.subscribe)) {
+                let roots = ["engine.main.", "_INBOX.main.", "$SRV.", "engine_", "$JS.API.", "$SYS.REQ.SERVER.PING."];
+                assert!(roots.iter().any(|root| subject.starts_with(root)), "{}: {subject}", user.name);
+                assert!(!subject.contains("DELETE"), "{}: {subject}", user.name);
+            }
+        }
+    }
+}

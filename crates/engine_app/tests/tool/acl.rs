@@ -1,0 +1,469 @@
+//! `engine acl`: a server with the permissions that it made lets everybody do his work, and nothing else.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use engine_app::Stop;
+use engine_net::client;
+use engine_net::config::{ConnectionConfig, Credentials, Secret};
+use engine_net::server::{PrivateCredentials, PrivateServer, ServerOptions};
+use engine_system::runner::{InstanceOptions, run_instance};
+
+use crate::world::{Process, app, command, engine, refusal, text, until};
+
+const ROLES: [&str; 9] = [
+    "coordinator",
+    "standby",
+    "system:drift",
+    "system:a+b",
+    "editor:alice",
+    "editor-read-only:bob",
+    "editor-read-only:eve",
+    "gateway:eu",
+    "metrics",
+];
+
+/// A server that knows these roles, and what each of them is told.
+struct House {
+    folder: tempfile::TempDir,
+    server: PrivateServer,
+}
+
+impl House {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().to_str().unwrap();
+        let made = engine(&ConnectionConfig::default(), &[&["acl"], &ROLES[..], &["--out", out]].concat());
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        let extra = std::fs::read_to_string(folder.path().join("nats-accounts.conf")).unwrap();
+        let credentials = PrivateCredentials::Open;
+        let options = ServerOptions { jetstream: true, credentials, extra, ..ServerOptions::default() };
+        Self { server: PrivateServer::start(&options).unwrap(), folder }
+    }
+
+    /// What the environment file of a user says.
+    fn variables(&self, user: &str) -> Vec<(String, String)> {
+        let file = std::fs::read_to_string(self.folder.path().join(format!("{user}.env"))).unwrap();
+        let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
+        file.lines().map(pair).collect()
+    }
+
+    fn config(&self, user: &str) -> ConnectionConfig {
+        let variables = self.variables(user);
+        let of = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let log = user.ends_with("-log");
+        let name = |key: &str| format!("NATS_{}{key}", if log { "LOG_" } else { "" });
+        ConnectionConfig {
+            inbox_prefix: of(&name("INBOX")).unwrap(),
+            identity: of("ENGINE_IDENTITY"),
+            ..ConnectionConfig::new(
+                self.server.url(),
+                Credentials::UserPassword {
+                    user: of(&name("USER")).unwrap(),
+                    password: Secret::new(of(&name("PASSWORD")).unwrap()),
+                },
+            )
+        }
+    }
+
+    fn start(&self, user: &str, arguments: &[&str]) -> Child {
+        let mut command = command(&ConnectionConfig::default(), arguments);
+        command.env("NATS_URL", self.server.url()).envs(self.variables(user));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn run(&self, user: &str, arguments: &[&str]) -> std::process::Output {
+        self.start(user, arguments).wait_with_output().unwrap()
+    }
+
+    fn says(&self, user: &str, arguments: &[&str]) -> String {
+        let output = self.run(user, arguments);
+        assert!(output.status.success(), "{user}: {arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+}
+
+/// Tries subjects as a user; those that the server refuses are exactly the forbidden ones.
+fn tries(config: &ConnectionConfig, allowed: [&[&str]; 2], forbidden: [&[&str]; 2]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let refused = Arc::new(Mutex::new(BTreeSet::new()));
+    let heard = refused.clone();
+    let expected: BTreeSet<String> = {
+        let verbs = ["Publish", "Subscription"].into_iter().zip(forbidden);
+        verbs.flat_map(|(verb, subjects)| subjects.iter().map(move |subject| format!("{verb} to {subject}"))).collect()
+    };
+    runtime.block_on(async {
+        let hear = move |event| {
+            if let async_nats::Event::ServerError(error) = event {
+                // `… Permissions Violation for Publish to "subject"`
+                let text = error.to_string();
+                let (_, what) = text.rsplit_once(" for ").unwrap_or(("", &text));
+                let what = what.split(" using queue").next().unwrap_or_default().replace('"', "");
+                heard.lock().unwrap().insert(what);
+            }
+        };
+        let client = client::connect_with(config, "somebody", hear).await.unwrap().client;
+        let mut open = Vec::new();
+        for [publish, subscribe] in [allowed, forbidden] {
+            for subject in subscribe {
+                open.push(client.subscribe((*subject).to_owned()).await.unwrap());
+            }
+            for subject in publish {
+                client.publish((*subject).to_owned(), "".into()).await.unwrap();
+            }
+        }
+        client.flush().await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while refused.lock().unwrap().len() < expected.len() {
+            assert!(Instant::now() < deadline, "not refused: {:?}", &expected - &refused.lock().unwrap());
+            tokio::task::yield_now().await;
+        }
+        // What came before the last refusal was heard before it.
+        assert_eq!(*refused.lock().unwrap(), expected);
+    });
+}
+
+/// Nobody in the house may do these, whoever he is.
+const NOBODY_PUBLISHES: [&str; 9] = [
+    "$JS.API.STREAM.DELETE.ENGINE_LOG_main",
+    "$JS.API.STREAM.LIST",
+    "$SYS.REQ.SERVER.PING",
+    "engine_log.main.tick",
+    "engine_key.main.1.0.0.manifest",
+    "engine_lease.main",
+    "engine.other.coord.hello",
+    "engine.other.command.world.entity.spawn",
+    "_INBOX.other.coordinator.one.x",
+];
+const NOBODY_SUBSCRIBES: [&str; 8] = [
+    ">",
+    "engine.>",
+    "engine.main.>",
+    "engine.other.coord.tick",
+    "_INBOX.>",
+    "_INBOX.main.>",
+    "$SYS.>",
+    "engine_log.>",
+];
+
+fn with<'s>(own: &[&'s str], all: &[&'s str]) -> Vec<&'s str> {
+    own.iter().chain(all).copied().collect()
+}
+
+#[test]
+fn the_server_refuses_what_is_not_the_roles() {
+    let house = House::new();
+    let may = |user: &str, allowed: [&[&str]; 2], forbidden: [&[&str]; 2]| {
+        let publish = with(forbidden[0], &NOBODY_PUBLISHES);
+        let subscribe = with(forbidden[1], &NOBODY_SUBSCRIBES);
+        tries(&house.config(user), allowed, [&publish, &subscribe]);
+    };
+    for user in ["main-coordinator", "main-standby"] {
+        may(
+            user,
+            [
+                &["engine.main.coord.hello", "engine.main.system.schedule.drift.i", "_INBOX.main.editor.alice.x"],
+                &["engine.main.component.changed.7.*.*", "engine.main.command.world.>", "engine.main.watch.ack.>"],
+            ],
+            [
+                &[
+                    "engine.main.component.changed.7.drift.i",
+                    "engine.main.system.register.drift.i",
+                    "engine.main.command.world.entity.spawn",
+                ],
+                &["engine.main.system.schedule.drift.i", "_INBOX.main.editor.alice.>", "engine.main.event.>"],
+            ],
+        );
+    }
+    may(
+        "main-system-drift",
+        [
+            &[
+                "engine.main.system.register.drift.i",
+                "engine.main.component.changed.7.drift.i",
+                "engine.main.system.heartbeat.drift.i",
+                "_INBOX.main.editor.alice.x",
+            ],
+            &[
+                "engine.main.system.schedule.drift.i",
+                "engine.main.system.rejected.drift.i",
+                "engine.main.coord.hello",
+                "_INBOX.main.system.drift.i.>",
+            ],
+        ],
+        [
+            &[
+                "engine.main.system.register.lurk.i",
+                "engine.main.system.register.drift+lurk.i",
+                "engine.main.system.register.+.i",
+                "engine.main.component.changed.7.lurk.i",
+                "engine.main.component.changed.7.a+b.i",
+                "engine.main.system.heartbeat.a+b.i",
+                "engine.main.system.leave.a+b.i",
+                "engine.main.system.schedule.drift.i",
+                "engine.main.coord.hello",
+                "engine.main.coord.commit",
+                "engine.main.event.shop.Purchased",
+                "engine.main.query.request",
+                "engine.main.command.world.entity.spawn",
+                "engine.main.snapshot.request",
+                "_INBOX.main.coordinator.one.x",
+                "_INBOX.main.system.a_b.x",
+            ],
+            &[
+                "engine.main.system.schedule.lurk.i",
+                "engine.main.system.schedule.*.*",
+                "engine.main.system.rejected.a+b.i",
+                "engine.main.component.changed.7.*.*",
+                "engine.main.command.world.>",
+                "engine.main.query.request",
+                "_INBOX.main.editor.alice.>",
+                "_INBOX.main.system.a_b.>",
+            ],
+        ],
+    );
+    may(
+        "main-system-a_b",
+        [
+            &["engine.main.system.register.a+b.i", "engine.main.component.changed.7.a+b.i"],
+            &["engine.main.system.schedule.a.i", "engine.main.system.schedule.b.i"],
+        ],
+        [
+            &["engine.main.system.register.a.i", "engine.main.component.changed.7.drift.i"],
+            &["engine.main.system.schedule.drift.i"],
+        ],
+    );
+    let looks = [
+        "engine.main.query.request",
+        "engine.main.query.schemas",
+        "engine.main.health.coordinator",
+        "engine.main.discovery.drift",
+        "$SRV.PING",
+        "$SRV.STATS.engine-instance",
+    ];
+    let editors_never = [
+        "engine.main.system.register.drift.i",
+        "engine.main.component.changed.7.drift.i",
+        "engine.main.system.schedule.drift.i",
+        "engine.main.coord.hello",
+        "engine.main.discovery.announce",
+        "engine.main.event.shop.Purchased",
+        "engine.main.watch.request",
+        "engine.main.command.world.entity.spawn",
+        "_INBOX.main.coordinator.one.x",
+    ];
+    let never_heard = ["engine.main.watch.frame.*", "engine.main.watch.frame.>", "engine.main.system.schedule.drift.i"];
+    may(
+        "main-editor-alice",
+        [
+            &with(
+                &[
+                    "engine.main.command.world.entity.spawn.alice",
+                    "engine.main.watch.request.alice",
+                    "engine.main.snapshot.request",
+                ],
+                &looks,
+            ),
+            &["engine.main.watch.frame.alice.*", "engine.main.coord.tick", "_INBOX.main.editor.alice.>"],
+        ],
+        [
+            &with(
+                &[
+                    "engine.main.command.world.entity.spawn.bob",
+                    "engine.main.watch.request.bob",
+                    "engine.main.watch.ack.bob.1-1",
+                    "engine.main.command.shop.player.purchase.alice",
+                ],
+                &editors_never,
+            ),
+            &with(&["engine.main.watch.frame.bob.*", "_INBOX.main.editor-read-only.bob.>"], &never_heard),
+        ],
+    );
+    may(
+        "main-editor-read-only-bob",
+        [&with(&["engine.main.watch.request.bob"], &looks), &["engine.main.watch.frame.bob.*", "engine.main.event.>"]],
+        [
+            &with(
+                &[
+                    "engine.main.command.world.entity.spawn.bob",
+                    "engine.main.command.world.entity.spawn.alice",
+                    "engine.main.command.world.sim.pause.bob",
+                    "engine.main.snapshot.request",
+                    "engine.main.watch.ack.eve.1-1",
+                ],
+                &editors_never,
+            ),
+            &with(&["engine.main.watch.frame.eve.*", "_INBOX.main.editor-read-only.eve.>"], &never_heard),
+        ],
+    );
+    may(
+        "main-gateway-eu",
+        [
+            &with(&["engine.main.command.shop.player.purchase.eu"], &looks),
+            &["engine.main.event.>", "engine.main.watch.frame.eu.*"],
+        ],
+        [
+            &with(
+                &[
+                    "engine.main.command.world.entity.despawn.eu",
+                    "engine.main.command.world.sim.pause.eu",
+                    "engine.main.command.shop.player.purchase",
+                    "engine.main.command.shop.player.purchase.us",
+                    "engine.main.snapshot.request",
+                ],
+                &editors_never,
+            ),
+            &never_heard,
+        ],
+    );
+    may(
+        "main-metrics-metrics",
+        [&["engine.main.health.coordinator", "$SRV.STATS"], &["_INBOX.main.metrics.metrics.>"]],
+        [
+            &with(&["engine.main.query.request", "engine.main.watch.request.metrics"], &editors_never),
+            &with(&["engine.main.event.>", "engine.main.coord.tick"], &never_heard),
+        ],
+    );
+}
+
+#[test]
+fn a_coordinator_deletes_no_stream_and_reads_no_other_worlds_log() {
+    let house = House::new();
+    let mut config = house.config("main-coordinator");
+    let log = house.variables("main-coordinator");
+    let of = |name: &str| log.iter().find(|(known, _)| known == name).unwrap().1.clone();
+    config.credentials =
+        Credentials::UserPassword { user: of("NATS_LOG_USER"), password: Secret::new(of("NATS_LOG_PASSWORD")) };
+    config.inbox_prefix = of("NATS_LOG_INBOX");
+    tries(
+        &config,
+        [&["$JS.API.STREAM.INFO.ENGINE_LOG_main", "engine_lease.main"], &["_INBOX.main.log.coordinator.>"]],
+        [
+            &[
+                "$JS.API.STREAM.DELETE.ENGINE_LOG_main",
+                "$JS.API.STREAM.MSG.DELETE.ENGINE_LOG_main",
+                "$JS.API.STREAM.SNAPSHOT.ENGINE_LOG_main",
+                "$JS.API.STREAM.CREATE.other",
+                "$JS.API.STREAM.INFO.ENGINE_LOG_other",
+                "$JS.API.CONSUMER.CREATE.ENGINE_LOG_main",
+                "engine_log.other.tick",
+                "engine.main.coord.hello",
+            ],
+            &["engine_log.main.tick", "engine.main.>", "_INBOX.main.log.standby.>", ">"],
+        ],
+    );
+}
+
+/// A whole world, each part of it with the rights of its role.
+#[test]
+fn a_world_runs_with_these_permissions() {
+    let house = House::new();
+    let coordinator = ["coordinator", "--durability", "server", "--expect", "drift", "--rate", "200"];
+    let _coordinator = Process(house.start("main-coordinator", &coordinator));
+    let stop = Stop::default();
+    let options = InstanceOptions { stop: stop.flag(), ..InstanceOptions::default() };
+    let (config, systems) = (house.config("main-system-drift"), app().into_systems().unwrap());
+    let config = ConnectionConfig { wait_for_server: true, ..config };
+    let instance = std::thread::spawn(move || run_instance(&config, systems, options));
+    until("the world runs", || text(&house.run("main-metrics-metrics", &["status"]).stdout).contains("running"));
+
+    let spawned = house.says("main-editor-alice", &["spawn", "t.Position={\"at\":{\"x\":1,\"y\":2}}"]);
+    assert!(spawned.starts_with("spawned entity 1,"), "{spawned}");
+    let row = house.says("main-editor-read-only-bob", &["query", "t.Position.at.y", "--json"]);
+    assert!(row.contains("\"y\":2"), "{row}");
+    let error = refusal(&house.run("main-editor-read-only-bob", &["set", "1", "t.Position.at.y=9"]));
+    assert!(error.contains("command.world.entity.set.bob") && error.contains("permission"), "{error}");
+    let error = refusal(&house.run("main-metrics-metrics", &["query"]));
+    assert!(error.contains("engine.main.query"), "{error}");
+    let processes = house.says("main-metrics-metrics", &["ps"]);
+    assert!(processes.contains("coordinator") && processes.contains("drift"), "{processes}");
+    let keyframe = house.says("main-editor-alice", &["snapshot", "create"]);
+    assert!(keyframe.contains("tick"), "{keyframe}");
+
+    // Another process with the rights of another system, in the name of a system that it may not run.
+    let (config, systems) = (house.config("main-system-a_b"), app().into_systems().unwrap());
+    let forger = Stop::default();
+    let options = InstanceOptions { name: Some("forger".into()), stop: forger.flag(), ..InstanceOptions::default() };
+    let forged = std::thread::spawn(move || run_instance(&config, systems, options));
+    until("the forger is refused", || house.server.log().contains("system.register.drift.forger"));
+    let status = house.says("main-editor-alice", &["status", "--json"]);
+    assert!(!status.contains("forger"), "{status}");
+    forger.flag().store(true, Ordering::Relaxed);
+    let _ = forged.join().unwrap();
+
+    stop.flag().store(true, Ordering::Relaxed);
+    instance.join().unwrap().unwrap();
+}
+
+#[test]
+fn secrets_are_for_the_owner_and_are_not_replaced_by_chance() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let again = |arguments: &[&str]| {
+        let all = [&["acl", "coordinator", "system:drift", "--out", out], arguments].concat();
+        engine(&ConnectionConfig::default(), &all)
+    };
+    let made = again(&[]);
+    assert!(made.status.success());
+    let files = text(&made.stdout);
+    assert_eq!(files.lines().count(), 3, "{files}");
+    let password = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let conf = folder.path().join("nats-accounts.conf");
+    let before = password(&conf);
+    for file in files.lines() {
+        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
+    let error = refusal(&again(&[]));
+    assert!(error.contains("--force"), "{error}");
+    assert_eq!(password(&conf), before);
+    assert!(again(&["--force"]).status.success());
+    assert_ne!(password(&conf), before);
+    // On standard output there are none.
+    let shown = engine(&ConnectionConfig::default(), &["acl", "coordinator", "system:drift"]);
+    assert!(text(&shown.stdout).contains("password: $MAIN_COORDINATOR_PASSWORD"), "{}", text(&shown.stdout));
+}
+
+/// `nsc` itself is not run here: a stand-in notes what it would be given.
+#[test]
+fn the_script_for_nsc_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let nsc = folder.path().join("nsc");
+    std::fs::write(&nsc, "#!/bin/sh\nfor word in \"$@\"; do printf '%s\\n' \"$word\" >> said; done\n").unwrap();
+    let mut permissions = std::fs::metadata(&nsc).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+    std::fs::set_permissions(&nsc, permissions).unwrap();
+    let made = engine(&ConnectionConfig::default(), &["acl", "--format", "nsc", "coordinator", "gateway:eu"]);
+    let script = folder.path().join("script");
+    std::fs::write(&script, made.stdout).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let ran = std::process::Command::new("sh").arg(&script).current_dir(&folder).env("PATH", path).status().unwrap();
+    assert!(ran.success());
+    let said = std::fs::read_to_string(folder.path().join("said")).unwrap();
+    let said: Vec<&str> = said.lines().collect();
+    let after = |flag: &str| {
+        said.iter().enumerate().filter(|(_, word)| **word == flag).map(|(at, _)| said[at + 1]).collect::<Vec<_>>()
+    };
+    assert_eq!(after("--deny-pub"), ["engine.main.discovery.announce,engine.main.command.world.>"]);
+    assert!(
+        after("--allow-pub")[1].split(',').any(|subject| subject == "engine_log.main.*"),
+        "{:?}",
+        after("--allow-pub")
+    );
+    assert!(after("--allow-sub")[0].contains("$SRV.PING,$SRV.PING.engine-coordinator"), "no shell has read it");
+    for user in ["main-coordinator", "main-coordinator-log", "main-gateway-eu"] {
+        assert!(folder.path().join(format!("{user}.creds")).exists(), "{user}");
+    }
+}
+
+#[test]
+fn a_role_that_is_none_is_told_what_there_is() {
+    let output = engine(&ConnectionConfig::default(), &["acl", "editr:alice"]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("editor:NAME") && error.contains("gateway:NAME"), "{error}");
+}
