@@ -1,7 +1,7 @@
 //! What a tick was given from outside: all that a replay needs to come to the same world again.
 //!
 //! Systems, plugins and the start of a world are the program's. What comes from elsewhere is recorded: types and
-//! systems that arrive, commands, which shards kept their values because nobody computed them in time, and what
+//! systems that arrive, commands, run-time settings, which shards kept their values because nobody computed them in time, and what
 //! systems did that would do something else the next time. Who computed the others has no part in what comes out.
 
 use bytes::Bytes;
@@ -11,6 +11,8 @@ use engine_net::messages::Problem;
 use engine_net::messages::command::Action;
 use engine_net::strict;
 use serde::{Deserialize, Serialize};
+
+use crate::run_time::Setting;
 
 /// Bytes of a record, at the most: all commands that may wait for a tick, what systems that are not deterministic
 /// did in it, and what else comes. A tick with more ends the world's run, since nobody could repeat it.
@@ -85,6 +87,13 @@ pub enum Input {
         by: Option<String>,
         /// What it does.
         action: Action,
+    },
+    /// A run-time setting took effect.
+    Setting {
+        /// Of its entry in the bucket.
+        revision: u64,
+        /// What was set.
+        setting: Setting,
     },
 }
 

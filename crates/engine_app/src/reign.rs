@@ -85,6 +85,8 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
         let policy = KeyframePolicy::for_log(log.jet().log_bytes, log.keyframes);
         let mut link =
             LogLink::new(&keeper, waker.clone(), policy, ready.records, ready.needs_keyframe).when_stuck(log.log_stuck);
+        let wake = waker.clone();
+        link = link.with_settings(streams.watch_settings(move || wake.wake())?);
         let ended = driver::run_logged(coordinator, run.config, &mut link, !args.exit, run.stop, |commit, core| {
             if !core.is_recovering() {
                 args.report(commit);

@@ -15,6 +15,7 @@ use crate::coordinator::{BeforeFirstTick, Commit};
 use crate::dev::{DevArgs, DevPlan};
 use crate::driver::{self, Stop};
 use crate::log::args::{Durability, LogArgs};
+use crate::log_level;
 use crate::past::args::{self as past, BranchArgs, DiffArgs, ReplayArgs};
 use crate::reign::{self, Run};
 use crate::settings::{Settings, TimeMode};
@@ -273,10 +274,14 @@ fn given_options(app: &App, matches: &ArgMatches) -> Vec<(String, String)> {
 /// Warnings to standard error; `RUST_LOG` says otherwise.
 pub fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    // A program that has a subscriber already keeps it.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Files and pipes get no colours.
-    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
+    let log = log.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+    let level = log.reload_handle();
+    // A program that has a subscriber already keeps it.
+    if log.try_init().is_ok() {
+        log_level::may_change(move |filter| level.reload(filter).map_err(|error| error.to_string()));
+    }
 }
 
 /// Ctrl-C and SIGTERM end a run after its open tick; a second one ends it at once.

@@ -13,7 +13,7 @@ use engine_net::subject::Subjects;
 use engine_system::planted::Bug;
 use engine_system::{EntityRng, Rng};
 
-use crate::cluster::{Cluster, Contest, Parts, Shortcuts, plant};
+use crate::cluster::{Cluster, Contest, Parts, Put, Shortcuts, plant};
 use crate::faults::{Climate, FaultCounts};
 use crate::log::Log;
 use crate::scenario::{self, Scenario};
@@ -97,6 +97,8 @@ pub struct Outcome {
     pub most_replayed: u64,
     /// Commands that clients gave.
     pub commands: u64,
+    /// Run-time settings that took effect.
+    pub settings: u64,
     /// Shards that kept their values since they were given up.
     pub kept: u64,
     /// Virtual milliseconds.
@@ -141,6 +143,7 @@ fn run(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Outcome {
         keyframes: cluster.keyframes,
         most_replayed: cluster.most_records as u64,
         commands: cluster.ledger.len() as u64,
+        settings: cluster.log.truth.set.len() as u64,
         kept: cluster.log.truth.records.iter().map(|record| record.kept.len() as u64).sum(),
         virtual_ms: cluster.now() / 1_000_000,
         recovery_ms: cluster.since_calm() / 1_000_000,
@@ -177,7 +180,12 @@ fn cluster(plan: &Plan, baseline: &Baseline, seed: u64, trace: Trace) -> Result<
     stream.behaviour.id_window = [1024, 4][rng.below(2) as usize];
     stream.behaviour.ignores_guard = plan.bug == Some(Bug::NoEpochGuard);
     let log = Log::new(truth, stream, VirtualStore::new(contest.ttl).with_late_removal(contest.ttl / 2));
-    Ok(Cluster::new(Parts { log, contest, systems, layout, clients, climate }, subjects, rng, trace))
+    Ok(Cluster::new(
+        Parts { log, contest, systems, layout, clients, climate, puts: Put::all_of(seed) },
+        subjects,
+        rng,
+        trace,
+    ))
 }
 
 /// Who contends for the lease, and how they keep the log.

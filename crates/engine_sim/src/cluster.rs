@@ -8,6 +8,7 @@ mod contender;
 mod ghosts;
 mod instance;
 mod mischief;
+mod set;
 mod shortcuts;
 mod store;
 mod writing;
@@ -15,6 +16,7 @@ mod writing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use engine_app::run_time::Entry;
 use engine_net::ChunkPrefix;
 use engine_net::messages::Message as _;
 use engine_net::messages::command::Command;
@@ -34,6 +36,7 @@ use ghosts::Ghosts;
 use instance::Instance;
 
 pub(crate) use contender::Contest;
+pub(crate) use set::Put;
 pub use shortcuts::Shortcuts;
 
 /// The server of the log.
@@ -96,6 +99,15 @@ enum Event {
     Heal {
         party: Party,
     },
+    /// Somebody puts a run-time setting.
+    Put {
+        put: Put,
+    },
+    /// A contender looks at the settings.
+    Look {
+        to: Party,
+        incarnation: u32,
+    },
 }
 
 /// What a cluster is made of.
@@ -108,6 +120,7 @@ pub(crate) struct Parts {
     pub(crate) layout: Vec<Vec<String>>,
     pub(crate) clients: usize,
     pub(crate) climate: Climate,
+    pub(crate) puts: Vec<Put>,
 }
 
 /// See the module's text.
@@ -141,13 +154,16 @@ pub(crate) struct Cluster {
     /// Jobs of the largest tick.
     most_jobs: usize,
     pub(crate) shortcuts: Shortcuts,
+    /// Run-time settings, and how many were ever put.
+    bucket: Vec<Entry>,
+    revisions: u64,
     problem: Option<String>,
 }
 
 impl Cluster {
     /// Coordinators whose systems all run at instances: `layout` says which of them.
     pub(crate) fn new(parts: Parts, subjects: Subjects, mut rng: EntityRng, trace: Trace) -> Self {
-        let Parts { log, contest, systems, layout, clients, climate } = parts;
+        let Parts { log, contest, systems, layout, clients, climate, puts } = parts;
         let first_client = 1 + layout.len();
         let instances: Vec<Instance> = layout
             .into_iter()
@@ -181,6 +197,8 @@ impl Cluster {
             calm_at: climate.until,
             most_jobs: 0,
             shortcuts: Shortcuts::default(),
+            bucket: Vec::new(),
+            revisions: 0,
             problem: None,
         };
         for index in 0..cluster.instances.len() {
@@ -195,6 +213,7 @@ impl Cluster {
             let (at, data) = (1 + cluster.some_ms(20), cluster.data(number));
             cluster.at(at, Event::Start { party: data, name: format!("k{}.0", number + 1) });
         }
+        cluster.plan_puts(puts);
         cluster.at(MS, Event::Mischief);
         cluster
     }
@@ -259,12 +278,14 @@ impl Cluster {
             Event::Publish { message } => drop(self.publish(message, true)),
             Event::Mischief => self.mischief(),
             Event::Act { .. } => self.happen_to_client(event),
+            Event::Put { put } => self.put(put),
             Event::Room => self.log.stream.behaviour.most = usize::MAX,
             Event::Arrive { to: LOG, message, .. } => self.happen_to_log(message),
             Event::Heal { party: LOG } => self.log_is_back(),
             Event::Arrive { to: party, .. }
             | Event::Heal { party }
             | Event::Wake { to: party, .. }
+            | Event::Look { to: party, .. }
             | Event::NobodyThere { to: party, .. }
             | Event::Start { party, .. } => match self.contender(party) {
                 Some((number, _)) => self.happen_to_contender(number, event),

@@ -20,6 +20,7 @@ pub(crate) struct Sum {
     epochs: u64,
     keyframes: u64,
     most_replayed: u64,
+    settings: u64,
     kept: u64,
     virtual_ms: u64,
     /// The longest time from the end of the last fault to the end of a schedule.
@@ -39,6 +40,7 @@ impl Sum {
         self.epochs += outcome.epochs;
         self.keyframes += outcome.keyframes;
         self.most_replayed = self.most_replayed.max(outcome.most_replayed);
+        self.settings += outcome.settings;
         self.kept += outcome.kept;
         self.virtual_ms += outcome.virtual_ms;
         self.recovery_ms = self.recovery_ms.max(outcome.recovery_ms);
@@ -72,6 +74,7 @@ pub(crate) fn show(arguments: &Arguments, plan: &Plan, sum: &Sum, took: Duration
         "epochs": sum.epochs,
         "keyframes": sum.keyframes,
         "most_replayed": sum.most_replayed,
+        "settings": sum.settings,
         "kept_shards": sum.kept,
         "virtual_ms": sum.virtual_ms,
         "longest_recovery_ms": sum.recovery_ms,
@@ -100,13 +103,14 @@ fn lines(arguments: &Arguments, plan: &Plan, sum: &Sum, per_minute: f64) -> Vec<
         lines.push(format!("and {} more", sum.failures.len() - TOLD));
     }
     lines.push(format!(
-        "{} schedules, {} ticks, {} records, {} epochs, {} keyframes, {} commands, {} shards given up, {:.0} virtual seconds, {} faults, {} failures, {per_minute:.0} schedules a minute",
+        "{} schedules, {} ticks, {} records, {} epochs, {} keyframes, {} commands, {} settings, {} shards given up, {:.0} virtual seconds, {} faults, {} failures, {per_minute:.0} schedules a minute",
         sum.schedules,
         sum.ticks,
         sum.records,
         sum.epochs,
         sum.keyframes,
         sum.commands,
+        sum.settings,
         sum.kept,
         sum.virtual_ms as f64 / 1e3,
         sum.faults.total(),

@@ -132,17 +132,18 @@ pub fn app(scenario: Scenario) -> App {
         })
 }
 
-fn steer(mut movers: Query<(&Place, &mut Motion), With<Drawn>>, others: View<&Place>) {
+fn steer(time: Time, mut movers: Query<(&Place, &mut Motion), With<Drawn>>, others: View<&Place>) {
     let (sum, count) = others.iter().fold((Vec2::ZERO, 0.0), |(sum, count), place| (sum + place.at, count + 1.0));
-    let middle = sum / f32::max(count, 1.0);
+    // Where it is drawn to depends on the time of the world, which depends on every rate that it ever had.
+    let middle = sum / f32::max(count, 1.0) + Vec2::splat(time.elapsed as f32);
     for (place, motion) in &mut movers {
         motion.by = (motion.by + (middle - place.at) * 0.05).clamp_length_max(0.5);
     }
 }
 
-fn walk(mut walkers: Query<(&mut Place, &Motion)>) {
+fn walk(time: Time, mut walkers: Query<(&mut Place, &Motion)>) {
     for (place, motion) in &mut walkers {
-        place.at = (place.at + motion.by).clamp(Vec2::splat(-10.0), Vec2::splat(10.0));
+        place.at = (place.at + motion.by * (time.dt * 100.0)).clamp(Vec2::splat(-10.0), Vec2::splat(10.0));
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Truth {
     ticks: BTreeMap<u64, (u64, WorldHash)>,
     applied: BTreeSet<String>,
     refused: BTreeSet<String>,
+    /// Run-time settings that took effect.
+    pub(crate) set: BTreeSet<u64>,
     /// When each epoch began.
     pub(crate) epochs: Vec<u64>,
     /// Whether anything from outside was applied.
@@ -47,6 +49,7 @@ impl Truth {
             ticks: BTreeMap::new(),
             applied: BTreeSet::new(),
             refused: BTreeSet::new(),
+            set: BTreeSet::new(),
             epochs: Vec::new(),
             was_given_something: false,
         }
@@ -96,6 +99,10 @@ impl Truth {
                 Input::Command { id, .. } => drop(self.applied.insert(id.clone())),
                 Input::Refused { id, .. } => drop(self.refused.insert(id.clone())),
                 Input::Arrived { .. } => {}
+                Input::Setting { revision, .. } if self.set.insert(*revision) => {}
+                Input::Setting { revision, .. } => {
+                    return Err(format!("settings: revision {revision} takes effect in tick {} again", record.tick));
+                }
             }
         }
         self.was_given_something |= !record.inputs.is_empty() || !record.kept.is_empty();

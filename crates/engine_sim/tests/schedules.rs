@@ -10,14 +10,15 @@ fn outcomes(seeds: std::ops::Range<u64>) -> Vec<Outcome> {
 
 #[test]
 fn schedules_pass_and_every_kind_of_fault_happens() {
-    let (mut faults, mut commands) = (FaultCounts::default(), 0);
+    let (mut faults, mut commands, mut settings) = (FaultCounts::default(), 0, 0);
     for (seed, outcome) in outcomes(0..300).into_iter().enumerate() {
         assert_eq!(outcome.problem, None, "seed {seed}");
         assert_eq!(outcome.ticks, Plan::default().ticks, "seed {seed}");
         faults.add(&outcome.faults);
         commands += outcome.commands;
+        settings += outcome.settings;
     }
-    assert!(commands > 500, "{commands} commands");
+    assert!(commands > 500 && settings > 50, "{commands} commands, {settings} settings");
     for (fault, count) in faults.iter() {
         assert!(count > 0, "no {fault:?} in 300 schedules");
     }

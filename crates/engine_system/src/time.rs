@@ -15,14 +15,16 @@ use serde::{Deserialize, Serialize};
 pub struct Time {
     /// The number of the tick.
     pub tick: u64,
-    /// Seconds of simulated time that a tick takes; the same in every tick of a world.
+    /// Seconds of simulated time that this tick takes: one part in as many as there are ticks in a second. It is the same
+    /// in every tick, until somebody changes the rate of the world that runs.
     pub dt: f32,
-    /// Seconds of simulated time since tick 0.
+    /// Seconds of simulated time since tick 0, this tick included. A system that runs in every n-th tick has the time
+    /// since it last ran from the difference.
     pub elapsed: f64,
 }
 
 impl Time {
-    /// The time of a tick in a world whose ticks take `dt` seconds. Derived from the number alone: a sum
+    /// The time of a tick in a world whose ticks have all taken `dt` seconds. Derived from the number alone: a sum
     /// over ticks would depend on where it began.
     #[must_use]
     pub fn at(tick: u64, dt: f32) -> Self {

@@ -177,7 +177,7 @@ impl Coordinator {
     }
 
     /// Pauses, goes on, and steps; the tick until which steps go.
-    fn control(&mut self, action: &Action) -> Result<Option<u64>, Problem> {
+    pub(super) fn control(&mut self, action: &Action) -> Result<Option<u64>, Problem> {
         match *action {
             Action::Pause {} => self.sim.paused = true,
             Action::Resume {} => (self.sim.paused, self.sim.steps) = (false, 0),

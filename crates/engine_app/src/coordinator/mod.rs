@@ -33,6 +33,7 @@
 //! | `replay.rs` | the records of ticks, and ticks of records |
 //! | `outcomes.rs` | what systems did that are not deterministic |
 //! | `state.rs` | a coordinator as it can be stored, and made of what was stored |
+//! | `run_time.rs` | settings that change while the world runs, and the time of a tick |
 //! | `snapshots.rs` | keyframes that somebody asked for |
 //! | `watch.rs` | live queries |
 //! | `schemas.rs` | what components look like, for whoever asks |
@@ -63,6 +64,7 @@ mod remembered;
 mod replay;
 mod residents;
 mod results;
+mod run_time;
 mod schemas;
 mod send_queue;
 mod snapshots;
@@ -113,6 +115,7 @@ use mapped::Mapped;
 use remembered::Remembered;
 use replay::Replayed;
 use residents::Residents;
+use run_time::RunTime;
 use send_queue::SendQueue;
 use snapshots::Snapshots;
 use spawned::Recorded;
@@ -254,6 +257,7 @@ pub struct Coordinator {
     tick: u64,
     hash: WorldHash,
     sim: Sim,
+    run_time: RunTime,
     next_tick_at: u64,
     running: Option<Running>,
     /// The driver's clock when it last said what happened.
@@ -347,6 +351,7 @@ impl Coordinator {
             tick: 0,
             hash: WorldHash(0),
             sim,
+            run_time: RunTime::default(),
             next_tick_at: 0,
             running: None,
             now: 0,

@@ -1,6 +1,7 @@
 //! Recording what a tick was given, and giving it again.
 
 use engine_component::WorldHash;
+use engine_net::messages::Problem;
 
 use super::registration::News;
 use super::{Coordinator, CoordinatorError, Running};
@@ -96,6 +97,10 @@ impl Coordinator {
                     self.inputs.push(input.clone());
                     self.repeat_refusal(id, problem);
                     Ok(())
+                }
+                Input::Setting { revision, setting } => {
+                    self.inputs.push(input.clone());
+                    self.repeat_setting(revision, setting).map_err(|wrong| Problem::new("bad_value", wrong))
                 }
                 Input::Command { id, action, .. } => {
                     self.inputs.push(input.clone());

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commands::{WaitState, Waiting};
 use super::registration::MAX_SYSTEMS;
+use super::run_time::{RunTime, RunTimeState};
 use super::{Coordinator, CoordinatorError};
 use crate::event_queue::{EventQueues, QueueState};
 use crate::schedule::Registered;
@@ -19,6 +20,8 @@ use crate::system_entry::SystemEntry;
 
 /// The format of the bytes.
 const FORMAT: u32 = 1;
+/// That of a world in which something was set while it ran: who doesn't know of it would get its time wrong.
+const FORMAT_SET: u32 = 2;
 /// Bytes of a state, at the most: events that wait and commands that are remembered make it large.
 pub const MAX_STATE: usize = 512 << 20;
 
@@ -44,6 +47,9 @@ pub(super) struct State {
     remembered: Vec<(String, CommandReply)>,
     /// Steps that are not all done, by the tick of the last.
     stepping: Vec<(String, u64)>,
+    /// Settings that took effect; none in format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_time: Option<RunTimeState>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,8 +109,9 @@ impl Coordinator {
             WaitState::Steps(until) => Some((waiting.id.clone(), until)),
             _ => None,
         });
+        let run_time = self.run_time.state();
         Some(strict::encode(&State {
-            format: FORMAT,
+            format: if run_time.is_some() { FORMAT_SET } else { FORMAT },
             tick: self.tick,
             hash: self.hash,
             seed: self.settings.seed,
@@ -117,6 +124,7 @@ impl Coordinator {
             events: self.events.state(),
             remembered: self.remembered.answers().map(|(id, answer)| (id.to_owned(), answer.clone())).collect(),
             stepping: stepping.collect(),
+            run_time,
         }))
     }
 
@@ -194,6 +202,7 @@ impl Coordinator {
             coordinator.waiting.push(Waiting { reply: None, id, by: None, bytes: 0, state: WaitState::Steps(until) });
         }
         coordinator.tick = state.tick;
+        coordinator.run_time = state.run_time.map(RunTime::restored).unwrap_or_default();
         (coordinator.sim.paused, coordinator.sim.steps, coordinator.sim.speed) =
             (state.paused, state.steps, state.speed);
         coordinator.hash = coordinator.whole_hash();
@@ -209,8 +218,9 @@ impl State {
         let unreadable = |text: String| Err(RestoreError::Unreadable(text));
         let state: Self =
             strict::decode(bytes, MAX_STATE).map_err(|error| RestoreError::Unreadable(error.to_string()))?;
-        if state.format != FORMAT {
-            return unreadable(format!("it has format {}, this engine reads {FORMAT}", state.format));
+        if ![FORMAT, FORMAT_SET].contains(&state.format) {
+            let text = format!("it has format {}, this engine reads {FORMAT} and {FORMAT_SET}", state.format);
+            return unreadable(text);
         }
         if state.systems.len() > MAX_SYSTEMS {
             return unreadable(format!("{} systems, where {MAX_SYSTEMS} are the most", state.systems.len()));
@@ -220,6 +230,9 @@ impl State {
         }
         if !(0.0..=1000.0).contains(&state.speed) {
             return unreadable(format!("a speed of {}", state.speed));
+        }
+        if let Some(Err(wrong)) = state.run_time.as_ref().map(|run_time| run_time.check(state.tick)) {
+            return unreadable(wrong);
         }
         Ok(state)
     }

@@ -37,6 +37,7 @@ impl Coordinator {
         let mut systems: Vec<SystemStatus> = self.systems.iter().map(|entry| self.system_status(now, entry)).collect();
         systems.sort_by(|a, b| a.name.cmp(&b.name));
         let in_last_second = self.figures.commits.iter().filter(|at| now.saturating_sub(**at) <= 1_000_000_000).count();
+        let (settings, refused_settings) = self.settings_status();
         Status {
             world: self.settings.world.clone(),
             epoch: self.epoch,
@@ -64,6 +65,8 @@ impl Coordinator {
                 .map(|pair| (pair.first.clone(), pair.second.clone()))
                 .collect(),
             log: self.durability().map(|(tick, trouble)| LogStatus { tick, trouble: trouble.map(str::to_owned) }),
+            settings,
+            refused_settings,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine_component::{ComponentId, Entity, WorldHash};
 use engine_net::messages::tick::Tick;
-use engine_system::{EventBatch, Time, planted};
+use engine_system::{EventBatch, planted};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::batches::BatchId;
@@ -35,6 +35,7 @@ impl Coordinator {
         loop {
             if self.running.is_none() {
                 self.between_ticks(now);
+                self.apply_settings();
                 self.apply_while_standing();
                 if committed || !self.is_due(now) || self.begin(now).is_err() {
                     return;
@@ -214,11 +215,6 @@ impl Coordinator {
             });
         }
         self.out.extend(jobs.into_iter().map(Output::Run));
-    }
-
-    /// The time that systems see in a tick.
-    pub(super) fn time(&self, tick: u64) -> Time {
-        Time::at(tick, self.settings.dt())
     }
 
     fn merge_node(&mut self, now: u64, node: usize) {

@@ -204,6 +204,8 @@ pub(super) mod tests {
                 .into(),
             ambiguities: Vec::new(),
             log: None,
+            settings: Vec::new(),
+            refused_settings: Vec::new(),
         };
         Board {
             app: "arena".into(),

@@ -11,6 +11,7 @@ use engine_net::io::IoHandle;
 use engine_net::messages::snapshot::Snapshot as Stored;
 
 use super::args::WhenStuck;
+use super::jet::SettingsWatch;
 use super::keeper::{Keeper, LogEvent};
 use super::keyframe::Keyframe;
 use super::pace::Pace;
@@ -143,6 +144,9 @@ pub struct LogLink<'a> {
     trouble: Option<String>,
     /// Since when the log stands still, and why.
     stuck: Option<(Instant, String)>,
+    settings: Option<SettingsWatch>,
+    /// What the process was told to log.
+    log_level: Option<String>,
 }
 
 /// So long the log stands still before a world ends that is told to.
@@ -181,6 +185,8 @@ impl<'a> LogLink<'a> {
             holds: false,
             trouble: None,
             stuck: None,
+            settings: None,
+            log_level: None,
         }
     }
 
@@ -188,6 +194,13 @@ impl<'a> LogLink<'a> {
     #[must_use]
     pub fn when_stuck(mut self, when_stuck: WhenStuck) -> Self {
         self.when_stuck = when_stuck;
+        self
+    }
+
+    /// Run-time settings come from here.
+    #[must_use]
+    pub fn with_settings(mut self, settings: SettingsWatch) -> Self {
+        self.settings = Some(settings);
         self
     }
 
@@ -211,7 +224,19 @@ impl<'a> LogLink<'a> {
         if self.phase == Phase::Replays {
             self.replay_next(coordinator, now)?;
         }
+        self.look_at_settings(coordinator, now);
         Ok(())
+    }
+
+    /// Hands over what was set, and has the process log as it was told: by the bucket, or by the records of before.
+    fn look_at_settings(&mut self, coordinator: &mut Coordinator, now: u64) {
+        if let Some(bucket) = self.settings.as_ref().and_then(SettingsWatch::news) {
+            coordinator.set_run_time(now, &bucket);
+        }
+        if let Some(filter) = coordinator.log_level().filter(|filter| self.log_level.as_deref() != Some(*filter)) {
+            crate::log_level::set(filter);
+            self.log_level = Some(filter.to_owned());
+        }
     }
 
     fn happened(&mut self, coordinator: &mut Coordinator, now: u64, event: LogEvent) -> Result<(), RunError> {

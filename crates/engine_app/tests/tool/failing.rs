@@ -145,6 +145,8 @@ fn running() -> Status {
         counters: std::collections::BTreeMap::new(),
         ambiguities: Vec::new(),
         log: None,
+        settings: Vec::new(),
+        refused_settings: Vec::new(),
     }
 }
 

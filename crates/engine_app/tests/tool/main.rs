@@ -13,6 +13,7 @@ mod probes;
 mod scene_files;
 mod scenes;
 mod services;
+mod settings;
 mod shell;
 mod sim;
 mod world;

@@ -60,6 +60,36 @@ pub struct Status {
     /// The world's log; none of a world that ends with its coordinator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStatus>,
+    /// Run-time settings that took effect, the last of each key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<SettingStatus>,
+    /// Run-time settings that stand in their bucket, and are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_settings: Vec<RefusedSetting>,
+}
+
+/// A run-time setting that took effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingStatus {
+    /// Its name.
+    pub key: String,
+    /// Its value, as it is written.
+    pub value: String,
+    /// Which entry of the bucket it is.
+    pub revision: u64,
+    /// The last tick before it took effect.
+    pub tick: u64,
+}
+
+/// A run-time setting that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSetting {
+    /// Its name.
+    pub key: String,
+    /// Which entry of the bucket it is.
+    pub revision: u64,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// How far the world is durable.

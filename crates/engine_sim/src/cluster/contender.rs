@@ -163,6 +163,7 @@ impl Cluster {
         let incarnation = match &event {
             Event::Arrive { incarnation, .. }
             | Event::NobodyThere { incarnation, .. }
+            | Event::Look { incarnation, .. }
             | Event::Wake { incarnation, .. } => *incarnation,
             _ => contender.incarnation,
         };
@@ -199,6 +200,11 @@ impl Cluster {
                 }
             }
             Event::Wake { .. } => self.contenders[number].wakes = u64::MAX,
+            Event::Look { .. } => {
+                if let Some(reign) = process.reign_mut() {
+                    reign.coordinator.set_run_time(now, &self.bucket);
+                }
+            }
             Event::Heal { party } => self.connected(number, party, &mut process),
             _ => {}
         }
@@ -402,6 +408,7 @@ impl Cluster {
             counted: Counted::default(),
         }));
         self.listen(number);
+        self.look_soon(number);
         let Position { tick, epoch, .. } = position;
         self.tell(self.data(number), || {
             format!("takes over after tick {tick}, in epoch {epoch}, with {records} records")

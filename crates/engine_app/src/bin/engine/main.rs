@@ -12,6 +12,7 @@ mod progress;
 mod ps;
 mod query;
 mod scene;
+mod settings;
 mod shell;
 mod sim;
 mod snapshot;
@@ -82,6 +83,8 @@ enum Command {
     Step(sim::StepCommand),
     /// Set how fast the world runs
     Speed(sim::SpeedCommand),
+    /// What may be changed while the world runs: rate, pause, log level
+    Settings(settings::SettingsCommand),
     /// Keyframes of the world's log: store one, list them, to a file and from one
     Snapshot(snapshot::SnapshotCommand),
     /// Compute ticks of the log again, and compare every hash
@@ -181,6 +184,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
             Command::Pause(command) => command.run().await,
             Command::Resume(command) => command.run().await,
             Command::Step(command) => command.run().await,
+            Command::Settings(command) => command.run().await,
             Command::Speed(command) => command.run().await,
         }
         .map(|()| ExitCode::SUCCESS)

@@ -141,6 +141,7 @@ fn control_is_answered_when_its_record_is_durable() {
             Input::Command { id, .. } => id.clone(),
             Input::Arrived { .. } => "arrived".into(),
             Input::Refused { id, .. } => format!("refused {id}"),
+            Input::Setting { setting, .. } => format!("set {}", setting.value()),
         });
         (record.tick, ids.collect::<Vec<_>>())
     };

@@ -12,5 +12,6 @@ mod recovery;
 mod replay;
 mod requests;
 mod resident;
+mod run_time;
 mod script;
 mod speculation;

@@ -55,6 +55,11 @@ impl Bulk {
         Ok(Arc::new(Self { api, connection, handle, close: Some(close), thread: Some(thread) }))
     }
 
+    /// Where tasks of the thread are started.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Starts something on the thread.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.handle.spawn(work);

@@ -12,6 +12,7 @@
 //! first.
 
 mod api;
+mod bucket;
 mod bulk;
 mod connected;
 mod durability;
@@ -47,6 +48,7 @@ use engine_net::{
 };
 use tryhard::RetryPolicy;
 
+pub use bucket::{Bucket, SettingsWatch};
 pub use error::JetError;
 pub use event::{JetEvent, LeaseAnswer, LeaseState, Lost, Record, Refusal, Token};
 pub use keyframe::{KeyframeId, KeyframeParts, KeyframeReader};
@@ -269,6 +271,16 @@ impl Streams {
     pub fn forget_mark(&self) -> Result<(), JetError> {
         let (api, names) = (self.bulk.api.clone(), self.names.clone());
         self.bulk.wait(async move { api.purge(&names.marks(), &names.mark(), None).await.map(drop) })
+    }
+
+    /// Watches the world's run-time settings, whose bucket is made when it is missing; `wake` is called when they
+    /// changed. Ends when what it returns is dropped.
+    ///
+    /// # Errors
+    /// When the world's name can't be one of a bucket.
+    pub fn watch_settings(&self, wake: impl Fn() + Send + Sync + 'static) -> Result<SettingsWatch, JetError> {
+        let bucket = Bucket::new(self.bulk.api.clone(), self.names.world())?;
+        Ok(SettingsWatch::start(self.bulk.runtime(), bucket, self.settings.replicas, wake))
     }
 
     /// Where the log begins and ends. Waits.

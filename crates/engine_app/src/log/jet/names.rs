@@ -48,6 +48,12 @@ impl Names {
         Ok(Self { world: world.to_owned() })
     }
 
+    /// The world.
+    #[must_use]
+    pub fn world(&self) -> &str {
+        &self.world
+    }
+
     /// The stream of the log.
     #[must_use]
     pub fn log(&self) -> String {

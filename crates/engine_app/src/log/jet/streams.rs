@@ -14,6 +14,9 @@ pub(super) struct Info {
     pub(super) config: Map<String, Value>,
     pub(super) state: State,
     pub(super) cluster: Option<Cluster>,
+    /// When it was made.
+    #[serde(default)]
+    pub(super) created: String,
 }
 
 #[derive(Debug, Deserialize)]
