@@ -37,6 +37,12 @@ pub fn run(args: &DevArgs, plan: &DevPlan) -> anyhow::Result<()> {
     runtime.block_on(session::run(args, plan, &crew))
 }
 
+/// A status for tests of whoever shows one.
+#[cfg(test)]
+pub(crate) fn made_up_status() -> engine_net::messages::status::Status {
+    board::tests::board().status.unwrap_or_else(|| unreachable!("it has one"))
+}
+
 /// Whether there is somebody to look at a live view.
 fn has_viewer(args: &DevArgs) -> bool {
     let interactive = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();

@@ -6,15 +6,16 @@
 use std::io;
 use std::time::Duration;
 
-use engine_net::messages::status::{InstanceStatus, SimState, Status, SystemStatus};
+use engine_net::messages::status::{InstanceStatus, Status, SystemStatus};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Cell, Gauge, Paragraph, Row, Table};
+use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 use ratatui::{DefaultTerminal, Frame};
 
 use super::board::{self, Board};
+use crate::tool::panel;
 
 /// The terminal while it is a view.
 pub(super) struct Screen {
@@ -94,7 +95,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board) {
             .areas(frame.area());
     match &board.status {
         Some(status) => {
-            draw_world(frame, world, board, status);
+            panel::draw(frame, world, block(board), board.answering, status);
             draw_systems(frame, systems, board, status);
         }
         None => frame.render_widget(Paragraph::new("waiting for the coordinator …").block(block(board)), world),
@@ -105,62 +106,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board) {
 
 fn block(board: &Board) -> Block<'static> {
     Block::bordered().title(format!(" {} · {} processes · seed {} ", board.app, board.processes, board.seed))
-}
-
-fn draw_world(frame: &mut Frame<'_>, area: Rect, board: &Board, status: &Status) {
-    let block = block(board);
-    let inside = block.inner(area);
-    frame.render_widget(block, area);
-    let [state, budget, contents, counters, hash] = Layout::vertical([Constraint::Length(1); 5]).areas(inside);
-    frame.render_widget(state_line(board, status), state);
-    draw_budget(frame, budget, status);
-    let text = format!(
-        "{} entities in {} tables ({}) · {} events · {} a tick",
-        status.entities,
-        status.tables,
-        board::bytes(status.world_bytes),
-        status.events,
-        board::bytes(status.bytes_per_tick),
-    );
-    frame.render_widget(Line::from(text), contents);
-    let mut text = format!("rejected {} · reassigned {}", board::rejected(status), board::reassigned(status));
-    if let Some(log) = &status.log {
-        text += &match &log.trouble {
-            None => format!(" · durable up to tick {}", log.tick),
-            Some(trouble) => format!(" · durable up to tick {}: {trouble}", log.tick),
-        };
-    }
-    frame.render_widget(Line::from(text), counters);
-    frame.render_widget(Line::from(format!("hash {}", status.hash)).dim(), hash);
-}
-
-fn state_line(board: &Board, status: &Status) -> Line<'static> {
-    let colour = match &status.state {
-        _ if !board.answering => Color::Red,
-        SimState::Running => Color::Green,
-        SimState::Paused => Color::Yellow,
-        SimState::Waiting { .. } | SimState::Stopping => Color::Red,
-    };
-    let state = if board.answering { board::state(&status.state) } else { "no answer".to_owned() };
-    Line::from(vec![
-        format!("tick {}", status.tick).bold(),
-        " · ".into(),
-        Span::styled(state, colour),
-        format!(" · {}", board::rate(status)).into(),
-    ])
-}
-
-fn draw_budget(frame: &mut Frame<'_>, area: Rect, status: &Status) {
-    let (p50, p99) = (board::ms(status.tick_ms_p50), board::ms(status.tick_ms_p99));
-    if status.budget_ms <= 0.0 {
-        return frame.render_widget(Line::from(format!("{p50} a tick (p99 {p99})")), area);
-    }
-    let share = status.tick_ms_p50 / status.budget_ms;
-    let colour = if status.tick_ms_p99 > status.budget_ms { Color::Red } else { Color::Blue };
-    // A share that is no number is drawn empty: the numbers come from another process.
-    let ratio = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
-    let label = format!("{p50} of {} (p99 {p99})", board::ms(status.budget_ms));
-    frame.render_widget(Gauge::default().ratio(ratio).label(label).gauge_style(colour), area);
 }
 
 fn draw_systems(frame: &mut Frame<'_>, area: Rect, board: &Board, status: &Status) {

@@ -8,12 +8,17 @@
 //! | `assign.rs` | `arena.Position.x=3` |
 //! | `query_text.rs` | `arena.Position, ?arena.Name, !arena.Asleep` |
 //! | `scene/` | files of entities: read, checked whole, cut into batches, written |
+//! | `words.rs`, `panel.rs` | the status of a world, in words and in a few lines of a terminal |
+//! | `top/` | a live view of any world: what is known, as text, and drawn |
 //! | `table.rs` | columns for people |
 //! | `progress.rs` | how far something is that takes long |
 
 pub mod assign;
+pub mod panel;
 pub mod progress;
 pub mod query_text;
 pub mod scene;
 pub mod schemas;
 pub mod table;
+pub mod top;
+pub mod words;

@@ -16,4 +16,5 @@ mod services;
 mod settings;
 mod shell;
 mod sim;
+mod top;
 mod world;

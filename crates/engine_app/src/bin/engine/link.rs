@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use async_nats::connection::State;
 use async_nats::{Event, Request, RequestErrorKind};
 use engine_app::tool::schemas::Schemas;
 use engine_net::Subjects;
@@ -170,6 +171,22 @@ impl Link {
 
     pub(crate) async fn status(&self) -> anyhow::Result<Status> {
         self.ask::<StatusReply, _>(self.subjects.status(), None).await
+    }
+
+    /// The status, for who goes on looking; or in a few words why there is none.
+    pub(crate) async fn look(&self, patience: Duration) -> Result<Status, String> {
+        let world = self.subjects.world();
+        if self.connection.client.connection_state() != State::Connected {
+            return Err("the server is gone; trying to connect again".into());
+        }
+        let answer = self.request::<StatusReply>(self.subjects.status(), None, Some(patience)).await;
+        match answer {
+            Ok(payload) => read(&payload).map_err(|error| error.to_string()),
+            Err(Silence::Nobody) => Err(format!("no coordinator answers for world `{world}`; looking for one")),
+            Err(Silence::Late) => Err(format!("the coordinator did not answer within {patience:?}; asking again")),
+            Err(Silence::Refused(text)) => Err(format!("the server refuses: {text}")),
+            Err(Silence::Failed(reason)) => Err(reason),
+        }
     }
 
     async fn status_within(&self, patience: Duration) -> anyhow::Result<Status> {

@@ -17,6 +17,7 @@ mod shell;
 mod sim;
 mod snapshot;
 mod status;
+mod top;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ const EXAMPLES: &str = "\
 Examples:
   engine coordinator --expect steer --expect strike     a world for two systems that are started elsewhere
   engine status                                         what the world is up to
+  engine top                                            the same, live
   engine query 'arena.Position, ?arena.Chronicle.name' --limit 10
   engine spawn 'arena.Position={\"at\":{\"x\":1,\"y\":2}}' arena.Wounded
   engine set 42 arena.Position.at.x=3
@@ -61,6 +63,8 @@ enum Command {
     Coordinator(coordinator::CoordinatorCommand),
     /// What the world is up to: tick, rate, systems and their instances
     Status(status::StatusCommand),
+    /// A live view of a world: tick, systems, instances, and what changes
+    Top(top::TopCommand),
     /// Which processes there are: coordinators and instances, as services of NATS
     Ps(ps::PsCommand),
     /// Which components there are, and their fields
@@ -175,6 +179,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
             Command::Snapshot(command) => command.create().await,
             Command::Status(command) => command.run().await,
             Command::Ps(command) => command.run().await,
+            Command::Top(command) => command.run().await,
             Command::Components(command) => command.run().await,
             Command::Query(command) => command.run().await,
             Command::Spawn(command) => command.run().await,

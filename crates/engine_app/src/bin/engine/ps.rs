@@ -55,8 +55,8 @@ impl PsCommand {
         }
         let root = link.subjects.root().to_owned();
         let is_shown = |process: &Process| {
-            let is_ours = text(&process.info, "name").starts_with("engine-");
-            is_ours && (self.all || text(&process.info["metadata"], "subjects") == root)
+            let is_ours = field(&process.info, "name").starts_with("engine-");
+            is_ours && (self.all || field(&process.info["metadata"], "subjects") == root)
         };
         processes.retain(|_, process| is_shown(process));
         if self.common.json {
@@ -82,12 +82,12 @@ impl PsCommand {
             let (requests, errors) = (sum("num_requests"), sum("num_errors"));
             let mean = sum("processing_time").checked_div(requests).map(Duration::from_nanos);
             table.row([
-                text(info, "name").trim_start_matches("engine-").to_owned(),
-                text(info, "id"),
-                text(&info["metadata"], "world"),
-                text(info, "version"),
-                text(info, "description"),
-                text(stats, "started"),
+                field(info, "name").trim_start_matches("engine-").to_owned(),
+                field(info, "id"),
+                field(&info["metadata"], "world"),
+                field(info, "version"),
+                field(info, "description"),
+                field(stats, "started"),
                 requests.to_string(),
                 errors.to_string(),
                 mean.map(|mean| format!("{mean:.1?}")).unwrap_or_default(),
@@ -98,15 +98,16 @@ impl PsCommand {
 }
 
 fn key(answer: &Value) -> (String, String) {
-    (text(answer, "name"), text(answer, "id"))
+    (field(answer, "name"), field(answer, "id"))
 }
 
-fn text(value: &Value, key: &str) -> String {
+/// What is said under a key, if it is text.
+pub(crate) fn field(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
 }
 
 /// What everybody answers, until nobody does any more.
-async fn gather(link: &Link, subject: &'static str, limit: Duration) -> anyhow::Result<Vec<Value>> {
+pub(crate) async fn gather(link: &Link, subject: &'static str, limit: Duration) -> anyhow::Result<Vec<Value>> {
     let client = &link.connection.client;
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await?;

@@ -129,8 +129,10 @@ fn a_world_whose_rate_never_changed_has_the_time_that_it_always_had() {
     let mut here = Here::new(Settings { rate: 60.0, ..settings() });
     here.step(1000);
     assert_eq!(here.clock().elapsed, Time::at(1000, (1.0_f64 / 60.0) as f32).elapsed);
-    let state: serde_json::Value = strict::decode(&here.coordinator.state().unwrap(), 1 << 20).unwrap();
-    assert!(state["format"] == 1 && state.get("run_time").is_none(), "who knows of no settings can read it: {state}");
+    let state = here.coordinator.state().unwrap();
+    let has = |what: &[u8]| state.windows(what.len()).any(|window| window == what);
+    let first = [strict::encode("format"), strict::encode(&1_u32)].concat();
+    assert!(has(&first) && !has(b"run_time"), "who knows of no settings can read it");
 }
 
 #[test]
