@@ -107,6 +107,10 @@ impl Top {
             return;
         }
         let before = self.status.as_ref().filter(|before| before.epoch == status.epoch);
+        if self.status.is_some() && before.is_none() {
+            // Who led before is not who leads now; it is found when one looks again.
+            self.coordinators.clear();
+        }
         self.changed.clear();
         if let Some(before) = before {
             let grown = status.counters.iter().map(|(name, count)| {
@@ -250,8 +254,9 @@ mod tests {
         let told: Vec<String> = top.changes(top.status.as_ref().unwrap()).collect();
         assert_eq!(told, ["fused +2 (2)", "reassigned +5 (9)"]);
         // Another one leads: its counters are its own.
+        top.coordinators = vec![Process::default()];
         top.see(Status { epoch: 2, ..status() });
-        assert!(top.changed.is_empty());
+        assert!(top.changed.is_empty() && top.coordinators.is_empty());
     }
 
     #[test]
