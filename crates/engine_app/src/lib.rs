@@ -11,6 +11,7 @@ pub mod coordinator;
 pub mod dev;
 pub mod driver;
 pub mod event_queue;
+pub mod health;
 mod host_memory;
 pub mod local;
 pub mod log;

@@ -14,6 +14,7 @@ use crate::config;
 use crate::coordinator::{BeforeFirstTick, Commit};
 use crate::dev::{DevArgs, DevPlan};
 use crate::driver::{self, Stop};
+use crate::health::{HealthArgs, run_health};
 use crate::log::args::{Durability, LogArgs};
 use crate::log_level;
 use crate::past::args::{self as past, BranchArgs, DiffArgs, ReplayArgs};
@@ -58,6 +59,8 @@ enum Role {
     Diff(DiffArgs),
     /// Begin another world at a tick of the past
     Branch(BranchArgs),
+    /// Ask a process of this host whether it gets on; for containers
+    Health(HealthArgs),
     /// Start a private nats-server, a coordinator and every system as processes; Ctrl-C ends them all
     #[command(visible_alias = "demo")]
     Dev {
@@ -238,6 +241,7 @@ fn run(app: App) -> Result<bool> {
             start_log();
             done(past::run_branch(app, &options, &args))
         }
+        Some(Role::Health(args)) => done(run_health(&args)),
         Some(Role::Dev { dev, in_process: true }) => {
             let world = WorldArgs { seed: dev.seed, rate: dev.rate.unwrap_or(60.0), ticks: dev.ticks, ..cli.world };
             let mut options = options;

@@ -27,6 +27,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use engine_app::App;
 use engine_app::config::{Read, read as read_config};
+use engine_app::health::{HealthArgs, run_health};
 use engine_app::past::args::{self, BranchArgs, DiffArgs, ReplayArgs};
 use engine_net::config::ConnectionArgs;
 
@@ -107,6 +108,8 @@ enum Command {
     Man(shell::ManCommand),
     /// Check the server, the permissions, the clock and the coordinator, and say what to do
     Doctor(doctor::DoctorCommand),
+    /// Ask a process of this host whether it gets on; for containers
+    Health(HealthArgs),
 }
 
 /// What every tool has.
@@ -153,6 +156,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
         Command::Acl(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Completions(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Man(command) => return command.run().map(|()| ExitCode::SUCCESS),
+        Command::Health(args) => return run_health(&args).map(|()| ExitCode::SUCCESS),
         Command::Replay(replay) => {
             let same = args::run_replay(app(), &nothing, &replay)?;
             return Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -171,6 +175,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
             | Command::Acl(_)
             | Command::Completions(_)
             | Command::Man(_)
+            | Command::Health(_)
             | Command::Replay(_)
             | Command::Diff(_)
             | Command::Branch(_) => {
