@@ -6,6 +6,7 @@
 mod bench;
 mod command;
 mod demo;
+mod deploy;
 mod faults;
 mod fuzz;
 mod kernels;

@@ -66,14 +66,7 @@ impl Tool {
 
     /// `engine/tools/NAME-VERSION` in the user's cache folder.
     fn folder(&self) -> Result<PathBuf> {
-        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let cache = set("XDG_CACHE_HOME")
-            .or_else(|| set("HOME").map(|home| home.join(".cache")))
-            .or_else(|| set("LOCALAPPDATA"));
-        let Some(cache) = cache else {
-            bail!("There is no place for {}: neither HOME nor XDG_CACHE_HOME is set.", self.name);
-        };
-        Ok(cache.join("engine").join("tools").join(format!("{}-{}", self.name, self.version)))
+        Ok(cache(self.name)?.join(format!("{}-{}", self.name, self.version)))
     }
 
     fn version_on_path(&self) -> Option<String> {
@@ -82,4 +75,15 @@ impl Tool {
         // `cargo-nextest 0.9.143 (…)`: the second word of the first line.
         String::from_utf8_lossy(&output.stdout).split_whitespace().nth(1).map(str::to_owned)
     }
+}
+
+/// `engine/tools` in the user's cache folder: the place for `what`.
+pub(crate) fn cache(what: &str) -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache =
+        set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache"))).or_else(|| set("LOCALAPPDATA"));
+    let Some(cache) = cache else {
+        bail!("There is no place for {what}: neither HOME nor XDG_CACHE_HOME is set.");
+    };
+    Ok(cache.join("engine").join("tools"))
 }

@@ -37,6 +37,7 @@ pub mod system_entry;
 mod telemetry;
 pub mod tick_run;
 pub mod tool;
+mod waiting;
 
 pub use app::{App, AppOption, Blueprint, Outcome, Plugin, Result, Start};
 pub use driver::Stop;

@@ -21,6 +21,7 @@ use crate::past::args::{self as past, BranchArgs, DiffArgs, ReplayArgs};
 use crate::reign::{self, Run};
 use crate::settings::{Settings, TimeMode};
 use crate::telemetry::Telemetry;
+use crate::waiting;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -290,17 +291,16 @@ pub fn start_log() {
 
 /// Ctrl-C and SIGTERM end a run after its open tick; a second one ends it at once.
 fn stop_on_signals() -> Result<Stop> {
+    use tokio::signal::unix::{SignalKind, signal};
     let stop = Stop::default();
     let asked = stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Here, and not in the thread: one that comes before that runs must be heard.
+    let entered = runtime.enter();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    drop(entered);
     std::thread::Builder::new().name("engine-signals".into()).spawn(move || {
         runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
             for round in 0..2 {
                 tokio::select! {
                     _ = interrupt.recv() => {}
@@ -386,6 +386,9 @@ pub fn run_coordinator(
     let blueprint = app.into_blueprint(options, &|name| local.iter().any(|one| one == name))?;
     let stop = stop_on_signals()?;
     let telemetry = Telemetry::start(args.http)?;
+    if !waiting::for_server(&config, &stop)? {
+        return Ok(());
+    }
     let waits = if names.is_empty() {
         "systems join as they come".into()
     } else {
@@ -437,6 +440,9 @@ fn system(app: App, names: &[String], args: &SystemArgs) -> Result {
     }
     let systems = app.into_systems()?.into_iter().filter(|system| names.contains(&system.descriptor().name)).collect();
     let stop = stop_on_signals()?;
+    if !waiting::for_server(&config, &stop)? {
+        return Ok(());
+    }
     let keep_bytes = Some(args.keep_mib.saturating_mul(1 << 20));
     let (name, wire_only) = (args.instance.clone(), args.no_shm);
     let options = InstanceOptions { name, keep_bytes, wire_only, http: args.http, stop: stop.flag() };

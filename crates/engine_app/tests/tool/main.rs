@@ -8,6 +8,7 @@ mod coordinator;
 mod doctor;
 mod entities;
 mod failing;
+mod health;
 mod past;
 mod probes;
 mod scene_files;

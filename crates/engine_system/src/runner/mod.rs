@@ -73,7 +73,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How an instance is run.
 #[derive(Clone, Debug, Default)]
 pub struct InstanceOptions {
-    /// Its name; made up from the process and the clock when not given.
+    /// Its name; made up when not given.
     pub name: Option<String>,
     /// Bytes of columns that it keeps from tick to tick, at the most; a GiB when not given.
     pub keep_bytes: Option<usize>,
@@ -211,9 +211,10 @@ fn memory() -> u64 {
     resident.map_or(0, |kilobytes: u64| kilobytes * 1024)
 }
 
+/// Chance decides: in containers that are started together every process has the same number.
 fn made_up_name() -> String {
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("i{}-{:x}", std::process::id(), clock.as_millis() & 0xff_ffff)
+    use std::hash::{BuildHasher as _, RandomState};
+    format!("i{}-{:08x}", std::process::id(), RandomState::new().hash_one(0) as u32)
 }
 
 /// What the loop and its stand-in share.

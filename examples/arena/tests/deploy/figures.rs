@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::net::io::{Io, Lane, Outgoing};
 use engine::net::subject::Subjects;
 
-use crate::house::{House, read, until};
+use crate::house::{House, Probed, read, until};
 
 const FILES: [&str; 4] =
     ["grafana/engine.json", "prometheus/rules.yml", "kubernetes/adapter.yaml", "kubernetes/movement.yaml"];
@@ -38,7 +38,7 @@ fn whatever_is_shown_or_watched_is_served() {
     let house = House::open();
     let coordinators = [house.coordinator(), house.coordinator()];
     let instance = house.instance("one");
-    until("a coordinator leads and has its systems", || coordinators.iter().any(|one| one.is_ready()));
+    until("a coordinator leads and has its systems", || coordinators.iter().any(Probed::is_ready));
     let leader = coordinators.iter().find(|one| one.is_ready()).unwrap();
     let metrics = leader.get("/metrics");
     let epoch = metrics.lines().find_map(|line| line.strip_prefix("engine_epoch ")?.parse::<f64>().ok()).unwrap();
@@ -58,6 +58,25 @@ fn whatever_is_shown_or_watched_is_served() {
         std::thread::yield_now();
     }
     assert!(missing.is_empty(), "asked for and not served: {missing:?}");
+}
+
+#[test]
+fn the_dashboard_is_json_with_a_place_for_every_panel() {
+    let board: serde_json::Value = serde_json::from_str(&read("grafana/engine.json")).unwrap();
+    let panels = board["panels"].as_array().unwrap();
+    let number = |panel: &serde_json::Value, key: &str| panel["gridPos"][key].as_u64().unwrap();
+    let mut cells = BTreeSet::new();
+    for panel in panels {
+        let (x, y) = (number(panel, "x"), number(panel, "y"));
+        let all = (x..x + number(panel, "w")).flat_map(|x| (y..y + number(panel, "h")).map(move |y| (x, y)));
+        assert!(
+            all.into_iter().all(|cell| cell.0 < 24 && cells.insert(cell)),
+            "{} lies on another one",
+            panel["title"]
+        );
+    }
+    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len(), "each has a number of its own");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The program of an image: what it says of itself, and how it is ended.
 
-use crate::house::{House, arena, until};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::house::{House, Process, arena, until};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -37,4 +40,17 @@ fn one_that_is_ended_hands_over_and_its_health_is_told() {
     let mut instance = instance;
     assert!(instance.process.terminate(), "an instance ends well too");
     until("it is missed", || !second.is_ready());
+}
+
+#[test]
+fn one_that_waits_for_a_server_can_be_ended() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for role in [&["coordinator"][..], &["coordinator", "--durability", "server"], &["system", "steer"]] {
+        let mut command = arena(role);
+        command.env("NATS_WAIT", "true").env("NATS_URL", format!("nats://{nobody}")).stderr(Stdio::piped());
+        let mut process = Process::start(command);
+        let said = BufReader::new(process.0.stderr.take().unwrap()).lines().map(Result::unwrap).next();
+        assert!(said.as_ref().is_some_and(|line| line.contains("waiting for NATS")), "{said:?}");
+        assert!(process.terminate(), "{role:?}");
+    }
 }
