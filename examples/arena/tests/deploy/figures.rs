@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use engine::net::io::{Io, Lane, Outgoing};
-use engine::net::subject::Subjects;
 
 use crate::house::{House, Probed, read, until};
 
@@ -26,10 +25,10 @@ fn served(text: &str) -> BTreeSet<String> {
 /// Makes a coordinator refuse something: what never happened is not served.
 fn provoke(house: &House, epoch: u64) {
     let (io, _events) = Io::start(&house.tool(), "outside", 1).unwrap();
-    let (handle, subjects) = (io.handle(), Subjects::new("engine", "main").unwrap());
-    let garbage = || b"\xc1garbage".to_vec();
-    handle.publish(Lane(0), Outgoing::new(subjects.changed(epoch, "nobody"), garbage())).unwrap();
-    let request = Outgoing::new(subjects.query(), garbage());
+    let (handle, garbage) = (io.handle(), || b"\xc1garbage".to_vec());
+    let result = Outgoing::new(format!("engine.main.component.changed.{epoch}.steer.nobody"), garbage());
+    handle.publish(Lane(0), result).unwrap();
+    let request = Outgoing::new("engine.main.query.request".to_owned(), garbage());
     handle.request_blocking(Lane(0), request, Duration::from_secs(30)).unwrap();
 }
 
