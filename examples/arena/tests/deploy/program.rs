@@ -49,8 +49,11 @@ fn one_that_waits_for_a_server_can_be_ended() {
         let mut command = arena(role);
         command.env("NATS_WAIT", "true").env("NATS_URL", format!("nats://{nobody}")).stderr(Stdio::piped());
         let mut process = Process::start(command);
-        let said = BufReader::new(process.0.stderr.take().unwrap()).lines().map(Result::unwrap).next();
+        // Kept: who can't say what he has to say does not end well.
+        let mut lines = BufReader::new(process.0.stderr.take().unwrap()).lines();
+        let said = lines.next().map(Result::unwrap);
         assert!(said.as_ref().is_some_and(|line| line.contains("waiting for NATS")), "{said:?}");
-        assert!(process.terminate(), "{role:?}");
+        let ended_well = process.terminate();
+        assert!(ended_well, "{role:?}: {:?}", lines.map_while(Result::ok).collect::<Vec<_>>());
     }
 }
