@@ -34,6 +34,14 @@ pub enum RunError {
     /// The log is not what it was, or can't be kept.
     #[error("the world log: {0}")]
     Log(String),
+    /// The run was to end, and its open tick did not.
+    #[error(
+        "asked to end, and tick {tick} was not computed within {PATIENCE:?}: it is given up, nobody was told of it"
+    )]
+    OpenTick {
+        /// The tick.
+        tick: u64,
+    },
     /// The server did not accept something.
     #[error("{what}: {reason}")]
     Io {
@@ -200,7 +208,7 @@ fn run_with(
     }
     coordinator.clock(clock());
     let mut look_at = 0;
-    let mut settle_until = None;
+    let (mut end_until, mut settle_until) = (None, None);
     // Jobs in this process that are not done.
     let mut local = 0_usize;
     loop {
@@ -251,6 +259,11 @@ fn run_with(
         }
         if stop.is_asked() {
             coordinator.stop();
+            // Who would compute the open tick may have been asked to end as well.
+            let until = *end_until.get_or_insert_with(|| Instant::now() + PATIENCE);
+            if !coordinator.is_finished() && local == 0 && Instant::now() >= until {
+                return give_up(coordinator, link);
+            }
         }
         if coordinator.is_finished() && (!linger || link.is_none() || stop.is_asked()) {
             // What is not durable yet is waited for: somebody waits for its answer.
@@ -321,6 +334,15 @@ fn run_with(
         return Err(RunError::Log(text));
     }
     Ok(())
+}
+
+/// Ends with a tick that is half computed: to whoever comes next it has not begun.
+fn give_up(coordinator: &mut Coordinator, link: Option<Link>) -> Result<(), RunError> {
+    coordinator.share_memory(None);
+    if let Some(link) = link {
+        let _ = link.io.close(PATIENCE);
+    }
+    Err(RunError::OpenTick { tick: coordinator.committed().0 + 1 })
 }
 
 /// Where instances on this host find the columns, if there is such a thing; the slots of those that have.
