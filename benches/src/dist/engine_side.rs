@@ -1,13 +1,16 @@
 //! Engine's own tick: a coordinator in a thread of this process, instances in processes of their own, or none.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use engine_app::coordinator::{Commit, Coordinator};
-use engine_app::{Settings, Stop, TimeMode, driver};
+use engine_app::{Settings, Stop, Telemetry, TimeMode, driver};
 use engine_net::config::ConnectionConfig;
 use engine_system::runner::{InstanceOptions, run_instance};
 
@@ -23,6 +26,20 @@ pub(crate) struct Setup {
     pub(crate) work: Work,
     pub(crate) place: Place,
     pub(crate) settings: Settings,
+    pub(crate) watched: Watched,
+}
+
+/// Who looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watched {
+    /// Nobody: but phases are measured, as in every coordinator.
+    Defaults,
+    /// Not even those are.
+    Nothing,
+    /// Figures are served, and fetched each second.
+    Scraped,
+    /// Each tick is recorded and given to somebody.
+    Traced,
 }
 
 /// Where its systems run.
@@ -69,7 +86,7 @@ impl Way {
 impl Setup {
     /// Of which all goes by wire, where there is one.
     pub(crate) fn new(work: Work, place: Place) -> Self {
-        Self { work, place, settings: Way::Resident.settings() }
+        Self { work, place, settings: Way::Resident.settings(), watched: Watched::Defaults }
     }
 
     /// With columns that travel another way.
@@ -83,7 +100,7 @@ impl Setup {
         let (coordinator, _) =
             self.work.app().into_coordinator(settings, &BTreeMap::new(), |_| is_here, u64::from(!is_here))?;
         if is_here {
-            let ticks = Ticks::start(coordinator, None, 0)?;
+            let ticks = Ticks::start(coordinator, None, 0, self.watched)?;
             return Ok(Ticker { name, run: Box::new(move |times| ticks.run(times)), meter: Meter::default() });
         }
         let broker = Broker::start(Tuning::Tuned)?;
@@ -93,9 +110,32 @@ impl Setup {
                 .try_for_each(|number| broker.borrow_mut().start_worker(&Role::Instance { number, work: self.work }))?,
         }
         let config = broker::config(&broker.borrow().entrance()?);
-        let ticks = Ticks::start(coordinator, Some(config), self.place.instances())?;
+        let ticks = Ticks::start(coordinator, Some(config), self.place.instances(), self.watched)?;
         Ok(Ticker { name, run: Box::new(move |times| ticks.run(times)), meter: Meter::of(broker) })
     }
+}
+
+impl Watched {
+    fn telemetry(self, coordinator: &mut Coordinator) -> Result<Telemetry> {
+        let is_served = self == Self::Scraped;
+        let telemetry = Telemetry::start(is_served.then(|| SocketAddr::from(([127, 0, 0, 1], 0))))?;
+        telemetry.watch(coordinator);
+        if let Some(address) = telemetry.address() {
+            // It ends when nobody listens there any more.
+            std::thread::spawn(move || while scrape(address).is_ok() {});
+        }
+        if self == Self::Traced {
+            coordinator.sample_ticks(1, Box::new(|_, tick| drop(black_box(tick.clone()))));
+        }
+        Ok(telemetry)
+    }
+}
+
+fn scrape(address: SocketAddr) -> std::io::Result<()> {
+    std::thread::sleep(Duration::from_secs(1));
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\n\r\n")?;
+    std::io::copy(&mut stream, &mut std::io::sink()).map(drop)
 }
 
 /// A coordinator that stands still after each tick until it is asked for more.
@@ -145,16 +185,28 @@ impl Count {
 }
 
 impl Ticks {
-    fn start(mut coordinator: Coordinator, config: Option<ConnectionConfig>, instances: usize) -> Result<Self> {
+    fn start(
+        mut coordinator: Coordinator,
+        config: Option<ConnectionConfig>,
+        instances: usize,
+        watched: Watched,
+    ) -> Result<Self> {
         let (ask, asked) = channel();
         let (tell, done) = channel();
         let stop = Stop::default();
         let (last, ticks) = (Instant::now(), Vec::new());
         let mut count = Count { instances, open: 0, last, ticks, asked, tell, stop: stop.clone() };
+        let telemetry = watched.telemetry(&mut coordinator)?;
         let work = move || {
             // Paused, since else the next tick would have begun when this one is reported.
             coordinator.step(1);
-            let committed = |commit: &Commit, coordinator: &mut Coordinator| count.committed(commit, coordinator);
+            let committed = |commit: &Commit, coordinator: &mut Coordinator| {
+                if watched == Watched::Nothing {
+                    coordinator.set_stopwatch(None);
+                }
+                telemetry.committed(commit);
+                count.committed(commit, coordinator);
+            };
             if let Err(error) = driver::run(&mut coordinator, config.as_ref(), false, &stop, committed) {
                 eprintln!("the coordinator has ended: {error}");
             }

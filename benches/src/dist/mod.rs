@@ -22,7 +22,7 @@ use crate::tick::{TickCase, Ticker};
 
 pub(crate) use apps::{MOVING, PARTLY, integrate};
 use broker::Tuning;
-use engine_side::{Place, Setup, Way};
+use engine_side::{Place, Setup, Watched, Way};
 use program::Work;
 use raw::Pattern;
 
@@ -62,6 +62,13 @@ pub(crate) fn cases() -> Vec<TickCase> {
             "20 systems after one another on the same 20,000 entities, two instances",
             chain,
         ),
+        case(
+            "telemetry/chain",
+            us,
+            "the same chain, of whose time nothing is known, figures are scraped, or every tick is traced",
+            telemetered_chain,
+        ),
+        case("telemetry/resident", ms, "the same of 1,000,000 moving entities", telemetered_resident),
         case("dist_tick/shm", us, "1,000,000 moving entities in memory that instances have mapped", mapped),
         case("empty_tick", us, "a tick with one entity, against an empty message there and one back", empty),
         case("compute_bound", ms, "65,536 entities of a microsecond each, two instances against one", compute_bound),
@@ -129,6 +136,25 @@ fn chain() -> Result<Vec<Ticker>> {
         setup(1).ticker("engine, one system")?,
         floor(0, SYSTEMS * CHAINED * BYTES_BACK)?,
     ])
+}
+
+/// The same tick, watched more or less. Ours is what a user has who sets nothing.
+fn telemetered(setup: &Setup) -> Result<Vec<Ticker>> {
+    let by = |watched, name| Setup { watched, ..setup.clone() }.ticker(name);
+    Ok(vec![
+        by(Watched::Defaults, OURS)?,
+        by(Watched::Nothing, "engine, nothing measured")?,
+        by(Watched::Scraped, "engine, scraped each second")?,
+        by(Watched::Traced, "engine, every tick traced")?,
+    ])
+}
+
+fn telemetered_chain() -> Result<Vec<Ticker>> {
+    telemetered(&Setup::new(CHAIN.of(CHAINED, SYSTEMS), Place::Processes(INSTANCES)))
+}
+
+fn telemetered_resident() -> Result<Vec<Ticker>> {
+    telemetered(&Setup::new(MOVING.of(ENTITIES, 0), Place::Processes(INSTANCES)).by(Way::Resident))
 }
 
 fn empty() -> Result<Vec<Ticker>> {

@@ -106,6 +106,7 @@ impl Link {
             subjects.query(),
             subjects.schemas(),
             subjects.snapshot(),
+            subjects.trace(),
             subjects.commands_of(engine_net::messages::command::DOMAIN),
             subjects.discovery("coordinator"),
         ]
@@ -194,8 +195,11 @@ fn run_with(
     stop: &Stop,
     mut on_commit: impl FnMut(&Commit, &mut Coordinator),
 ) -> Result<(), RunError> {
+    let (world, epoch) = (coordinator.subjects().world().to_owned(), coordinator.epoch());
+    let _span = tracing::error_span!("coordinator", world, epoch).entered();
     let started = Instant::now();
-    let clock = || started.elapsed().as_nanos() as u64 + 1;
+    let clock = move || started.elapsed().as_nanos() as u64 + 1;
+    coordinator.set_stopwatch(Some(Box::new(clock)));
     let mut link = connection.map(|config| Link::open(coordinator, config)).transpose()?;
     let joined = link.as_ref().and_then(|_| share_memory(coordinator));
     let pool = Pool::new(coordinator.settings().threads);

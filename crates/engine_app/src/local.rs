@@ -68,6 +68,18 @@ pub enum Written {
     Documents(Vec<(usize, Vec<u8>)>),
 }
 
+impl Written {
+    /// How many rows of a part it changed.
+    #[must_use]
+    pub fn rows(&self, part: &PartPlan) -> usize {
+        match self {
+            Self::Plain(Some(rows)) => rows.count(),
+            Self::Plain(None) => part.rows as usize,
+            Self::Documents(rows) => rows.len(),
+        }
+    }
+}
+
 /// A finished job.
 #[derive(Debug)]
 pub struct LocalResult {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use engine_net::subject::Sender;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use crate::phases::Phases;
+
 /// By how much a member's share may be wrong before shards move for it: each that moves is sent whole.
 const RATED_ALIKE: f64 = 0.15;
 
@@ -64,6 +66,23 @@ pub struct Member {
     pub seen: bool,
     /// Its last heartbeat's load, 0 to 1.
     pub load: f32,
+    /// What it did since it joined.
+    pub totals: InstanceTotals,
+}
+
+/// What an instance did since it joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct InstanceTotals {
+    /// Batches whose results counted.
+    pub batches: u64,
+    /// Jobs of those.
+    pub jobs: u64,
+    /// Bytes to it.
+    pub bytes_out: u64,
+    /// Bytes of results from it.
+    pub bytes_in: u64,
+    /// Where the time of its batches went.
+    pub phases: Phases,
 }
 
 /// Who was not heard of for so long, in nanoseconds, has missed three heartbeats: it gets no jobs while
@@ -114,6 +133,7 @@ impl Members {
             last_done: 0,
             seen: false,
             load: 0.0,
+            totals: InstanceTotals::default(),
         };
         self.members.entry(who.instance.to_owned()).insert_entry(member).into_mut()
     }

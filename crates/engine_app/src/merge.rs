@@ -4,6 +4,7 @@ use engine_component::{BitRows, ColumnMut, ComponentId, StorageKind, World};
 use engine_net::parcel::{Bits, Body, Parcel, Section};
 use engine_system::EventBatch;
 
+use crate::coordinator::RowCounts;
 use crate::local::{LocalResult, Written};
 use crate::plan::{PartPlan, TickPlan};
 use crate::receive::{Effects, Received};
@@ -97,17 +98,17 @@ impl JobResult {
 
     /// Writes the columns into the world, unless that was done: of a batch, those of all its jobs with the first one.
     /// Gives back the buffer that is empty then.
-    pub fn merge(&mut self, world: &mut World, plan: &TickPlan) -> Option<Vec<u8>> {
+    pub fn merge(&mut self, world: &mut World, plan: &TickPlan, counts: &mut RowCounts) -> Option<Vec<u8>> {
         match self {
             Self::Local(result) => {
                 for (part, column, written) in std::mem::take(&mut result.written) {
-                    merge_local(world, &part, usize::from(column), written);
+                    merge_local(world, &part, usize::from(column), written, counts);
                 }
                 None
             }
             Self::Remote(result) => {
                 let mut columns = result.columns.take()?;
-                merge_remote(world, plan, &mut columns);
+                merge_remote(world, plan, &mut columns, counts);
                 Some(columns.staged.into_buffer())
             }
             Self::Held => None,
@@ -115,9 +116,11 @@ impl JobResult {
     }
 }
 
-fn merge_local(world: &mut World, part: &PartPlan, column: usize, written: Written) {
+fn merge_local(world: &mut World, part: &PartPlan, column: usize, written: Written, counts: &mut RowCounts) {
     let version = world.version();
+    let component = world.table(part.table).components()[column];
     let mut table = world.table_mut(part.table);
+    counts.add(component, written.rows(part));
     match written {
         Written::Plain(Some(rows)) => table.mark_rows(column, part.first_row as usize, &rows, version),
         Written::Plain(None) => table.column_mut(column).mark_range(part.range(), version),
@@ -129,7 +132,7 @@ fn merge_local(world: &mut World, part: &PartPlan, column: usize, written: Writt
     }
 }
 
-fn merge_remote(world: &mut World, plan: &TickPlan, columns: &mut RemoteColumns) {
+fn merge_remote(world: &mut World, plan: &TickPlan, columns: &mut RemoteColumns, counts: &mut RowCounts) {
     let (version, parcel) = (world.version(), &columns.parcel);
     let jobs = columns.jobs.iter().map(|job| &plan.jobs[*job as usize]);
     let parts: Vec<&PartPlan> = jobs.flat_map(|job| job.parts.iter().chain(&job.resources)).collect();
@@ -139,33 +142,37 @@ fn merge_remote(world: &mut World, plan: &TickPlan, columns: &mut RemoteColumns)
         let part = parts.get(usize::from(section.part)).filter(|_| !matches!(section.body, Body::Stream(_)));
         let Some(part) = part else { continue };
         let Some(Some(column)) = part.columns.get(usize::from(section.column)) else { continue };
+        counts.add(world.table(part.table).components()[usize::from(*column)], changed_in(&section));
         let mut column = world.table_mut(part.table).into_column(usize::from(*column));
         merge_section(&mut column, part.first_row as usize + section.first_row as usize, &section, version);
     }
     columns.staged.visit(|part, column, first_row, bytes| {
         let Some(part) = parts.get(usize::from(part)) else { return };
         let Some(Some(column)) = part.columns.get(usize::from(column)) else { return };
+        let component = world.table(part.table).components()[usize::from(*column)];
         let mut column = world.table_mut(part.table).into_column(usize::from(*column));
-        merge_staged(&mut column, part.first_row as usize + first_row as usize, bytes, version);
+        let changed = merge_staged(&mut column, part.first_row as usize + first_row as usize, bytes, version);
+        counts.add(component, changed);
     });
 }
 
 /// Rows that are looked at to tell whether most of them differ.
 const SAMPLE: usize = 16;
 
-/// Rows of which some may be equal to what is there: those did not change.
-fn merge_staged(column: &mut ColumnMut<'_>, first: usize, bytes: &[u8], version: u64) {
+/// Rows of which some may be equal to what is there: those did not change. How many did.
+fn merge_staged(column: &mut ColumnMut<'_>, first: usize, bytes: &[u8], version: u64) -> usize {
     let stride = column.stride().max(1);
     let place = first * stride..first * stride + bytes.len();
     if !column.has_trackers() && mostly_differ(&column.bytes()[place.clone()], bytes, stride) {
         // A row too many costs nobody more than to find out.
         column.bytes_mut()[place].copy_from_slice(bytes);
-        return column.mark_range(first..first + bytes.len() / stride, version);
+        column.mark_range(first..first + bytes.len() / stride, version);
+        return bytes.len() / stride;
     }
     let differ = BitRows::differing(&column.bytes()[place.clone()], bytes, stride);
     let count = differ.count();
     if count == 0 {
-        return;
+        return 0;
     }
     column.bytes_mut()[place].copy_from_slice(bytes);
     if count == differ.len() {
@@ -174,6 +181,16 @@ fn merge_staged(column: &mut ColumnMut<'_>, first: usize, bytes: &[u8], version:
         column.mark_rows(first, &differ, version);
     } else {
         differ.iter_ones().for_each(|row| column.mark_range(first + row..first + row + 1, version));
+    }
+    count
+}
+
+/// Rows that a section of a result changes: an instance sends no others.
+fn changed_in(section: &Section<'_>) -> usize {
+    match section.body {
+        Body::PackedPlain(bits, _) | Body::PackedDocuments(bits, _) => bits.count(),
+        Body::Plain(_) | Body::Documents(_) => section.rows as usize,
+        Body::Entities(_) | Body::Changed(_) | Body::Stream(_) => 0,
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Received {
     pub effects: Vec<Effects>,
     /// Nanoseconds in the function.
     pub compute_ns: u64,
+    /// Nanoseconds before it at the instance, and from its start on, as that says.
+    pub at_instance: (u64, u64),
     /// Rows that are in memory that the instance has mapped. They are not checked.
     pub mapped: Vec<MappedRows>,
     /// For each part, how many entities its job spawns.
@@ -164,7 +166,8 @@ fn take(
     let spawns: Vec<u32> =
         effects.iter().zip(counts).flat_map(|(effects, parts)| std::iter::repeat_n(effects.spawns, parts)).collect();
     check_values(world, descriptor, &parts, &parcel, &spawns)?;
-    Ok(Received { parcel, effects, compute_ns: manifest.compute_ns, mapped: manifest.mapped, spawns })
+    let at_instance = (manifest.wait_ns, manifest.compute_ns.saturating_add(manifest.rest_ns));
+    Ok(Received { parcel, effects, compute_ns: manifest.compute_ns, at_instance, mapped: manifest.mapped, spawns })
 }
 
 /// Takes the streams of a job: commands first, then each event type.

@@ -137,6 +137,7 @@ mod tests {
         let manifest = ResultManifest {
             compute_ns: chunk as u64,
             wait_ns: 0,
+            rest_ns: 0,
             jobs: Vec::new(),
             mapped: mapped.into_iter().collect(),
         };

@@ -1,7 +1,6 @@
 //! The roles of an app's program: everything inside, `coordinator`, `system NAME…`, `dev`.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
@@ -16,7 +15,7 @@ use crate::dev::{DevArgs, DevPlan};
 use crate::driver::{self, Stop};
 use crate::health::{HealthArgs, run_health};
 use crate::log::args::{Durability, LogArgs};
-use crate::log_level;
+use crate::logging::{self, LoggingArgs};
 use crate::past::args::{self as past, BranchArgs, DiffArgs, ReplayArgs};
 use crate::reign::{self, Run};
 use crate::settings::{Settings, TimeMode};
@@ -88,6 +87,9 @@ pub struct SystemArgs {
     /// Serve /live, /ready and /metrics here, such as 0.0.0.0:9464
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
+    /// What it says of itself.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
     /// Where the server is.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -111,6 +113,9 @@ pub struct CoordinatorArgs {
     /// What outlives the process.
     #[command(flatten)]
     pub log: LogArgs,
+    /// What it says of itself.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
     /// Where the server is.
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -223,11 +228,11 @@ fn run(app: App) -> Result<bool> {
     match cli.role {
         None => done(in_process(app, &cli.world, &options, false)),
         Some(Role::Coordinator { args, local }) => {
-            start_log();
+            logging::start(&args.logging);
             done(run_coordinator(app, &args, &local, &options, None))
         }
         Some(Role::System { names, args }) => {
-            start_log();
+            logging::start(&args.logging);
             done(system(app, &names, &args))
         }
         Some(Role::Replay(args)) => {
@@ -276,17 +281,9 @@ fn given_options(app: &App, matches: &ArgMatches) -> Vec<(String, String)> {
     app.options.iter().filter_map(|option| Some((option.name.to_owned(), value(option.name)?))).collect()
 }
 
-/// Warnings to standard error; `RUST_LOG` says otherwise.
+/// Warnings to standard error; `ENGINE_LOG` and `ENGINE_LOG_FORMAT`, or `RUST_LOG`, say otherwise.
 pub fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Files and pipes get no colours.
-    let log = log.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
-    let level = log.reload_handle();
-    // A program that has a subscriber already keeps it.
-    if log.try_init().is_ok() {
-        log_level::may_change(move |filter| level.reload(filter).map_err(|error| error.to_string()));
-    }
+    logging::start(&LoggingArgs::of_environment());
 }
 
 /// Ctrl-C and SIGTERM end a run after its open tick; a second one ends it at once.

@@ -65,6 +65,7 @@ fn endpoints(subjects: &Subjects) -> Vec<Endpoint> {
         ("query", subjects.query(), COORDINATOR),
         ("schemas", subjects.schemas(), COORDINATOR),
         ("snapshot", subjects.snapshot(), COORDINATOR),
+        ("trace", subjects.trace(), COORDINATOR),
         ("watch", subjects.watch(), COORDINATOR),
         ("command", subjects.commands_of(engine_net::messages::command::DOMAIN), COORDINATOR),
         ("status", subjects.status(), ""),
@@ -86,9 +87,10 @@ fn place_of(subject: Subject<'_>) -> Option<usize> {
         Subject::Query => Some(2),
         Subject::Schemas => Some(3),
         Subject::Snapshot => Some(4),
-        Subject::WatchRequest { .. } => Some(5),
-        Subject::Command { .. } => Some(6),
-        Subject::Health { .. } | Subject::Discovery { .. } => Some(7),
+        Subject::Trace => Some(5),
+        Subject::WatchRequest { .. } => Some(6),
+        Subject::Command { .. } => Some(7),
+        Subject::Health { .. } | Subject::Discovery { .. } => Some(8),
         _ => None,
     }
 }
@@ -106,7 +108,7 @@ mod tests {
             subjects.parse(&subject).and_then(place_of)
         };
         let places: Vec<_> = endpoints(&subjects).iter().map(asked).collect();
-        assert_eq!(places, (0..8).map(Some).collect::<Vec<_>>());
+        assert_eq!(places, (0..9).map(Some).collect::<Vec<_>>());
         assert_eq!(place_of(Subject::Hello), None);
     }
 }

@@ -8,6 +8,7 @@ use engine_component::{ComponentId, World, WorldError};
 use engine_net::descriptor::SystemDescriptor;
 use engine_system::System;
 
+use crate::phases::Phases;
 use crate::schedule::Registered;
 
 /// A registered system: its declaration, where it runs, and what it cost.
@@ -102,6 +103,10 @@ pub struct Totals {
     pub bytes_out: u64,
     /// Bytes from instances.
     pub bytes_in: u64,
+    /// Jobs that went to another instance, since theirs was gone.
+    pub reassigned: u64,
+    /// Where the time of its batches went.
+    pub phases: Phases,
 }
 
 impl Totals {

@@ -17,7 +17,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::coordinator::{Commit, Coordinator};
+use crate::coordinator::{Commit, Coordinator, Measures};
+use crate::figures;
 use crate::system_entry::Totals;
 
 /// Nanoseconds of the driver's clock between two copies of the status.
@@ -28,7 +29,7 @@ const STANDS_STILL: Duration = Duration::from_secs(30);
 const BUCKETS: (f64, u16) = (0.000_25, 16);
 
 /// What is served; the server ends when this is dropped.
-pub(crate) struct Telemetry {
+pub struct Telemetry {
     seen: Arc<Seen>,
     server: Option<HttpServer>,
 }
@@ -44,12 +45,15 @@ struct Seen {
 /// Of the coordinator that leads, if there is one.
 struct Latest {
     status: Status,
-    totals: Vec<(String, Totals)>,
+    measures: Measures,
 }
 
 impl Telemetry {
     /// Serves at an address; nothing when there is none.
-    pub(crate) fn start(address: Option<SocketAddr>) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When the address can't be had.
+    pub fn start(address: Option<SocketAddr>) -> anyhow::Result<Self> {
         let (first, count) = BUCKETS;
         let seen = Arc::new(Seen {
             ticks: Histogram::new(exponential_buckets(first, 2.0, count)),
@@ -65,8 +69,14 @@ impl Telemetry {
         Ok(Self { seen, server })
     }
 
+    /// Where it serves, if it does.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(HttpServer::address)
+    }
+
     /// This coordinator leads from now on.
-    pub(crate) fn watch(&self, coordinator: &mut Coordinator) {
+    pub fn watch(&self, coordinator: &mut Coordinator) {
         if self.server.is_none() {
             return;
         }
@@ -75,7 +85,7 @@ impl Telemetry {
             seen.pulse.beat();
             if copied_at.is_none_or(|at| now >= at + COPY_EVERY) {
                 copied_at = Some(now);
-                let latest = Latest { status: coordinator.status(now), totals: coordinator.totals() };
+                let latest = Latest { status: coordinator.status(now), measures: coordinator.measures() };
                 let before = seen.lock().replace(Arc::new(latest));
                 drop(before);
             }
@@ -83,11 +93,12 @@ impl Telemetry {
     }
 
     /// No coordinator of this process leads.
-    pub(crate) fn stands_by(&self) {
+    pub fn stands_by(&self) {
         *self.seen.lock() = None;
     }
 
-    pub(crate) fn committed(&self, commit: &Commit) {
+    /// A tick is committed.
+    pub fn committed(&self, commit: &Commit) {
         self.observe(commit.took_ns);
     }
 
@@ -134,9 +145,10 @@ impl Watched for Seen {
             "1 while this process owns the world, 0 while it stands by",
             f64::from(u8::from(latest.is_some())),
         );
-        if let Some(Latest { status, totals }) = latest.as_deref() {
+        if let Some(Latest { status, measures }) = latest.as_deref() {
             world(&mut registry, status);
-            systems(&mut registry, status, totals);
+            systems(&mut registry, status, &measures.systems);
+            figures::measured(&mut registry, measures);
             counters(&mut registry, status);
         }
         let mut text = String::new();
@@ -176,9 +188,9 @@ fn world(registry: &mut Registry, status: &Status) {
     }
 }
 
-type Labels = Vec<(&'static str, String)>;
-type Gauges = Family<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>;
-type Counters = Family<Labels, Counter<f64, std::sync::atomic::AtomicU64>>;
+pub(crate) type Labels = Vec<(&'static str, String)>;
+pub(crate) type Gauges = Family<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>;
+pub(crate) type Counters = Family<Labels, Counter<f64, std::sync::atomic::AtomicU64>>;
 
 fn systems(registry: &mut Registry, status: &Status, totals: &[(String, Totals)]) {
     let (instances, loads) = (Gauges::default(), Gauges::default());
@@ -287,6 +299,11 @@ mod tests {
             "engine_instances{system=\"climb\"} 0",
             "engine_system_compute_seconds_total{system=\"climb\"} 0",
             "engine_system_wire_bytes_total{system=\"climb\",direction=\"out\"} 0",
+            "engine_system_phase_seconds_total{system=\"climb\",phase=\"ship\"} 0",
+            "engine_system_jobs_reassigned_total{system=\"climb\"} 0",
+            "engine_query_duration_seconds_count 0",
+            "engine_reconnects_total 0",
+            "engine_queue_depth{queue=\"send\"} 0",
         ] {
             assert!(text.lines().any(|known| known.starts_with(line)), "{line}\n{text}");
         }

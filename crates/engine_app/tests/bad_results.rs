@@ -192,7 +192,7 @@ fn effects(commands_bytes: u64, events: Vec<EventManifest>) -> ResultManifest {
 }
 
 fn none() -> ResultManifest {
-    ResultManifest { compute_ns: 0, wait_ns: 0, jobs: Vec::new(), mapped: Vec::new() }
+    ResultManifest { compute_ns: 0, wait_ns: 0, rest_ns: 0, jobs: Vec::new(), mapped: Vec::new() }
 }
 
 fn plain(column: u16, bytes: &[u8], stride: usize) -> OutColumn<'_> {

@@ -75,6 +75,8 @@ pub enum Subject<'a> {
     Schemas,
     /// `snapshot.request`: have a keyframe of the world stored.
     Snapshot,
+    /// `trace.request`: what the time of ticks is spent on.
+    Trace,
     /// `watch.request`, or `watch.request.<identity>`: open or close a live query.
     WatchRequest {
         /// Who asks, if it says so.
@@ -277,6 +279,12 @@ impl Subjects {
         self.of("snapshot.request")
     }
 
+    /// See [`Subject::Trace`].
+    #[must_use]
+    pub fn trace(&self) -> String {
+        self.of("trace.request")
+    }
+
     /// See [`Subject::WatchRequest`].
     #[must_use]
     pub fn watch(&self) -> String {
@@ -377,6 +385,7 @@ impl Subjects {
             "entity" => entity(rest),
             "query" => query(rest),
             "snapshot" => (rest == "request").then_some(Subject::Snapshot),
+            "trace" => (rest == "request").then_some(Subject::Trace),
             "watch" => watch(rest),
             "command" => command(rest),
             "event" => Some(Subject::Event { name: rest }),
@@ -508,6 +517,7 @@ mod tests {
             (s.query(), Subject::Query),
             (s.schemas(), Subject::Schemas),
             (s.snapshot(), Subject::Snapshot),
+            (s.trace(), Subject::Trace),
             (s.watch(), Subject::WatchRequest { by: None }),
             (s.watch_frame("w1"), Subject::WatchFrame { by: None, id: "w1" }),
             (s.watch_ack("w1"), Subject::WatchAck { by: None, id: "w1" }),

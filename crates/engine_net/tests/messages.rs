@@ -16,6 +16,7 @@ use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::messages::snapshot::{Snapshot, SnapshotReply, SnapshotRequest};
 use engine_net::messages::status::{InstanceStatus, LogStatus, SimState, Status, StatusReply, SystemStatus};
 use engine_net::messages::tick::Tick;
+use engine_net::messages::trace::TraceRequest;
 use engine_net::messages::value::Components;
 use engine_net::messages::watch::{FrameKind, Region, WatchAck, WatchFrame, WatchOpen, WatchRequest};
 use engine_net::messages::{self, Message, Problem, Reply};
@@ -123,6 +124,7 @@ fn messages_of_instances_travel() {
 
 #[test]
 fn messages_of_tools_travel() {
+    travels(&TraceRequest { from: Some(u64::MAX), ticks: 60 });
     travels(&SnapshotRequest {});
     let stored = Snapshot { tick: 9, hash: WorldHash(u128::MAX - 5), entities: 3, bytes: 1 << 40, took_ms: 12 };
     assert_eq!(serde_json::to_value(&stored).unwrap()["hash"], "fffffffffffffffffffffffffffffffa");

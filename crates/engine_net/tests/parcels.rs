@@ -224,7 +224,7 @@ proptest! {
         let dirty = bits(&dirty);
         let write = |sizes: ChunkSizes, compute_ns: u64| {
             let effects = JobEffects { job: 0, commands_bytes: commands.len() as u64, events: vec![] };
-            let manifest = ResultManifest { compute_ns, wait_ns: 0, jobs: vec![effects], mapped: Vec::new() };
+            let manifest = ResultManifest { compute_ns, wait_ns: 0, rest_ns: 0, jobs: vec![effects], mapped: Vec::new() };
             let mut writer = ParcelWriter::new(prefix(ChunkKind::Result), sizes, &manifest).unwrap();
             part.write_dirty(0, &dirty, &mut writer);
             writer.stream(0, 0, &commands).unwrap();
@@ -294,7 +294,7 @@ fn large_documents_get_chunks_of_their_own_and_too_large_ones_are_an_error() {
     let sizes = ChunkSizes { aim: 1000, limit: 100_000 };
     let write = |bytes: usize| {
         let documents = vec![vec![1_u8; 10], vec![2; bytes], vec![3; 10]];
-        let manifest = ResultManifest { compute_ns: 0, wait_ns: 0, jobs: Vec::new(), mapped: Vec::new() };
+        let manifest = ResultManifest { compute_ns: 0, wait_ns: 0, rest_ns: 0, jobs: Vec::new(), mapped: Vec::new() };
         let mut writer = ParcelWriter::new(prefix(ChunkKind::Result), sizes, &manifest).unwrap();
         let column = OutColumn { column: 0, data: ColumnData::Documents(&documents) };
         writer.part(0, 3, &[column]).map(|()| writer.finish().unwrap())
@@ -318,7 +318,7 @@ fn large_documents_get_chunks_of_their_own_and_too_large_ones_are_an_error() {
 fn columns_of_a_range_of_rows_travel_together() {
     let rows = 10_000;
     let (positions, velocities) = (vec![1_u8; rows * 12], vec![2_u8; rows * 12]);
-    let manifest = ResultManifest { compute_ns: 0, wait_ns: 0, jobs: vec![], mapped: Vec::new() };
+    let manifest = ResultManifest { compute_ns: 0, wait_ns: 0, rest_ns: 0, jobs: vec![], mapped: Vec::new() };
     let mut writer = ParcelWriter::new(prefix(ChunkKind::Job), ChunkSizes::default(), &manifest).unwrap();
     let columns = [&positions, &velocities].map(|bytes| ColumnData::Plain { bytes, stride: 12 });
     let columns = [0, 1].map(|column| OutColumn { column, data: columns[usize::from(column)] });

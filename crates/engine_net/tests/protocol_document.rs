@@ -103,7 +103,7 @@ fn result() -> Vec<Bytes> {
     commands.despawn(Entity::from_bits(12));
     let commands = commands.into_bytes();
     let effects = JobEffects { job: 0, commands_bytes: commands.len() as u64, events: Vec::new() };
-    let manifest = ResultManifest { compute_ns: 900, wait_ns: 40, jobs: vec![effects], mapped: Vec::new() };
+    let manifest = ResultManifest { compute_ns: 900, wait_ns: 40, rest_ns: 0, jobs: vec![effects], mapped: Vec::new() };
     let mut writer = ParcelWriter::new(prefix(ChunkKind::Result), ChunkSizes::default(), &manifest).unwrap();
     let positions = floats([0.0, 0.0, 2.0, 1.0, 2.0, 2.0]);
     let mut dirty = BitRows::new(3);

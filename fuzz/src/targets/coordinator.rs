@@ -106,7 +106,7 @@ fn forge(honest: &Bytes, script: &mut Script<'_>) -> Vec<Bytes> {
     }
     let job = if script.byte() > 250 { u32::from(script.byte()) } else { 0 };
     let effects = JobEffects { job, commands_bytes: commands.len() as u64, events };
-    let manifest = ResultManifest { compute_ns: 1, wait_ns: 1, jobs: vec![effects], mapped: Vec::new() };
+    let manifest = ResultManifest { compute_ns: 1, wait_ns: 1, rest_ns: 0, jobs: vec![effects], mapped: Vec::new() };
     let sizes = ChunkSizes { aim: 512, ..ChunkSizes::default() };
     let Ok(mut writer) = ParcelWriter::new(prefix.answer(ChunkKind::Result), sizes, &manifest) else {
         return Vec::new();

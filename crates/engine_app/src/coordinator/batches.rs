@@ -12,6 +12,7 @@ use engine_net::{ChunkKind, ChunkPrefix};
 
 use super::fusion::{Early, Fused};
 use super::{Coordinator, Output};
+use crate::phases::BatchTimes;
 use crate::ship::{Cargo, Shipment, needs_shared};
 
 /// An attempt at a batch.
@@ -27,6 +28,14 @@ impl BatchId {
     /// Which attempt a message is about.
     pub(super) fn of(prefix: &ChunkPrefix) -> Self {
         Self { job: prefix.job, attempt: prefix.attempt }
+    }
+
+    /// The lowest one above it.
+    pub(super) fn next(self) -> Self {
+        match self.attempt.checked_add(1) {
+            Some(attempt) => Self { attempt, ..self },
+            None => Self { job: self.job.saturating_add(1), attempt: 0 },
+        }
     }
 
     /// All attempts at a batch.
@@ -50,6 +59,8 @@ pub(super) struct OpenBatch {
     pub(super) heard_at: u64,
     /// From when on its time counts: when it was sent, or when it waited for nothing but its instance any more.
     pub(super) counts_from: u64,
+    /// When it was where, for figures.
+    pub(super) times: BatchTimes,
     /// How often it was asked about since it was heard of.
     pub(super) asked: u32,
     /// What was sent.
@@ -232,7 +243,8 @@ impl Coordinator {
         match chunks {
             Ok(chunks) => Some(chunks),
             Err(error) => {
-                tracing::error!(system = self.systems[node.system].name(), %error, "jobs can't be sent");
+                let (tick, system) = (running.tick, self.systems[node.system].name());
+                tracing::error!(tick, system, instance = open.member, %error, "jobs can't be sent");
                 None
             }
         }
@@ -240,7 +252,7 @@ impl Coordinator {
 
     /// Sends jobs to an instance as this attempt at them.
     pub(super) fn send_batch(&mut self, member: &str, jobs: Vec<u32>, id: BatchId, is_second: bool) {
-        let (now, first) = (self.now, id.job);
+        let (now, first, begun) = (self.now, id.job, self.lap());
         if !is_second {
             jobs.iter().for_each(|job| self.take_up(*job, id));
         }
@@ -253,6 +265,7 @@ impl Coordinator {
         let Some(running) = &mut self.running else { return };
         let node = running.run.plan().jobs[first as usize].node;
         let system = running.run.plan().nodes[node].system;
+        let ready = running.open.get(&first).filter(|_| !is_second).map_or(begun, |open| open.since);
         let open = OpenBatch {
             member: member.to_owned(),
             slot,
@@ -260,6 +273,7 @@ impl Coordinator {
             sent_at: now,
             heard_at: now,
             counts_from: now,
+            times: BatchTimes { ready, begun, ..BatchTimes::default() },
             asked: 0,
             cargo,
             shared: None,
@@ -306,10 +320,13 @@ impl Coordinator {
             self.systems[system].run.rows += rows.map(|part| u64::from(part.rows)).sum::<u64>();
         }
         self.systems[system].run.bytes_out += sent;
+        let handed_out = self.lap();
+        let Some(running) = &mut self.running else { return };
         if let Some(open) = running.batches.get_mut(&id) {
-            open.bytes = sent;
+            (open.bytes, open.times.sent) = (sent, handed_out);
         }
         if let Some(member) = self.members.get_mut(member) {
+            member.totals.bytes_out += sent;
             member.in_flight += sent;
             member.open_jobs += jobs.len() as u32;
         }

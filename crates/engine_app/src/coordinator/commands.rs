@@ -34,8 +34,8 @@ pub(super) enum WaitState {
     /// Steps that are to be run first: answered at this tick.
     Steps(u64),
     /// A query that came in the middle of a tick: answered when it is committed, since half of a tick is no
-    /// state of the world, and its systems write to the rows.
-    Query(Bytes),
+    /// state of the world, and its systems write to the rows. With the time at which it came.
+    Query(Bytes, u64),
 }
 
 impl Coordinator {
@@ -57,6 +57,7 @@ impl Coordinator {
             Ok(())
         });
         if let Err(problem) = accepted {
+            tracing::debug!(tick = self.tick, code = %problem.code, why = problem.message, "a command is not accepted");
             self.figures.count(format!("refused.{}", problem.code));
             self.answer::<CommandReply>(reply, &Reply::Error(problem));
         }
@@ -269,6 +270,13 @@ impl Coordinator {
                 if self.keeps_log() && !planted::is(Bug::AcknowledgeBeforeCommit) {
                     records = self.records + 1;
                 }
+                let tick = self.tick + 1;
+                match &result {
+                    Ok(_) => tracing::debug!(tick, command = id, "a command is applied"),
+                    Err(problem) => {
+                        tracing::info!(tick, command = id, code = %problem.code, why = problem.message, "a command is refused");
+                    }
+                }
                 match &result {
                     Ok(_) => self.inputs.push(Input::Command { id, by, action }),
                     // Whoever leads next must not apply what its sender was told is refused.
@@ -299,8 +307,8 @@ impl Coordinator {
                     }
                 },
                 WaitState::Steps(until) if until <= tick || over => Reply::Ok(Done { tick, entities: Vec::new() }),
-                WaitState::Query(payload) => {
-                    self.answer_query(waiting.reply.as_deref(), &payload);
+                WaitState::Query(payload, since) => {
+                    self.answer_query(waiting.reply.as_deref(), &payload, since);
                     continue;
                 }
                 state => {

@@ -29,7 +29,10 @@ impl Coordinator {
         if std::mem::take(&mut running.sent_anew) {
             self.world.advance_version();
         }
-        if let Some(buffer) = running.run.merge_staged(id.job, |result, plan| result.merge(&mut self.world, plan)) {
+        let counts = &mut self.row_counts;
+        if let Some(buffer) =
+            running.run.merge_staged(id.job, |result, plan| result.merge(&mut self.world, plan, counts))
+        {
             self.mapped.give_back(buffer);
         }
         // What its instance has of them is what the world has, whatever others make of them after this.
@@ -38,6 +41,7 @@ impl Coordinator {
             let (slot, keep, copies) = (open.slot, open.cargo.keep, std::mem::take(&mut open.cargo.copies));
             self.copies_merged(slot, keep, &copies, false);
         }
+        self.note_way(id, self.lap());
         let rows = self.final_rows(id, node);
         if !rows.is_empty() {
             self.world.hash_ahead(rows.into_iter());

@@ -59,6 +59,7 @@ impl Coordinator {
 
     /// Those of some jobs that may be sent although they wait for rows.
     pub(super) fn queue_fused(&mut self, jobs: impl IntoIterator<Item = u32>) {
+        let since = self.lap();
         for job in jobs {
             let Some(running) = self.running.as_ref().filter(|_| self.settings.fuse) else { return };
             let Some(open) = running.open.get(&job).filter(|open| !open.queued) else { continue };
@@ -68,7 +69,7 @@ impl Coordinator {
             let Some(Running { queue, open, .. }) = &mut self.running else { return };
             if let Some(open) = open.get_mut(&job) {
                 queue.push(&open.member, job);
-                open.queued = true;
+                (open.queued, open.since) = (true, since);
             }
         }
     }

@@ -8,6 +8,7 @@ use engine_net::messages::query::QueryRequest;
 use engine_net::messages::register::{Leave, Register};
 use engine_net::messages::schemas::SchemasRequest;
 use engine_net::messages::snapshot::SnapshotRequest;
+use engine_net::messages::trace::TraceRequest;
 use engine_net::messages::watch::{WatchAck, WatchRequest};
 use engine_net::messages::{Problem, Reply};
 use engine_net::strict;
@@ -44,6 +45,7 @@ impl Coordinator {
             Some(Subject::Query) => self.query(reply, &payload),
             Some(Subject::Schemas) => self.schemas_request(reply, &payload),
             Some(Subject::Snapshot) => self.snapshot_request(reply, &payload),
+            Some(Subject::Trace) => self.trace_request(reply, &payload),
             Some(Subject::WatchRequest { by }) => self.watch_request(now, reply, by, &payload),
             Some(Subject::WatchAck { by, id }) => self.watch_ack(now, by, id, &payload),
             Some(Subject::Command { domain, aggregate, action, by }) => {
@@ -79,6 +81,7 @@ fn is_readable(subject: &Subject<'_>, headers: &Headers) -> bool {
         Subject::Query => headers.is::<QueryRequest>(),
         Subject::Schemas => headers.is::<SchemasRequest>(),
         Subject::Snapshot => headers.is::<SnapshotRequest>(),
+        Subject::Trace => headers.is::<TraceRequest>(),
         Subject::WatchRequest { .. } => headers.is::<WatchRequest>(),
         Subject::WatchAck { .. } => headers.is::<WatchAck>(),
         Subject::Command { .. } => headers.is::<Command>(),

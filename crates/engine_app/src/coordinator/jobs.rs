@@ -12,6 +12,8 @@ pub(super) struct OpenJob {
     pub(super) attempt: u16,
     /// It is in its instance's line, or was; one that waits for rows is not.
     pub(super) queued: bool,
+    /// When it could be sent, for figures.
+    pub(super) since: u64,
     /// In which batch it was sent; none before. Of two attempts that are open, the first.
     pub(super) batch: Option<BatchId>,
     /// Instances that died with it.
@@ -62,6 +64,7 @@ impl Gone {
 impl Coordinator {
     /// Chooses an instance for each job. Jobs for which there is none stay unassigned until one joins.
     pub(super) fn assign_jobs(&mut self, now: u64, jobs: Vec<u32>) {
+        let since = self.lap();
         let Some(running) = &mut self.running else { return };
         let Some(first) = jobs.first() else { return };
         let node = running.run.plan().jobs[*first as usize].node;
@@ -96,10 +99,13 @@ impl Coordinator {
                 running.queue.push(&member, job);
             }
             let open = match running.open.remove(&job) {
-                None => OpenJob { member, attempt: 0, queued, batch: None, deaths: 0, alone: false, doubled: false },
+                None => {
+                    let (alone, doubled) = (false, false);
+                    OpenJob { member, attempt: 0, queued, since, batch: None, deaths: 0, alone, doubled }
+                }
                 Some(before) => {
                     let attempt = before.attempt.wrapping_add(before.queued.into());
-                    OpenJob { member, attempt, queued, batch: None, ..before }
+                    OpenJob { member, attempt, queued, since, batch: None, ..before }
                 }
             };
             running.open.insert(job, open);
@@ -120,6 +126,7 @@ impl Coordinator {
     }
 
     fn queue_released(&mut self, now: u64, released: &[u32]) {
+        let since = self.lap();
         let Some(running) = &mut self.running else { return };
         let mut moved = std::collections::BTreeMap::<usize, Vec<u32>>::new();
         for job in released {
@@ -131,7 +138,7 @@ impl Coordinator {
                 member.state == MemberState::Ready && !is_left_out
             };
             if self.members.get(&open.member).is_some_and(would_be_chosen) {
-                open.queued = true;
+                (open.queued, open.since) = (true, since);
                 running.queue.push(&open.member, *job);
             } else {
                 moved.entry(running.run.plan().jobs[*job as usize].node).or_default().push(*job);
@@ -172,7 +179,7 @@ impl Coordinator {
     /// An instance is gone: its open jobs go elsewhere.
     pub(super) fn lose_member(&mut self, now: u64, name: &str, why: Gone) {
         let Some(member) = self.members.leave(name) else { return };
-        tracing::warn!(instance = name, ?why, "an instance is gone");
+        tracing::warn!(tick = self.current_tick(), instance = name, ?why, "an instance is gone");
         self.figures.count("lost_instances");
         self.residents.leave(member.slot);
         self.mapped.withdraw(member.slot);
@@ -215,6 +222,8 @@ impl Coordinator {
                     open.blame(batch.jobs.len());
                 }
                 *self.figures.counters.entry("reassigned".into()).or_default() += 1;
+                let node = running.run.plan().jobs[*job as usize].node;
+                self.systems[running.run.plan().nodes[node].system].totals.reassigned += 1;
             }
             // In a tick that is repeated its record decides.
             if open.deaths >= self.settings.max_deaths && self.replayed.is_none() {
@@ -225,13 +234,26 @@ impl Coordinator {
         }
         running.batches.retain(|_, batch| batch.member != name);
         for job in held {
-            tracing::error!(job, "a job lost too many instances: its shard keeps its values in this tick");
+            let tick = self.current_tick();
+            tracing::error!(
+                tick,
+                system = self.system_of(job),
+                job,
+                "a job lost too many instances: its shard keeps its values in this tick"
+            );
             self.figures.count("quarantined");
             self.stage_held(job);
         }
         for jobs in moved.into_values() {
             self.assign_jobs(now, jobs);
         }
+    }
+
+    /// The name of the system that a job of the open tick is of.
+    pub(super) fn system_of(&self, job: u32) -> Option<&str> {
+        let plan = self.running.as_ref()?.run.plan();
+        let node = plan.jobs.get(job as usize)?.node;
+        Some(self.systems[plan.nodes[node].system].name())
     }
 
     pub(super) fn lose_all_members(&mut self, now: u64) {

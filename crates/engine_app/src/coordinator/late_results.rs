@@ -222,7 +222,10 @@ impl Coordinator {
             // Its copies are forgotten already.
             "stale" | "corrupt" => self.residents.forget_lists(late.slot),
             "unmapped" => drop(self.mapped.withdraw(late.slot)),
-            reason => tracing::warn!(instance = late.instance, reason, message = failed.message, "a late job failed"),
+            reason => {
+                let LateResult { tick, system, instance, .. } = &late;
+                tracing::warn!(tick, system, instance, reason, why = failed.message, "a late job failed");
+            }
         }
         Ok(())
     }
@@ -308,7 +311,7 @@ impl Coordinator {
             for (event, batch) in result.take_effects().1 {
                 self.events.append(event, batch);
             }
-            result.merge(&mut self.world, running.run.plan());
+            result.merge(&mut self.world, running.run.plan(), &mut self.row_counts);
         }
     }
 }

@@ -9,6 +9,8 @@ pub struct Load {
     pub open_jobs: usize,
     /// Entries of the lines in which jobs wait to be sent.
     pub queued: usize,
+    /// Batches that are at instances, or that wait for their node.
+    pub open_batches: usize,
     /// Jobs of the open tick.
     pub jobs: usize,
     /// Commands and queries that wait for a tick.
@@ -46,6 +48,7 @@ impl Coordinator {
         Load {
             open_jobs: running.map_or(0, |running| running.open.len()),
             queued: running.map_or(0, |running| running.queue.len()),
+            open_batches: running.map_or(0, |running| running.batches.len()),
             jobs: running.map_or(0, |running| running.run.plan().jobs.len()),
             waiting: self.waiting.len(),
             remembered: self.remembered.len(),

@@ -118,7 +118,7 @@ impl Coordinator {
     pub fn memory_mapped(&mut self, slot: u32) {
         let Some(member) = self.members.iter().find(|member| member.slot == slot) else { return };
         if self.mapped.memory.as_mut().is_some_and(|memory| memory.has_joined(slot)) {
-            tracing::info!(instance = member.name, "an instance has mapped the columns");
+            tracing::info!(tick = self.tick, instance = member.name, "an instance has mapped the columns");
             self.mapped.slots.insert(slot);
         }
     }

@@ -63,7 +63,7 @@ impl Coordinator {
     }
 
     fn refuse_registration(&mut self, reply: Option<&str>, problem: Problem) {
-        tracing::warn!(code = problem.code, message = problem.message, "a registration is refused");
+        tracing::warn!(code = problem.code, why = problem.message, "a registration is refused");
         self.figures.count(format!("refused.{}", problem.code));
         self.answer::<RegisterReply>(reply, &Reply::Error(problem));
     }
@@ -124,6 +124,7 @@ impl Coordinator {
         let member = self.members.join(who, &register.host, register.pid, self.settings.lanes, now);
         member.nonce = register.nonce;
         tracing::info!(
+            tick = self.tick,
             instance = member.name,
             slot = member.slot,
             systems = member.systems.join(" "),

@@ -38,6 +38,8 @@
 //! | `watch.rs` | live queries |
 //! | `schemas.rs` | what components look like, for whoever asks |
 //! | `load.rs` | what it holds, for whoever checks that it is bounded |
+//! | `recording.rs` | what the time of a tick is spent on, when somebody asks |
+//! | `measures.rs` | what it measures, for those who run it |
 
 mod access;
 mod announce;
@@ -56,9 +58,11 @@ mod late;
 mod late_results;
 mod load;
 mod mapped;
+mod measures;
 mod membership;
 mod outcomes;
 mod queries;
+mod recording;
 mod registration;
 mod remembered;
 mod replay;
@@ -98,7 +102,7 @@ use crate::merge::JobResult;
 use crate::record::{Input, TickRecord};
 use crate::schedule::{Registered, Schedule};
 use crate::settings::Settings;
-use crate::system_entry::{SystemEntry, Totals};
+use crate::system_entry::SystemEntry;
 use crate::tick_run::TickRun;
 
 use access::Limits;
@@ -112,6 +116,9 @@ use late_results::LateResults;
 pub use load::Load;
 pub use mapped::HostMemory;
 use mapped::Mapped;
+pub use measures::{Durations, Measures, RowCounts, Stopwatch};
+pub use recording::TraceSink;
+use recording::{Recording, Recordings};
 use remembered::Remembered;
 use replay::Replayed;
 use residents::Residents;
@@ -189,6 +196,8 @@ struct Running {
     inputs: Vec<Input>,
     /// What jobs did that have to be recorded, as chunks.
     outcomes: BTreeMap<u32, Vec<Bytes>>,
+    /// What its time is spent on, if somebody wants to know.
+    recording: Option<Box<Recording>>,
 }
 
 /// Figures since the start.
@@ -204,6 +213,8 @@ struct Figures {
     refusals: u64,
     last_refusal: String,
     counters: BTreeMap<String, u64>,
+    /// From queries to their answers.
+    queries: Durations,
 }
 
 impl Figures {
@@ -283,6 +294,10 @@ pub struct Coordinator {
     /// What systems that arrive by a record are run with here, to repeat what was.
     functions: Vec<Arc<dyn System>>,
     figures: Figures,
+    row_counts: RowCounts,
+    recordings: Recordings,
+    /// The driver's clock, for figures alone.
+    stopwatch: Option<Stopwatch>,
     out: VecDeque<Output>,
     commits: VecDeque<Commit>,
     failure: Option<CoordinatorError>,
@@ -369,6 +384,9 @@ impl Coordinator {
             snapshots: Snapshots::default(),
             functions: Vec::new(),
             figures: Figures::default(),
+            row_counts: RowCounts::default(),
+            recordings: Recordings::default(),
+            stopwatch: None,
             out: VecDeque::new(),
             commits: VecDeque::new(),
             failure: None,
@@ -429,6 +447,11 @@ impl Coordinator {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// The open tick, or the last one.
+    pub(super) fn current_tick(&self) -> u64 {
+        self.running.as_ref().map_or(self.tick, |running| running.tick)
     }
 
     /// Systems that don't run in this process.
@@ -516,7 +539,9 @@ impl Coordinator {
         match result {
             Ok(result) => {
                 if running.run.is_open(job) {
+                    let compute_ns = result.compute_ns;
                     running.run.stage(job, JobResult::Local(result));
+                    self.record_local(job, compute_ns);
                 }
             }
             Err(error) => self.failure = Some(CoordinatorError::Failed { tick: running.tick, error }),
@@ -541,12 +566,6 @@ impl Coordinator {
         self.look = Some(look);
     }
 
-    /// What each system has cost so far, by name.
-    #[must_use]
-    pub fn totals(&self) -> Vec<(String, Totals)> {
-        self.systems.iter().map(|entry| (entry.name().to_owned(), entry.totals)).collect()
-    }
-
     /// When [`Self::clock`] wants to be called next.
     #[must_use]
     pub fn wake_at(&self, now: u64) -> u64 {
@@ -568,6 +587,7 @@ impl Coordinator {
 
     /// The connection was lost and is back: whoever was registered registers again.
     pub fn reconnected(&mut self, now: u64) {
+        self.figures.count("reconnects");
         self.lose_all_members(now);
         self.hello();
         self.advance(now);
@@ -579,7 +599,7 @@ impl Coordinator {
 
     fn publish_with<M: Message>(&mut self, subject: String, headers: Headers, message: &M) {
         let payload = Bytes::from(strict::encode(message));
-        let tick = self.running.as_ref().map_or(self.tick, |running| running.tick);
+        let tick = self.current_tick();
         let headers = Some(headers.epoch(self.epoch).tick(tick));
         self.out.push_back(Output::Send { lane: 0, subject, token: None, headers, payload });
     }

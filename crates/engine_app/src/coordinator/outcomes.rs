@@ -110,6 +110,7 @@ fn write(
     let manifest = ResultManifest {
         compute_ns: result.compute_ns,
         wait_ns: 0,
+        rest_ns: 0,
         jobs: vec![JobEffects {
             job: 0,
             commands_bytes: commands.len() as u64,

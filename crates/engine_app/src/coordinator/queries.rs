@@ -26,18 +26,19 @@ impl Coordinator {
             return self.answer::<QueryReply>(reply, &Reply::Error(problem));
         }
         if self.running.is_none() {
-            return self.finally(|core| core.answer_query(reply, payload));
+            let since = self.lap();
+            return self.finally(|core| core.answer_query(reply, payload, since));
         }
-        let waiting = self.waiting.iter().filter(|waiting| matches!(waiting.state, WaitState::Query(_))).count();
+        let waiting = self.waiting.iter().filter(|waiting| matches!(waiting.state, WaitState::Query(..))).count();
         if waiting >= MAX_QUERIES {
             let problem = Problem::new("unavailable", "too many queries wait for the end of the tick: try again");
             return self.answer::<QueryReply>(reply, &Reply::Error(problem));
         }
-        let state = WaitState::Query(payload.clone());
+        let state = WaitState::Query(payload.clone(), self.lap());
         self.waiting.push(Waiting { reply: reply.map(str::to_owned), id: String::new(), by: None, bytes: 0, state });
     }
 
-    pub(super) fn answer_query(&mut self, reply: Option<&str>, payload: &[u8]) {
+    pub(super) fn answer_query(&mut self, reply: Option<&str>, payload: &[u8], since: u64) {
         let answer = strict::decode::<QueryRequest>(payload, QueryRequest::LIMIT)
             .map_err(|error| Problem::new("bad_request", error))
             .and_then(|request| ask::page(&self.world, self.tick, &request, self.unseen()));
@@ -49,5 +50,7 @@ impl Coordinator {
             }
         };
         self.answer::<QueryReply>(reply, &answer);
+        let took = self.lap().saturating_sub(since);
+        self.figures.queries.note(took);
     }
 }

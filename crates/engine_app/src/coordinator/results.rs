@@ -144,12 +144,20 @@ impl Coordinator {
             return Ok(());
         }
         let Some(parcel) = open.result.take().and_then(Assembler::finish) else { return Ok(()) };
+        self.note_arrival(id);
         let open = self.running.as_ref().and_then(|running| running.batches.get(&id));
         if open.is_some_and(|open| self.waits_for_leads(open)) && !planted::is(Bug::MergeBeforeLead) {
             self.keep_early(now, id, *prefix, parcel);
             return Ok(());
         }
         self.take_result(now, instance, id, parcel, now)
+    }
+
+    fn note_arrival(&mut self, id: BatchId) {
+        let arrived = self.lap();
+        if let Some(open) = self.running.as_mut().and_then(|running| running.batches.get_mut(&id)) {
+            open.times.arrived = arrived;
+        }
     }
 
     /// A result is whole since then: if it can be used, it counts.
@@ -177,6 +185,12 @@ impl Coordinator {
             }
         };
         planted::arrived(id.job);
+        if let Some(open) = self.running.as_mut().and_then(|running| running.batches.get_mut(&id)) {
+            (open.times.lay_ns, open.times.worked_ns) = received.at_instance;
+        }
+        if let Some(member) = self.members.get_mut(instance) {
+            member.totals.bytes_in += received_bytes;
+        }
         self.free_room(id);
         self.note_batch(at, instance, system, (sent_at, rows));
         self.claim(now, id, &received, &staged);
@@ -282,14 +296,22 @@ impl Coordinator {
         let is_about_copies = matches!(failed.reason.as_str(), "stale" | "corrupt");
         if is_about_copies && self.builds_on_copies(id) {
             if failed.reason == "corrupt" {
-                tracing::error!(instance, "what an instance had kept had other bytes than the world");
+                tracing::error!(
+                    tick = prefix.tick,
+                    instance,
+                    "what an instance had kept had other bytes than the world"
+                );
             }
             self.figures.count(format!("copies.{}", failed.reason));
             self.send_anew(now, id);
             return Ok(());
         }
         if failed.reason == "unmapped" && self.mapped.withdraw(prefix.instance) {
-            tracing::warn!(instance, "an instance has lost what it had mapped: its columns travel by wire");
+            tracing::warn!(
+                tick = prefix.tick,
+                instance,
+                "an instance has lost what it had mapped: its columns travel by wire"
+            );
             self.figures.count("unmapped");
             self.send_anew(now, id);
             return Ok(());
@@ -300,7 +322,9 @@ impl Coordinator {
             self.take_back(id);
             return Ok(());
         }
-        tracing::error!(instance, job = prefix.job, reason = failed.reason, message = failed.message, "a job failed");
+        let (tick, job, system) = (prefix.tick, prefix.job, self.system_of(prefix.job));
+        let Failed { reason, message: why } = &failed;
+        tracing::error!(tick, system, instance, job, reason, why, "a job failed");
         self.figures.count("failed_jobs");
         self.fail_attempt(now, id);
         Ok(())
@@ -386,7 +410,8 @@ impl Coordinator {
 
     pub(super) fn reject(&mut self, to: Sender<'_>, prefix: &ChunkPrefix, rejection: &Rejection) {
         self.figures.count(format!("rejected.{}", rejection.reason));
-        tracing::debug!(instance = to.instance, job = prefix.job, message = rejection.message, "refused");
+        let (tick, job, why) = (prefix.tick, prefix.job, &rejection.message);
+        tracing::debug!(tick, instance = to.instance, job, reason = %rejection.reason, why, "a message of an instance is refused");
         let message = Rejected {
             epoch: self.epoch,
             tick: prefix.tick,

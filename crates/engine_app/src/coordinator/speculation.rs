@@ -80,7 +80,15 @@ impl Coordinator {
             (open.attempt, open.doubled) = (open.attempt.wrapping_add(1), true);
         }
         let id = BatchId { job: first.job, attempt: self.latest_attempt(first.job) };
-        tracing::debug!(system, job = first.job, from, to, "a batch is late, and is given to somebody else as well");
+        let tick = self.current_tick();
+        tracing::debug!(
+            tick,
+            system,
+            job = first.job,
+            from,
+            to,
+            "a batch is late, and is given to somebody else as well"
+        );
         self.figures.count("speculative");
         self.send_batch(&to, jobs, id, true);
     }

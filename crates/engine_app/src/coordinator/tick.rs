@@ -107,6 +107,7 @@ impl Coordinator {
     }
 
     fn begin(&mut self, now: u64) -> Result<(), ()> {
+        let mut recording = self.begin_recording(self.tick + 1);
         self.do_first()?;
         self.apply_inputs();
         let time = self.time(self.tick + 1);
@@ -131,9 +132,13 @@ impl Coordinator {
             _ => now.saturating_add(interval),
         };
         let tick = time.tick;
+        let applied = recording.as_ref().map_or(0, |_| self.lap());
         let descriptors: Vec<_> = self.systems.iter().map(|entry| &entry.registered.descriptor).collect();
         let plan = TickPlan::new(&self.world, &descriptors, &self.schedule, tick);
         let orders: Vec<RowOrder> = plan.nodes.iter().map(|node| row_order(&self.systems[node.system])).collect();
+        if let Some(recording) = &mut recording {
+            self.planned(recording, applied, &plan);
+        }
         self.running = Some(Running {
             tick,
             started: now,
@@ -150,6 +155,7 @@ impl Coordinator {
             kept: BTreeSet::new(),
             inputs: std::mem::take(&mut self.inputs),
             outcomes: BTreeMap::new(),
+            recording,
         });
         if !self.members.is_empty() {
             let time = self.time(tick);
@@ -183,6 +189,7 @@ impl Coordinator {
         let entry = &mut self.systems[plan.system];
         entry.run = RunFigures { jobs: plan.jobs.len() as u32, started: now, ..RunFigures::default() };
         let name = entry.name().to_owned();
+        self.record_start(node);
         self.keep_replayed(node);
         self.take_recorded(node);
         let Some(running) = &mut self.running else { return };
@@ -218,6 +225,7 @@ impl Coordinator {
     }
 
     fn merge_node(&mut self, now: u64, node: usize) {
+        self.record_merging(node);
         self.record_outcomes(node);
         let Some(running) = &self.running else { return };
         let plan = running.run.plan().nodes[node].clone();
@@ -230,7 +238,11 @@ impl Coordinator {
             let spawns = result.spawns();
             spawned |= spawns > 0;
             let (commands, events) = result.take_effects();
-            self.systems[plan.system].run.compute += result.compute_ns();
+            let compute_ns = result.compute_ns();
+            self.systems[plan.system].run.compute += compute_ns;
+            if matches!(result, JobResult::Local(_)) {
+                self.systems[plan.system].totals.phases.add_compute(compute_ns);
+            }
             if !commands.is_empty() {
                 running.commands.insert(number, Recorded { bytes: commands, spawns });
             }
@@ -241,7 +253,7 @@ impl Coordinator {
                 running.emitted.push((event, batch.clone()));
                 self.events.append(event, batch);
             }
-            if let Some(buffer) = result.merge(&mut self.world, running.run.plan()) {
+            if let Some(buffer) = result.merge(&mut self.world, running.run.plan(), &mut self.row_counts) {
                 self.mapped.give_back(buffer);
             }
             if spawns > 0 {
@@ -253,6 +265,7 @@ impl Coordinator {
         running.run.merged(node);
         running.events.remove(&node);
         self.batches_merged(&plan.jobs, spawned);
+        self.record_merged(node);
         let entry = &mut self.systems[plan.system];
         for event in &entry.registered.descriptor.reads_events {
             self.events.advance(*event, &entry.registered.descriptor.name);
@@ -267,6 +280,9 @@ impl Coordinator {
 
     fn commit(&mut self, now: u64) {
         let Some(mut running) = self.running.take() else { return };
+        let recording = running.recording.take();
+        let lap = |core: &Self| recording.as_ref().map_or(0, |_| core.lap());
+        let ended = lap(self);
         self.world.advance_version();
         let mut first = self.world.reserve_entities(running.spawns());
         for recorded in planted::in_order(&running.commands) {
@@ -278,7 +294,7 @@ impl Coordinator {
                 }
                 // Records of instances were checked when they came: this one is of a system in this process.
                 Err(error) => {
-                    tracing::error!(%error, "a record of commands is refused");
+                    tracing::error!(tick = running.tick, %error, "a record of commands is refused");
                     self.failure.get_or_insert(error.into());
                 }
             }
@@ -288,7 +304,9 @@ impl Coordinator {
         self.members.note_speeds();
         self.forget_old_attempts(running.tick);
         self.tick = running.tick;
+        let structured = lap(self);
         self.hash = self.whole_hash();
+        let hashed = lap(self);
         let took = now.saturating_sub(running.started);
         self.note_figures(now, took, &running);
         let record = self.record(&mut running);
@@ -297,6 +315,9 @@ impl Coordinator {
             core.answer_waiting();
         });
         self.show_watches(now);
+        if let Some(recording) = recording {
+            self.end_recording(recording, [ended, structured, hashed]);
+        }
         let bytes = running.bytes;
         self.commits.push_back(Commit { tick: self.tick, hash: self.hash, took_ns: took, bytes, record });
         if self.commits.len() > KEPT_TICKS {
@@ -335,6 +356,19 @@ impl Coordinator {
     /// What instances made of their copies of a node is the world's now. Where jobs spawned entities, the world has
     /// their final numbers in its columns, and the copies have not.
     fn batches_merged(&mut self, jobs: &std::ops::Range<u32>, spawned: bool) {
+        let at = self.lap();
+        let range = BatchId { job: jobs.start, attempt: 0 }..BatchId { job: jobs.end, attempt: 0 };
+        let mut next = range.start;
+        while let Some((id, merged)) = self
+            .running
+            .as_ref()
+            .and_then(|running| running.batches.range(next..range.end).next().map(|(id, open)| (*id, open.merged)))
+        {
+            if !merged {
+                self.note_way(id, at);
+            }
+            next = id.next();
+        }
         let Some(running) = &mut self.running else { return };
         let mut later = running.batches.split_off(&BatchId { job: jobs.start, attempt: 0 });
         let mut others = later.split_off(&BatchId { job: jobs.end, attempt: 0 });

@@ -11,6 +11,7 @@
 //! | `words.rs`, `panel.rs` | the status of a world, in words and in a few lines of a terminal |
 //! | `top/` | a live view of any world: what is known, as text, and drawn |
 //! | `table.rs` | columns for people |
+//! | `trace/` | what the time of ticks was spent on: critical path, files, sums |
 //! | `progress.rs` | how far something is that takes long |
 
 pub mod assign;
@@ -21,4 +22,5 @@ pub mod scene;
 pub mod schemas;
 pub mod table;
 pub mod top;
+pub mod trace;
 pub mod words;

@@ -29,7 +29,7 @@ pub(crate) fn garbage(honest: &[u8]) -> Vec<(&'static str, Bytes)> {
 
 /// The manifest of a result without commands and events.
 pub(crate) fn empty() -> ResultManifest {
-    ResultManifest { compute_ns: 0, wait_ns: 0, jobs: Vec::new(), mapped: Vec::new() }
+    ResultManifest { compute_ns: 0, wait_ns: 0, rest_ns: 0, jobs: Vec::new(), mapped: Vec::new() }
 }
 
 /// A section, as it is written: what it says need not be true.

@@ -59,6 +59,21 @@ fn a_coordinator_is_ready_when_its_systems_are_there() {
     assert_eq!((figure("engine_leads"), figure("engine_running")), (1.0, 1.0));
     assert_eq!(figure("engine_instances{system=\"age\"}"), 1.0);
     assert!(figure("engine_system_runs_total{system=\"age\"}") > 0.0);
+    assert!(command(&config, &["spawn", "t.Health=5", "--count", "100"]).output().unwrap().status.success());
+    until("its rows are computed and merged", || {
+        figure("engine_component_updates_total{component=\"t.Health\"}") >= 200.0
+    });
+    let phase = |of: &str, name: &str, phase: &str| {
+        figure(&format!("engine_{of}_phase_seconds_total{{{of}=\"{name}\",phase=\"{phase}\"}}"))
+    };
+    for name in ["wait", "ship", "queue", "compute", "return", "merge"] {
+        let (of_system, of_instance) = (phase("system", "age", name), phase("instance", "age-1", name));
+        assert!(of_system > 0.0 && of_instance > 0.0, "{name}: {of_system} {of_instance}");
+    }
+    assert!(figure("engine_instance_jobs_merged_total{instance=\"age-1\"}") >= 2.0);
+    assert!(figure("engine_instance_wire_bytes_total{instance=\"age-1\",direction=\"in\"}") > 0.0);
+    command(&config, &["query", "t.Health", "--count"]).output().unwrap();
+    assert!(figure("engine_query_duration_seconds_count") >= 1.0);
     stop.flag().store(true, Ordering::Relaxed);
     instance.join().unwrap();
     until("it is missed", || get(&address, "/ready").contains("waits for an instance of age"));

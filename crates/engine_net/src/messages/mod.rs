@@ -21,6 +21,7 @@ pub mod schemas;
 pub mod snapshot;
 pub mod status;
 pub mod tick;
+pub mod trace;
 pub mod value;
 pub mod watch;
 
@@ -122,6 +123,8 @@ pub fn table() -> Vec<(&'static str, u16, usize)> {
         row::<command::CommandReply>(),
         row::<snapshot::SnapshotRequest>(),
         row::<snapshot::SnapshotReply>(),
+        row::<trace::TraceRequest>(),
+        row::<trace::TraceReply>(),
         row::<event::Events>(),
         row::<status::StatusReply>(),
     ]

@@ -84,12 +84,20 @@ pub struct ResultManifest {
     pub compute_ns: u64,
     /// Nanoseconds between the job's last chunk and the start of the system.
     pub wait_ns: u64,
+    /// Nanoseconds that it took besides, from the start of the system on: to find out what it changed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rest_ns: u64,
     /// Jobs of the batch that gave commands or sent events, in order. The streams of all of them are numbered one
     /// after the other: of each first the commands, then an event writer after the other.
     pub jobs: Vec<JobEffects>,
     /// Rows that are in the instance's memory instead of in sections, by column and part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mapped: Vec<MappedRows>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Rows of a column that an instance has written to its memory, each where the column has it in the coordinator's.

@@ -96,7 +96,7 @@ impl Work {
     #[must_use]
     pub fn run(self, clock: &dyn Fn() -> u64) -> Computed {
         match shared_input(&self) {
-            Err(failure) => failed(&self.prefix, failure),
+            Err(failure) => failed(&self.manifest.system, &self.prefix, failure),
             Ok(shared) => {
                 let views = shared.views(self.system.descriptor().views.len());
                 let computed = run(&self, &shared, &views, clock);
@@ -140,7 +140,7 @@ pub(super) fn work(jobs: &mut impl Jobs) {
         let node = node_of(&first);
         match shared_input(&first) {
             Err(failure) => {
-                jobs.done(failed(&first.prefix, failure));
+                jobs.done(failed(&first.manifest.system, &first.prefix, failure));
                 next = jobs.next();
             }
             Ok(shared) => {
@@ -193,19 +193,21 @@ fn guarded<T>(work: &Work, run: impl FnOnce() -> Result<T, Failure>) -> Result<T
     ran.unwrap_or_else(|panic| Err(Failure::panicked(&work.manifest.system, panic.as_ref())))
 }
 
-fn failed(prefix: &ChunkPrefix, failure: Failure) -> Computed {
-    let (tick, job, reason, message) = (prefix.tick, prefix.job, failure.reason, &failure.message);
+fn failed(system: &str, prefix: &ChunkPrefix, failure: Failure) -> Computed {
+    let (epoch, tick, job) = (prefix.epoch, prefix.tick, prefix.job);
+    let (reason, why) = (failure.reason, &failure.message);
     if reason == "stale" {
-        tracing::info!(tick, job, message, "a job has to come anew");
+        tracing::info!(epoch, tick, system, job, why, "a job has to come anew");
     } else {
-        tracing::error!(tick, job, reason, message, "a job fails");
+        tracing::error!(epoch, tick, system, job, reason, why, "a job fails");
     }
     let body = Failed { reason: failure.reason.to_owned(), message: failure.message };
     Computed { prefix: *prefix, chunks: vec![control::encode(prefix, ChunkKind::Failed, &body)], compute_ns: 0 }
 }
 
 fn run(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>], clock: &dyn Fn() -> u64) -> Computed {
-    guarded(work, || compute(work, shared, views, clock)).unwrap_or_else(|failure| failed(&work.prefix, failure))
+    guarded(work, || compute(work, shared, views, clock))
+        .unwrap_or_else(|failure| failed(&work.manifest.system, &work.prefix, failure))
 }
 
 fn compute(
@@ -233,7 +235,12 @@ fn compute(
         changes.extend(output::changes(&before, parts, documents)?);
         effects.extend(Effects::of(work, job as u32, output)?);
     }
-    let figures = Figures { compute_ns, wait_ns: started.map_or(0, |started| started.saturating_sub(work.arrived)) };
+    let started = started.unwrap_or(work.arrived);
+    let figures = Figures {
+        compute_ns,
+        wait_ns: started.saturating_sub(work.arrived),
+        rest_ns: clock().saturating_sub(started).saturating_sub(compute_ns),
+    };
     let mapped = mapped.finish(&parts);
     let chunks = output::result(work, (&parts, mapped), &changes, &effects, figures)?;
     if let Some(keep) = work.manifest.keep {

@@ -121,6 +121,7 @@ pub fn run_instance(
     let name = options.name.clone().unwrap_or_else(made_up_name);
     engine_net::name::token("instance", &name)?;
     let subjects = Subjects::new(&config.prefix, &config.world)?;
+    let _inside = tracing::error_span!("instance", world = config.world, instance = name).entered();
     let (io, events) = Io::start(config, &name, 2)?;
     let handle = io.handle();
     let responder = respond(&handle, &subjects, &name, &systems);
@@ -227,11 +228,11 @@ struct Shared {
 
 impl Shared {
     fn run(&self) -> Result<(), InstanceError> {
-        let over = AtomicBool::new(false);
+        let (over, span) = (AtomicBool::new(false), tracing::Span::current());
         std::thread::scope(|scope| {
             let stand_in = std::thread::Builder::new().name("engine-answers".into());
             let stand_in = stand_in
-                .spawn_scoped(scope, || self.stand_in(&over))
+                .spawn_scoped(scope, || span.in_scope(|| self.stand_in(&over)))
                 .map_err(|error| InstanceError::Io { what: "starting a thread", reason: error.to_string() })?;
             let mut jobs = Loop { shared: self, started: self.lock().started, result: Ok(()) };
             compute::work(&mut jobs);

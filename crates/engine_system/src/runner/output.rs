@@ -21,6 +21,7 @@ pub(super) type NewDocuments = Vec<(usize, Vec<u8>)>;
 pub(super) struct Figures {
     pub(super) compute_ns: u64,
     pub(super) wait_ns: u64,
+    pub(super) rest_ns: u64,
 }
 
 /// What a job did besides writing rows: commands, and the events of each writer.
@@ -178,6 +179,7 @@ pub(super) fn result(
     let manifest = ResultManifest {
         compute_ns: figures.compute_ns,
         wait_ns: figures.wait_ns,
+        rest_ns: figures.rest_ns,
         jobs: effects.iter().map(|effects| effects.manifest.clone()).collect(),
         mapped,
     };

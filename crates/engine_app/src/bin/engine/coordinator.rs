@@ -8,7 +8,7 @@ use clap::Args;
 use engine_app::coordinator::{BeforeFirstTick, FirstTick};
 use engine_app::tool::scene::{self, Outside, Scene};
 use engine_app::tool::schemas::Schemas;
-use engine_app::{App, CoordinatorArgs, run_coordinator, start_log};
+use engine_app::{App, CoordinatorArgs, logging, run_coordinator};
 use engine_net::config::ConnectionArgs;
 
 const EXAMPLES: &str = "\
@@ -42,7 +42,7 @@ impl CoordinatorCommand {
     }
 
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        start_log();
+        logging::start(&self.args.logging);
         let before = self.scene.as_deref().map(|path| scene_loader(path, !self.args.world.expect.is_empty()));
         run_coordinator(App::new("engine"), &self.args, &[], &BTreeMap::new(), before.transpose()?)
     }

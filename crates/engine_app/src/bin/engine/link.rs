@@ -16,6 +16,7 @@ use engine_net::messages::query::{QueryPage, QueryRequest};
 use engine_net::messages::schemas::{SchemaPage, SchemasRequest};
 use engine_net::messages::snapshot::{Snapshot, SnapshotRequest};
 use engine_net::messages::status::{SimState, Status, StatusReply};
+use engine_net::messages::trace::{TracePage, TraceRequest};
 use engine_net::messages::{Message, Reply};
 use tokio::sync::Notify;
 
@@ -196,6 +197,10 @@ impl Link {
 
     pub(crate) async fn query(&self, request: &QueryRequest) -> anyhow::Result<QueryPage> {
         self.ask(self.subjects.query(), Some(request)).await
+    }
+
+    pub(crate) async fn trace(&self, request: &TraceRequest) -> anyhow::Result<TracePage> {
+        self.ask(self.subjects.trace(), Some(request)).await
     }
 
     /// All schemas of the world.

@@ -18,6 +18,7 @@ mod sim;
 mod snapshot;
 mod status;
 mod top;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -68,6 +69,8 @@ enum Command {
     Top(top::TopCommand),
     /// Which processes there are: coordinators and instances, as services of NATS
     Ps(ps::PsCommand),
+    /// What the time of ticks is spent on, and who waits for whom
+    Trace(trace::TraceCommand),
     /// Which components there are, and their fields
     Components(components::ComponentsCommand),
     /// Find entities and show their components
@@ -185,6 +188,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
             Command::Status(command) => command.run().await,
             Command::Ps(command) => command.run().await,
             Command::Top(command) => command.run().await,
+            Command::Trace(command) => command.run().await,
             Command::Components(command) => command.run().await,
             Command::Query(command) => command.run().await,
             Command::Spawn(command) => command.run().await,

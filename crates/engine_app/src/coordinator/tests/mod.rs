@@ -8,6 +8,7 @@ mod jobs;
 mod membership;
 mod outcomes;
 mod outside;
+mod recording;
 mod recovery;
 mod replay;
 mod requests;

@@ -211,7 +211,7 @@ impl Coordinator {
 
     fn end_watch(&mut self, place: &str, problem: &Problem) {
         let Some(watch) = self.watches.open.remove(place) else { return };
-        tracing::debug!(watch = place, code = %problem.code, message = problem.message, "a watch ends");
+        tracing::debug!(watch = place, code = %problem.code, why = problem.message, "a watch ends");
         self.figures.count(format!("refused.{}", problem.code));
         self.say_that_it_ended(place, watch.sequence + 1, &problem.message);
     }

@@ -97,7 +97,7 @@ impl InstanceCore {
             Ok(Progress::Duplicate) => {}
             Err(refusal) => {
                 // Nobody can tell which of the chunks is wrong: all of them are asked for, when it is time to.
-                tracing::warn!(%refusal, "a chunk is refused");
+                tracing::warn!(epoch = prefix.epoch, tick = prefix.tick, job = prefix.job, %refusal, "a chunk is refused");
                 self.figures.refused += 1;
                 if let Ok(assembler) = Assembler::new(prefix, Limits::default()) {
                     incoming.assembler = assembler;

@@ -75,7 +75,8 @@ impl InstanceCore {
     /// counted: the jobs that need it ask for it.
     pub(super) fn refuse(&mut self, prefix: &ChunkPrefix, message: &str) {
         self.figures.refused += 1;
-        tracing::warn!(job = prefix.job, tick = prefix.tick, message, "a parcel is refused");
+        let (epoch, tick, job) = (prefix.epoch, prefix.tick, prefix.job);
+        tracing::warn!(epoch, tick, job, why = message, "a parcel is refused");
         if prefix.kind == ChunkKind::Job {
             let body = Failed { reason: "refused".to_owned(), message: message.to_owned() };
             let payload = control::encode(prefix, ChunkKind::Failed, &body);

@@ -81,7 +81,7 @@ impl InstanceCore {
             self.figures.refused += 1;
             return;
         };
-        tracing::debug!(reason = ?rejected.reason, message = rejected.message, "the coordinator refuses a message");
+        tracing::debug!(epoch = rejected.epoch, tick = rejected.tick, job = rejected.job, reason = %rejected.reason, why = rejected.message, "the coordinator refuses a message");
         let key = JobKey { tick: rejected.tick, job: rejected.job, attempt: rejected.attempt };
         // Heartbeats are of no tick.
         let ours = rejected.tick == 0 || self.results.contains_key(&key) || self.running.contains_key(&key);
@@ -192,7 +192,7 @@ impl InstanceCore {
             }
             Ok(Reply::Ok(accepted)) => self.accepted(accepted),
             Ok(Reply::Error(problem)) if problem.code == "overloaded" || problem.code == "taken" => {
-                tracing::info!(code = problem.code, message = problem.message, "not registered yet");
+                tracing::info!(code = problem.code, why = problem.message, "not registered yet");
                 self.unanswered();
                 Ok(())
             }

@@ -99,6 +99,7 @@ fn subjects(link: &Link, role: Role) -> Wanted {
                 s.query(),
                 s.schemas(),
                 s.snapshot(),
+                s.trace(),
                 s.commands_of(DOMAIN),
             ]);
             (publish, subscribe)
