@@ -55,6 +55,14 @@ fn instances(registry: &mut Registry, all: &[(String, InstanceTotals)]) {
     registry.register_with_unit("instance_wire", "Bytes to an instance, and from it", Unit::Bytes, bytes);
 }
 
+/// What became of spans for a collector.
+pub(crate) fn spans(registry: &mut Registry, (sent, dropped): (u64, u64)) {
+    let spans = Counters::default();
+    count(&spans, &[("outcome", "sent")], sent as f64);
+    count(&spans, &[("outcome", "dropped")], dropped as f64);
+    registry.register("trace_spans", "Spans that a collector of OpenTelemetry has taken, or not", spans);
+}
+
 fn queues(registry: &mut Registry, load: &Load) {
     let depths = Gauges::default();
     for (queue, depth) in [

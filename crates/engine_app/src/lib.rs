@@ -20,6 +20,7 @@ mod log_level;
 pub mod logging;
 pub mod members;
 pub mod merge;
+mod otlp;
 pub mod past;
 pub mod phases;
 pub mod plan;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use engine_net::config::ConnectionArgs;
+use engine_net::otlp::Collector;
 use engine_system::runner::{InstanceOptions, run_instance};
 
 use crate::app::{App, Outcome, Result};
@@ -87,6 +88,9 @@ pub struct SystemArgs {
     /// Serve /live, /ready and /metrics here, such as 0.0.0.0:9464
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
+    /// Send spans of sampled ticks to this collector of OpenTelemetry, such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<Collector>,
     /// What it says of itself.
     #[command(flatten)]
     pub logging: LoggingArgs,
@@ -107,6 +111,12 @@ pub struct CoordinatorArgs {
     /// Serve /live, /ready and /metrics here, such as 0.0.0.0:9464
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
+    /// Send spans of sampled ticks to this collector of OpenTelemetry, such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<Collector>,
+    /// Sample one in so many ticks
+    #[arg(long, value_name = "TICKS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub otlp_every: u64,
     /// What its world runs by.
     #[command(flatten)]
     pub world: WorldArgs,
@@ -382,7 +392,10 @@ pub fn run_coordinator(
     let settings = args.world.settings(&config.prefix, &config.world);
     let blueprint = app.into_blueprint(options, &|name| local.iter().any(|one| one == name))?;
     let stop = stop_on_signals()?;
-    let telemetry = Telemetry::start(args.http)?;
+    let mut telemetry = Telemetry::start(args.http)?;
+    if let Some(collector) = &args.otlp {
+        telemetry.trace_to(collector.clone(), args.otlp_every)?;
+    }
     if !waiting::for_server(&config, &stop)? {
         return Ok(());
     }
@@ -442,7 +455,8 @@ fn system(app: App, names: &[String], args: &SystemArgs) -> Result {
     }
     let keep_bytes = Some(args.keep_mib.saturating_mul(1 << 20));
     let (name, wire_only) = (args.instance.clone(), args.no_shm);
-    let options = InstanceOptions { name, keep_bytes, wire_only, http: args.http, stop: stop.flag() };
+    let (http, otlp) = (args.http, args.otlp.clone());
+    let options = InstanceOptions { name, keep_bytes, wire_only, http, otlp, stop: stop.flag() };
     run_instance(&config, systems, options)?;
     Ok(())
 }

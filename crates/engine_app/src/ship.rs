@@ -7,6 +7,7 @@ use bytes::Bytes;
 use engine_component::query::QueryDescriptor;
 use engine_component::{BitRows, ComponentId, StorageKind, Table, World, bytemuck};
 use engine_net::descriptor::SystemDescriptor;
+use engine_net::otlp::{TraceId, traceparent};
 use engine_net::parcel::{
     ChunkSizes, ColumnData, ColumnManifest, CopyKey, ENTITIES, JobManifest, Jobs, Keep, OutColumn, ParcelWriter,
     PartManifest, PartSource, Place, SharedManifest, TableDocuments, WireTime, WriteError,
@@ -33,6 +34,8 @@ pub struct Shipment<'a> {
     pub seed: u64,
     /// How large chunks are.
     pub sizes: ChunkSizes,
+    /// The trace of the tick, when it is sampled.
+    pub trace: Option<TraceId>,
 }
 
 /// What a parcel is made of besides the world: enough to make it again.
@@ -170,6 +173,7 @@ impl Shipment<'_> {
             keep: cargo.keep,
             chunk_bytes: self.sizes.aim as u32,
             deadline_ms: descriptor.options.deadline_ms,
+            traceparent: self.trace.map(|trace| traceparent(trace, trace.batch(prefix.job, prefix.attempt))),
         };
         let mut writer = ParcelWriter::new(ChunkPrefix { kind: ChunkKind::Job, ..prefix }, self.sizes, &manifest)?;
         let plans = jobs.iter().flat_map(|job| job.parts.iter().chain(&job.resources));

@@ -5,11 +5,13 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use engine_net::http::{HttpServer, Pulse, Watched};
 use engine_net::messages::status::{SimState, Status};
+use engine_net::messages::trace::TickTrace;
+use engine_net::otlp::{Collector, Exporter};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::coordinator::{Commit, Coordinator, Measures};
 use crate::figures;
+use crate::otlp::{Origin, spans_of};
 use crate::system_entry::Totals;
 
 /// Nanoseconds of the driver's clock between two copies of the status.
@@ -32,6 +35,13 @@ const BUCKETS: (f64, u16) = (0.000_25, 16);
 pub struct Telemetry {
     seen: Arc<Seen>,
     server: Option<HttpServer>,
+    traces: Option<Traces>,
+}
+
+/// Ticks that are given to a collector.
+struct Traces {
+    exporter: Arc<Exporter>,
+    every: u64,
 }
 
 /// What the server's thread knows.
@@ -40,6 +50,8 @@ struct Seen {
     pulse: Pulse,
     /// Locked to put it there and to take it from there, and no longer: the tick's thread waits for nobody.
     latest: Mutex<Option<Arc<Latest>>>,
+    /// What became of spans; asked when figures are.
+    spans: Mutex<Option<Arc<Exporter>>>,
 }
 
 /// Of the coordinator that leads, if there is one.
@@ -59,6 +71,7 @@ impl Telemetry {
             ticks: Histogram::new(exponential_buckets(first, 2.0, count)),
             pulse: Pulse::new(STANDS_STILL),
             latest: Mutex::new(None),
+            spans: Mutex::new(None),
         });
         let start =
             |address| HttpServer::start(address, seen.clone()).with_context(|| format!("can't serve at {address}"));
@@ -66,7 +79,24 @@ impl Telemetry {
         if let Some(server) = &server {
             println!("probes and figures at http://{}: /live, /ready, /metrics", server.address());
         }
-        Ok(Self { seen, server })
+        Ok(Self { seen, server, traces: None })
+    }
+
+    /// Gives one in so many ticks to a collector.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub fn trace_to(&mut self, collector: Collector, every: u64) -> anyhow::Result<()> {
+        let process = vec![
+            ("service.name", "engine-coordinator".into()),
+            ("service.version", env!("CARGO_PKG_VERSION").into()),
+            ("process.pid", u64::from(std::process::id()).into()),
+        ];
+        let exporter = Exporter::start(collector, process).context("can't begin to send spans")?;
+        let exporter = Arc::new(exporter);
+        *self.seen.spans.lock().unwrap_or_else(PoisonError::into_inner) = Some(exporter.clone());
+        self.traces = Some(Traces { exporter, every });
+        Ok(())
     }
 
     /// Where it serves, if it does.
@@ -77,6 +107,9 @@ impl Telemetry {
 
     /// This coordinator leads from now on.
     pub fn watch(&self, coordinator: &mut Coordinator) {
+        if let Some(traces) = &self.traces {
+            traces.watch(coordinator);
+        }
         if self.server.is_none() {
             return;
         }
@@ -106,6 +139,19 @@ impl Telemetry {
         if self.server.is_some() {
             self.seen.ticks.observe(tick_ns as f64 / 1e9);
         }
+    }
+}
+
+impl Traces {
+    fn watch(&self, coordinator: &mut Coordinator) {
+        let (exporter, world) = (self.exporter.clone(), coordinator.subjects().world().to_owned());
+        let sink = move |epoch: u64, tick: &TickTrace| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let began = (since.as_nanos() as u64).saturating_sub(tick.took_ns);
+            let (origin, tick) = (Origin { world: world.clone(), epoch, began }, tick.clone());
+            exporter.export(move || spans_of(&origin, &tick));
+        };
+        coordinator.sample_ticks(self.every, Box::new(sink));
     }
 }
 
@@ -150,6 +196,9 @@ impl Watched for Seen {
             systems(&mut registry, status, &measures.systems);
             figures::measured(&mut registry, measures);
             counters(&mut registry, status);
+        }
+        if let Some(exporter) = &*self.spans.lock().unwrap_or_else(PoisonError::into_inner) {
+            figures::spans(&mut registry, exporter.counts());
         }
         let mut text = String::new();
         // A string takes everything.

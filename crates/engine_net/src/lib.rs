@@ -32,6 +32,8 @@ pub mod http;
 #[cfg(feature = "client")]
 pub mod io;
 #[cfg(feature = "client")]
+pub mod otlp;
+#[cfg(feature = "client")]
 pub mod server;
 #[cfg(feature = "client")]
 pub mod service;

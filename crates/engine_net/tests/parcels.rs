@@ -138,6 +138,7 @@ fn job(parts: &[Rows]) -> JobManifest {
         keep: None,
         chunk_bytes: 24 << 10,
         deadline_ms: None,
+        traceparent: None,
     }
 }
 

@@ -82,6 +82,7 @@ fn job() -> Vec<Bytes> {
         keep: None,
         chunk_bytes: 24576,
         deadline_ms: None,
+        traceparent: None,
     };
     let mut writer = ParcelWriter::new(prefix(ChunkKind::Job), ChunkSizes::default(), &manifest).unwrap();
     let positions = floats([0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);

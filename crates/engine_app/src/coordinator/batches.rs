@@ -219,6 +219,7 @@ impl Coordinator {
             time: self.wire_time(),
             seed: self.settings.seed,
             sizes: self.sizes,
+            trace: self.trace_of(running.tick),
         };
         let prefix = ChunkPrefix {
             kind: ChunkKind::Job,

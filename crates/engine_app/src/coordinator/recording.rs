@@ -11,6 +11,7 @@ use engine_net::messages::trace::{
     TraceRequest,
 };
 use engine_net::messages::{Message, Problem, Reply};
+use engine_net::otlp::TraceId;
 use engine_net::strict;
 
 use super::Coordinator;
@@ -137,6 +138,12 @@ impl Coordinator {
     /// Gives one in so many ticks, those whose numbers are multiples of `every`, to somebody when it is committed.
     pub fn sample_ticks(&mut self, every: u64, sink: TraceSink) {
         self.recordings.sampled = Some((every.max(1), sink));
+    }
+
+    /// The trace of a tick, if that is sampled.
+    pub(super) fn trace_of(&self, tick: u64) -> Option<TraceId> {
+        let world = self.subjects.world();
+        self.recordings.is_sampled(tick).then(|| TraceId::of_tick(world, self.epoch, tick))
     }
 
     /// Begins to record a tick, if somebody wants to know.

@@ -44,6 +44,7 @@ fn manifest(system: &str, parts: Vec<PartManifest>) -> JobManifest {
         keep: None,
         chunk_bytes: 0,
         deadline_ms: None,
+        traceparent: None,
     }
 }
 

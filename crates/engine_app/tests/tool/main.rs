@@ -10,6 +10,7 @@ mod entities;
 mod failing;
 mod health;
 mod logs;
+mod otlp;
 mod past;
 mod probes;
 mod scene_files;

@@ -51,7 +51,8 @@ fn a_coordinator_is_ready_when_its_systems_are_there() {
     let figure = |name: &str| {
         let text = get(&address, "/metrics");
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
-        line.unwrap_or_else(|| panic!("{name}: {text}"))
+        // Of a component that was never changed there is none.
+        line.unwrap_or_else(|| if name.starts_with("engine_component") { 0.0 } else { panic!("{name}: {text}") })
     };
     until("ticks are counted", || {
         figure("engine_tick_duration_seconds_count") > 3.0 && figure("engine_tick_number") > 3.0

@@ -31,6 +31,9 @@ pub struct JobManifest {
     pub chunk_bytes: u32,
     /// When the result is late, in milliseconds after the job was sent; for the instance's own judgement.
     pub deadline_ms: Option<u32>,
+    /// The span of the batch, as W3C Trace Context names it; of a tick that is sampled alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// Which jobs a batch consists of.

@@ -18,6 +18,7 @@ use super::input::{self, SharedInput};
 use super::mapped::{self, Both, Mapping, Ranges};
 use super::output::{self, Before, Effects, Figures, NewDocuments};
 use super::owned::OwnedPart;
+use super::traced::Traced;
 use crate::system::JobError;
 use crate::view::SharedRows;
 use crate::{EventBatch, JobInput, JobOutput, System, Time};
@@ -44,6 +45,8 @@ pub struct Computed {
     pub(super) prefix: ChunkPrefix,
     pub(super) chunks: Vec<Bytes>,
     pub(super) compute_ns: u64,
+    /// When it was, if its tick is sampled.
+    pub(super) traced: Option<Traced>,
 }
 
 /// Why a job has no result.
@@ -202,7 +205,12 @@ fn failed(system: &str, prefix: &ChunkPrefix, failure: Failure) -> Computed {
         tracing::error!(epoch, tick, system, job, reason, why, "a job fails");
     }
     let body = Failed { reason: failure.reason.to_owned(), message: failure.message };
-    Computed { prefix: *prefix, chunks: vec![control::encode(prefix, ChunkKind::Failed, &body)], compute_ns: 0 }
+    Computed {
+        prefix: *prefix,
+        chunks: vec![control::encode(prefix, ChunkKind::Failed, &body)],
+        compute_ns: 0,
+        traced: None,
+    }
 }
 
 fn run(work: &Work, shared: &SharedInput, views: &[SharedRows<'_>], clock: &dyn Fn() -> u64) -> Computed {
@@ -250,7 +258,8 @@ fn compute(
             part.put_back(work.prefix.tick, keep.stamp, &mut copies);
         }
     }
-    Ok(Computed { prefix: work.prefix, chunks, compute_ns })
+    let traced = Traced::of(work, started, clock);
+    Ok(Computed { prefix: work.prefix, chunks, compute_ns, traced })
 }
 
 /// The jobs of a batch, their parts, and the memory in which some of them are.

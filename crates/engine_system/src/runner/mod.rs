@@ -21,6 +21,7 @@
 //! | `owned.rs`, `owned_column.rs` | the rows of a part, and their columns, in memory of this process |
 //! | `mapped.rs` | columns that are mapped instead of sent |
 //! | `output.rs` | from what jobs changed to the chunks of their result |
+//! | `traced.rs` | a batch of a tick that is sampled, as a span |
 //! | `adapt.rs` | components that the world lays out otherwise than this build |
 
 mod adapt;
@@ -32,13 +33,14 @@ mod mapped;
 mod output;
 mod owned;
 mod owned_column;
+mod traced;
 mod vitals;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::RecvTimeoutError;
 use engine_net::client::ConnectError;
@@ -51,6 +53,7 @@ use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::hello::Hello;
 use engine_net::messages::register::{Leave, Register};
 use engine_net::messages::rejected::Rejected;
+use engine_net::otlp::{Attribute, Collector, Exporter};
 use engine_net::service::{Endpoint, Identity, Service, now};
 use engine_net::subject::{Subject, Subjects};
 
@@ -60,6 +63,7 @@ pub use core::{Answer, Host, InstanceCore, Load};
 pub use mapped::Mapping;
 
 use compute::Jobs;
+use traced::Traced;
 use vitals::Vitals;
 
 /// Control messages and jobs come in on one connection, results leave on another.
@@ -81,6 +85,8 @@ pub struct InstanceOptions {
     pub wire_only: bool,
     /// Where its probes and figures are served.
     pub http: Option<SocketAddr>,
+    /// Which collector of OpenTelemetry is sent the spans of batches that are sampled.
+    pub otlp: Option<Collector>,
     /// Set to have it leave politely.
     pub stop: Arc<AtomicBool>,
 }
@@ -124,6 +130,8 @@ pub fn run_instance(
     let _inside = tracing::error_span!("instance", world = config.world, instance = name).entered();
     let (io, events) = Io::start(config, &name, 2)?;
     let handle = io.handle();
+    let exporter = options.otlp.map(|collector| Exporter::start(collector, about(&name))).transpose();
+    let exporter = exporter.map_err(|error| InstanceError::Io { what: "sending spans", reason: error.to_string() })?;
     let responder = respond(&handle, &subjects, &name, &systems);
     let mut core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT))?;
     let schedules = core.systems().map(|system| subjects.schedule(system, core.name()));
@@ -144,6 +152,7 @@ pub fn run_instance(
         wire_only: options.wire_only,
         subjects,
         responder,
+        exporter,
         vitals,
         events: Helper::new(handle.clone(), events),
         handle: handle.clone(),
@@ -157,6 +166,17 @@ pub fn run_instance(
     let _ = handle.fence_blocking(OUT, PATIENCE);
     let _ = io.close(PATIENCE);
     result
+}
+
+/// What this process is, for a collector.
+fn about(name: &str) -> Vec<(&'static str, Attribute)> {
+    vec![
+        ("service.name", "engine-instance".into()),
+        ("service.instance.id", name.into()),
+        ("service.version", env!("CARGO_PKG_VERSION").into()),
+        ("process.pid", u64::from(std::process::id()).into()),
+        ("host.name", host().name.as_str().into()),
+    ]
 }
 
 fn serve(address: SocketAddr, vitals: &Arc<Vitals>) -> Result<HttpServer, InstanceError> {
@@ -321,6 +341,7 @@ impl Jobs for Loop<'_> {
     fn done(&mut self, computed: Computed) {
         self.shared.computing.store(false, Ordering::Release);
         let mut runner = self.shared.lock();
+        runner.export(computed.traced.as_ref());
         runner.core.computed(computed);
         runner.carry_out();
     }
@@ -339,6 +360,7 @@ struct Runner {
     wire_only: bool,
     subjects: Subjects,
     responder: Responder,
+    exporter: Option<Exporter>,
     vitals: Arc<Vitals>,
     handle: IoHandle,
     events: Helper,
@@ -381,6 +403,15 @@ impl Runner {
         self.carry_out();
         self.note_vitals();
         Ok(())
+    }
+
+    /// Tells a collector of a batch that is sampled.
+    fn export(&self, traced: Option<&Traced>) {
+        let (Some(exporter), Some(traced)) = (&self.exporter, traced) else { return };
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        let ago = unix.saturating_sub(self.now());
+        let span = traced.span(self.core.name(), ago);
+        exporter.export(move || vec![span]);
     }
 
     fn carry_out(&mut self) {

@@ -170,13 +170,13 @@ fn last_before(sorted: &[(u64, usize)], at: u64) -> Option<(u64, usize)> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use engine_net::messages::trace::{NodeTrace, StepTrace};
 
     use super::*;
 
     fn batch(node: u32, instance: u32, at: [u64; 7]) -> BatchTrace {
-        BatchTrace { node, instance: Some(instance), job: 0, attempt: 0, jobs: 1, at }
+        BatchTrace { node, instance: Some(instance), job: at[1] as u32, attempt: 0, jobs: 1, at }
     }
 
     /// Two systems, one after the other; the second batch of the first lies behind the first one.

@@ -212,6 +212,7 @@ fn manifest(system: &str, rows: usize) -> JobManifest {
         keep: None,
         chunk_bytes: 256,
         deadline_ms: None,
+        traceparent: None,
     }
 }
 
