@@ -40,7 +40,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 use engine_net::client::ConnectError;
@@ -53,7 +53,7 @@ use engine_net::messages::heartbeat::Heartbeat;
 use engine_net::messages::hello::Hello;
 use engine_net::messages::register::{Leave, Register};
 use engine_net::messages::rejected::Rejected;
-use engine_net::otlp::{Attribute, Collector, Exporter};
+use engine_net::otlp::{Collector, Exporter};
 use engine_net::service::{Endpoint, Identity, Service, now};
 use engine_net::subject::{Subject, Subjects};
 
@@ -63,7 +63,6 @@ pub use core::{Answer, Host, InstanceCore, Load};
 pub use mapped::Mapping;
 
 use compute::Jobs;
-use traced::Traced;
 use vitals::Vitals;
 
 /// Control messages and jobs come in on one connection, results leave on another.
@@ -130,8 +129,7 @@ pub fn run_instance(
     let _inside = tracing::error_span!("instance", world = config.world, instance = name).entered();
     let (io, events) = Io::start(config, &name, 2)?;
     let handle = io.handle();
-    let exporter = options.otlp.map(|collector| Exporter::start(collector, about(&name))).transpose();
-    let exporter = exporter.map_err(|error| InstanceError::Io { what: "sending spans", reason: error.to_string() })?;
+    let exporter = options.otlp.map(|collector| traced::start(collector, &name)).transpose()?;
     let responder = respond(&handle, &subjects, &name, &systems);
     let mut core = InstanceCore::new(name, nonce(), systems, handle.max_payload(OUT))?;
     let schedules = core.systems().map(|system| subjects.schedule(system, core.name()));
@@ -166,17 +164,6 @@ pub fn run_instance(
     let _ = handle.fence_blocking(OUT, PATIENCE);
     let _ = io.close(PATIENCE);
     result
-}
-
-/// What this process is, for a collector.
-fn about(name: &str) -> Vec<(&'static str, Attribute)> {
-    vec![
-        ("service.name", "engine-instance".into()),
-        ("service.instance.id", name.into()),
-        ("service.version", env!("CARGO_PKG_VERSION").into()),
-        ("process.pid", u64::from(std::process::id()).into()),
-        ("host.name", host().name.as_str().into()),
-    ]
 }
 
 fn serve(address: SocketAddr, vitals: &Arc<Vitals>) -> Result<HttpServer, InstanceError> {
@@ -341,7 +328,9 @@ impl Jobs for Loop<'_> {
     fn done(&mut self, computed: Computed) {
         self.shared.computing.store(false, Ordering::Release);
         let mut runner = self.shared.lock();
-        runner.export(computed.traced.as_ref());
+        if let (Some(exporter), Some(traced)) = (&runner.exporter, &computed.traced) {
+            traced.send(exporter, runner.core.name(), runner.now());
+        }
         runner.core.computed(computed);
         runner.carry_out();
     }
@@ -403,15 +392,6 @@ impl Runner {
         self.carry_out();
         self.note_vitals();
         Ok(())
-    }
-
-    /// Tells a collector of a batch that is sampled.
-    fn export(&self, traced: Option<&Traced>) {
-        let (Some(exporter), Some(traced)) = (&self.exporter, traced) else { return };
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-        let ago = unix.saturating_sub(self.now());
-        let span = traced.span(self.core.name(), ago);
-        exporter.export(move || vec![span]);
     }
 
     fn carry_out(&mut self) {
