@@ -553,6 +553,7 @@ impl Coordinator {
     pub fn clock(&mut self, now: u64) {
         self.forgive_silence(now);
         self.look_after_jobs(now);
+        self.forget_recordings(now);
         self.advance(now);
         self.show_watches(now);
         if let Some(mut look) = self.look.take() {

@@ -146,13 +146,16 @@ impl Coordinator {
         self.recordings.is_sampled(tick).then(|| TraceId::of_tick(world, self.epoch, tick))
     }
 
+    /// Nobody may have asked for long, also in a world that stands still.
+    pub(super) fn forget_recordings(&mut self, now: u64) {
+        if self.recordings.until > 0 && now.saturating_sub(self.recordings.asked_at) > FORGET_AFTER {
+            self.recordings.forget();
+        }
+    }
+
     /// Begins to record a tick, if somebody wants to know.
     pub(super) fn begin_recording(&mut self, tick: u64) -> Option<Box<Recording>> {
-        let recordings = &mut self.recordings;
-        if recordings.until > 0 && self.now.saturating_sub(recordings.asked_at) > FORGET_AFTER {
-            recordings.forget();
-        }
-        if !recordings.wants(tick) || self.replayed.is_some() {
+        if !self.recordings.wants(tick) || self.replayed.is_some() {
             return None;
         }
         let trace = TickTrace { tick, began_ns: self.lap(), ..TickTrace::default() };

@@ -18,6 +18,11 @@ const PATH: usize = 1;
 const TICKS: usize = 2;
 const LOCAL: usize = 3;
 
+/// A process, and a track of it.
+type Track = (usize, usize);
+/// From and to when, in nanoseconds since the beginning of the first tick.
+type Times = (u64, u64);
+
 /// Writes a file, tick by tick.
 pub struct ChromeTrace<W: Write> {
     out: W,
@@ -64,7 +69,7 @@ impl<W: Write> ChromeTrace<W> {
             self.span((COORDINATOR, PATH), &name, "critical", at, json!({ "tick": number }))?;
         }
         let mut ends = vec![None; spans.spans.len()];
-        let lanes: Vec<(usize, usize)> = self.lanes(tick, began)?;
+        let lanes = self.lanes(tick, began)?;
         for (place, what) in spans.whats.iter().enumerate() {
             let span = &spans.spans[place];
             let at = (began + span.from, began + span.to);
@@ -95,12 +100,7 @@ impl<W: Write> ChromeTrace<W> {
     }
 
     /// From merges to what waited for them.
-    fn arrows(
-        &mut self,
-        tick: &TickTrace,
-        spans: &Spans,
-        ends: &[Option<((usize, usize), (u64, u64))>],
-    ) -> io::Result<()> {
+    fn arrows(&mut self, tick: &TickTrace, spans: &Spans, ends: &[Option<(Track, Times)>]) -> io::Result<()> {
         for first in &spans.batches {
             let merges = spans.spans[*first]
                 .causes
@@ -109,7 +109,7 @@ impl<W: Write> ChromeTrace<W> {
             let Some(cause) = merges.max_by_key(|cause| spans.spans[**cause].to) else { continue };
             let (Some((from, (_, at))), Some((to, (begins, _)))) = (ends[*cause], ends[*first]) else { continue };
             self.arrows += 1;
-            let arrow = |phase: &str, (process, track): (usize, usize), at: u64| {
+            let arrow = |phase: &str, (process, track): Track, at: u64| {
                 json!({
                     "ph": phase, "id": self.arrows, "name": "rows", "cat": "waits for", "bp": "e",
                     "pid": process, "tid": track, "ts": microseconds(at), "args": { "tick": tick.tick },
@@ -122,7 +122,7 @@ impl<W: Write> ChromeTrace<W> {
     }
 
     /// A track for each batch, on which no other one is at the same time.
-    fn lanes(&mut self, tick: &TickTrace, began: u64) -> io::Result<Vec<(usize, usize)>> {
+    fn lanes(&mut self, tick: &TickTrace, began: u64) -> io::Result<Vec<Track>> {
         let mut order: Vec<usize> = (0..tick.batches.len()).collect();
         order.sort_by_key(|place| tick.batches[*place].at[0]);
         let mut lanes = vec![(COORDINATOR, LOCAL); tick.batches.len()];
@@ -169,10 +169,10 @@ impl<W: Write> ChromeTrace<W> {
 
     fn span(
         &mut self,
-        (process, track): (usize, usize),
+        (process, track): Track,
         name: &str,
         category: &str,
-        (from, to): (u64, u64),
+        (from, to): Times,
         args: Value,
     ) -> io::Result<()> {
         let mut event = json!({
