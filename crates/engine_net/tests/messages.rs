@@ -208,6 +208,8 @@ fn status_travels() {
         counters: [("rejected.garbage".to_owned(), 1)].into(),
         ambiguities: vec![("a".to_owned(), "b".to_owned())],
         log: Some(LogStatus { tick: 1, trouble: Some("the stream is full".to_owned()) }),
+        settings: Vec::new(),
+        refused_settings: Vec::new(),
     }));
 }
 
