@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ComponentId;
+use crate::outside::Invalid;
 use crate::schema::Schema;
 
 #[cfg(target_endian = "big")]
@@ -76,7 +77,16 @@ pub trait Component: Data {}
     label = "not an event",
     note = "add `#[derive(Event)]` and `#[event(name = \"…\")]` to the type"
 )]
-pub trait Event: Data {}
+pub trait Event: Data {
+    /// Whether a value means something: asked of what comes from outside, and before it is published there. Say it with
+    /// `#[event(validate = …)]`.
+    ///
+    /// # Errors
+    /// When it doesn't; with the reason.
+    fn validate(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
 
 /// A type of fixed size without padding or pointers, aligned to 16 bytes at the most: its bytes are its
 /// value, on every machine.

@@ -25,6 +25,7 @@ mod journal;
 pub mod memory;
 pub mod msgpack;
 pub mod name;
+mod outside;
 pub mod query;
 mod registry;
 pub mod schema;
@@ -43,7 +44,7 @@ pub use data::{
     TagStorage,
 };
 pub use documents::DocumentRows;
-pub use engine_component_derive::{Component, Event, Plain};
+pub use engine_component_derive::{Command, Component, Event, Plain};
 pub use entities::{Location, TableId};
 pub use entity::Entity;
 pub use error::WorldError;
@@ -51,6 +52,7 @@ pub use hash::WorldHash;
 pub use hooks::{Hook, On};
 pub use id::{ArchetypeId, ComponentId};
 pub use memory::ColumnMemory;
+pub use outside::{Command, Invalid};
 pub use registry::{ComponentInfo, Registry};
 pub use schema::{PlainField, Schema};
 pub use structure::RawComponent;

@@ -1,10 +1,10 @@
-//! The options in `#[component(…)]` and `#[event(…)]`.
+//! The options in `#[component(…)]`, `#[event(…)]` and `#[command(…)]`.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::meta::ParseNestedMeta;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Ident, LitInt, LitStr, Result, Token};
+use syn::{Attribute, Error, Ident, LitInt, LitStr, Path, Result, Token, Type};
 
 /// Options of a type.
 #[derive(Default)]
@@ -15,6 +15,10 @@ pub(crate) struct TypeOptions {
     pub(crate) finite: bool,
     /// The variant of `Access`, where it isn't open.
     pub(crate) access: Option<Ident>,
+    /// Of events and commands: the function that looks at a value from outside.
+    pub(crate) validate: Option<Path>,
+    /// Of commands: what whoever gave it is told.
+    pub(crate) answer: Option<Type>,
 }
 
 impl TypeOptions {
@@ -29,12 +33,19 @@ impl TypeOptions {
                 "read_only" | "private" if options.access.is_some() => {
                     return Err(meta.error("`private` is `read_only` already: give one of them"));
                 }
-                "read_only" => options.access = Some(Ident::new("ReadOnly", meta.path.span())),
-                "private" => options.access = Some(Ident::new("Private", meta.path.span())),
+                "read_only" if word != "command" => options.access = Some(Ident::new("ReadOnly", meta.path.span())),
+                "private" if word != "command" => options.access = Some(Ident::new("Private", meta.path.span())),
                 "version" => options.version = meta.value()?.parse::<LitInt>()?.base10_parse()?,
+                "validate" if word != "component" => options.validate = Some(meta.value()?.parse()?),
+                "answer" if word == "command" => options.answer = Some(meta.value()?.parse()?),
                 _ => {
+                    let more = match word {
+                        "component" => "`finite`, `read_only`, `private` or `version = …`",
+                        "command" => "`finite`, `version = …`, `validate = …` or `answer = …`",
+                        _ => "`finite`, `read_only`, `private`, `version = …` or `validate = …`",
+                    };
                     return Err(meta.error(format!(
-                        "unknown option: use `name = \"…\"`, `document`, `finite`, `read_only`, `private` or `version = …` in #[{word}(…)]"
+                        "unknown option: use `name = \"…\"`, `document`, {more} in #[{word}(…)]"
                     )));
                 }
             }
@@ -49,6 +60,8 @@ impl TypeOptions {
 pub(crate) struct FieldOptions {
     pub(crate) default: Option<TokenStream>,
     pub(crate) was: Option<LitStr>,
+    /// Of a command: says which aggregate it is for.
+    pub(crate) key: bool,
 }
 
 impl FieldOptions {
@@ -59,9 +72,11 @@ impl FieldOptions {
             match option {
                 "default" => options.default = Some(meta.value()?.call(until_comma)?),
                 "was" => options.was = Some(field_name(&meta.value()?.parse()?)?),
+                "key" if word == "command" => options.key = true,
                 _ => {
+                    let known = if word == "command" { "`key`, `default = …`" } else { "`default = …`" };
                     return Err(meta.error(format!(
-                        "unknown option: use `default = …` or `was = \"…\"` in #[{word}(…)] on a field"
+                        "unknown option: use {known} or `was = \"…\"` in #[{word}(…)] on a field"
                     )));
                 }
             }

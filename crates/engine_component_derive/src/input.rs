@@ -4,7 +4,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Attribute, Data, DeriveInput, Error, Fields, Index, LitStr, Member, Result, Type};
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Index, LitStr, Member, Path, Result, Type};
 
 use crate::attributes::{FieldOptions, TypeOptions, is_token};
 use crate::krate;
@@ -14,6 +14,7 @@ use crate::krate;
 pub(crate) enum Role {
     Component,
     Event,
+    Command,
     /// A field of one of them.
     Part,
 }
@@ -24,6 +25,7 @@ impl Role {
         match self {
             Self::Component => "component",
             Self::Event => "event",
+            Self::Command => "command",
             Self::Part => "plain",
         }
     }
@@ -47,6 +49,8 @@ pub(crate) struct Input<'a> {
     pub(crate) version: u32,
     pub(crate) finite: bool,
     pub(crate) access: Option<Ident>,
+    pub(crate) validate: Option<Path>,
+    pub(crate) answer: Option<Type>,
     pub(crate) fields: Vec<InputField<'a>>,
     /// With braces or not: how a tag is written as a value.
     pub(crate) style: &'a Fields,
@@ -77,6 +81,8 @@ impl<'a> Input<'a> {
             version: options.version,
             finite: options.finite,
             access: options.access,
+            validate: options.validate,
+            answer: options.answer,
             fields: read_fields(&data.fields, role)?,
             style: &data.fields,
         })
@@ -84,21 +90,29 @@ impl<'a> Input<'a> {
 }
 
 fn refuse_two_roles(input: &DeriveInput, role: Role) -> Result<()> {
-    let other = if role == Role::Component { "event" } else { "component" };
-    match input.attrs.iter().find(|attribute| attribute.path().is_ident(other)) {
-        Some(attribute) if role == Role::Part => Err(Error::new_spanned(
-            attribute,
-            "components and events are Plain by themselves: remove `Plain` from the derives",
-        )),
-        Some(attribute) => Err(Error::new_spanned(
-            attribute,
-            format!(
-                "`{}` cannot be both a component and an event: make two types, or keep one of the derives",
-                input.ident
-            ),
-        )),
-        None => Ok(()),
+    let others = [Role::Component, Role::Event, Role::Command].into_iter().filter(|other| *other != role);
+    for other in others.map(Role::word) {
+        let Some(attribute) = input.attrs.iter().find(|attribute| attribute.path().is_ident(other)) else { continue };
+        let message = match role {
+            Role::Part => "components and events are Plain by themselves: remove `Plain` from the derives".to_owned(),
+            // Each of the two derives says it: so in one order, whichever speaks.
+            _ => {
+                let mut words = [role.word(), other];
+                words.sort_by_key(|word| ["component", "event", "command"].iter().position(|known| known == word));
+                let [first, second] = words.map(with_article);
+                format!(
+                    "`{}` cannot be both {first} and {second}: make two types, or keep one of the derives",
+                    input.ident
+                )
+            }
+        };
+        return Err(Error::new_spanned(attribute, message));
     }
+    Ok(())
+}
+
+fn with_article(word: &str) -> String {
+    if word == "event" { format!("an {word}") } else { format!("a {word}") }
 }
 
 fn refuse_generics(input: &DeriveInput) -> Result<()> {
@@ -120,6 +134,7 @@ fn not_a_struct(input: &DeriveInput, role: Role) -> Error {
 fn declared_name(input: &DeriveInput, role: Role, options: &TypeOptions) -> Result<String> {
     let word = role.word();
     match &options.name {
+        Some(name) if role == Role::Command => command_name(name),
         Some(name) => Ok(name.value()),
         None if role == Role::Part => Ok(String::new()),
         None => Err(Error::new_spanned(
@@ -129,6 +144,18 @@ fn declared_name(input: &DeriveInput, role: Role, options: &TypeOptions) -> Resu
                 input.ident, input.ident
             ),
         )),
+    }
+}
+
+/// A command's name is the end of its subject: domain, aggregate, action.
+fn command_name(name: &LitStr) -> Result<String> {
+    let text = name.value();
+    let tokens: Vec<_> = text.split('.').collect();
+    let refuse = |why: &str| Err(Error::new(name.span(), format!("`{text}` is no name of a command: {why}")));
+    match tokens[..] {
+        ["world", _, _] => refuse("the domain `world` is the engine's own"),
+        [_, _, _] if tokens.iter().all(|token| token.len() <= 64) => Ok(text),
+        _ => refuse("use domain.aggregate.action, each of 64 bytes at the most, as in \"shop.player.purchase\""),
     }
 }
 

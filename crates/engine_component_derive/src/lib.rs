@@ -1,4 +1,4 @@
-//! Derive macros for Engine's components and events.
+//! Derive macros for Engine's components, events and commands.
 //!
 //! They read a struct, decide how it is stored, and check at compile time what the world relies on: a
 //! legal name, a layout without padding, fields that are plain bytes. What cannot be checked on tokens is
@@ -30,10 +30,20 @@ pub fn component(input: TokenStream) -> TokenStream {
     derive(&parse_macro_input!(input), Role::Component)
 }
 
-/// Makes a struct an event: `#[event(name = "arena.Damage")]`. Options are those of `Component`.
+/// Makes a struct an event: `#[event(name = "arena.Damage")]`. Options are those of `Component`, and
+/// `validate = path` (a function `fn(&Self) -> Result<(), Invalid>` that looks at values from outside).
 #[proc_macro_derive(Event, attributes(event))]
 pub fn event(input: TokenStream) -> TokenStream {
     derive(&parse_macro_input!(input), Role::Event)
+}
+
+/// Makes a struct a command: `#[command(name = "shop.player.purchase")]`, which is domain, aggregate and action.
+///
+/// Options are those of `Event`, and `answer = Type` (what whoever gave it is told; `()` if it is left out). Of a field:
+/// `key`, on the one that says which aggregate the command is for.
+#[proc_macro_derive(Command, attributes(command))]
+pub fn command(input: TokenStream) -> TokenStream {
+    derive(&parse_macro_input!(input), Role::Command)
 }
 
 /// Makes a struct usable as a field of Plain components and events: `#[repr(C)]`, `Clone`, `Copy`, fields of

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
-use syn::Fields;
+use syn::{Error, Fields};
 
 use crate::input::{Input, Role};
 
@@ -43,12 +43,62 @@ pub(crate) fn data(input: &Input<'_>, kind: &Ident, fields: &TokenStream) -> Tok
     }
 }
 
-/// `impl Component` or `impl Event`.
+/// `impl Component`, `impl Event` or `impl Command`.
 pub(crate) fn marker(input: &Input<'_>) -> TokenStream {
     let (krate, ident) = (&input.krate, input.ident);
     match input.role {
         Role::Component => quote!(impl #krate::Component for #ident {}),
-        Role::Event => quote!(impl #krate::Event for #ident {}),
+        Role::Event => {
+            let validate = validate(input);
+            quote!(impl #krate::Event for #ident { #validate })
+        }
+        Role::Command => command(input),
         Role::Part => TokenStream::new(),
+    }
+}
+
+/// The answer, the parts of the name, and the aggregate that a value is for.
+fn command(input: &Input<'_>) -> TokenStream {
+    let (krate, ident) = (&input.krate, input.ident);
+    let mut parts = input.name.split('.');
+    let [domain, aggregate, action] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    let answer = input.answer.as_ref().map_or_else(|| quote!(()), |answer| quote!(#answer));
+    let mut keys = input.fields.iter().filter(|field| field.options.key);
+    let key = match keys.next() {
+        Some(field) => {
+            let member = &field.member;
+            quote!(::std::string::ToString::to_string(&self.#member))
+        }
+        None => quote!(::std::string::String::from("all")),
+    };
+    if let Some(second) = keys.next() {
+        let message = "a command is for one aggregate: only one field is its `key`";
+        return Error::new_spanned(second.ty, message).to_compile_error();
+    }
+    let validate = validate(input);
+    quote! {
+        impl #krate::Command for #ident {
+            type Answer = #answer;
+            const DOMAIN: &'static str = #domain;
+            const AGGREGATE: &'static str = #aggregate;
+            const ACTION: &'static str = #action;
+
+            fn key(&self) -> ::std::string::String {
+                #key
+            }
+            #validate
+        }
+    }
+}
+
+fn validate(input: &Input<'_>) -> TokenStream {
+    let krate = &input.krate;
+    match &input.validate {
+        Some(path) => quote! {
+            fn validate(&self) -> ::core::result::Result<(), #krate::Invalid> {
+                #path(self)
+            }
+        },
+        None => TokenStream::new(),
     }
 }
