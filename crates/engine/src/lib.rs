@@ -33,6 +33,7 @@ pub use engine_app as app;
 pub use engine_component as component;
 pub use engine_math as math;
 pub use engine_net as net;
+pub use engine_service as service;
 pub use engine_system as system;
 
 pub use engine_app::{App, Plugin, Result, Settings};

@@ -1,0 +1,55 @@
+//! What became of an event, in the words of who handled it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::Recorded;
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is done with.
+    Done,
+    /// Not now: give it again, after this pause, or after the one that follows from how often it was given.
+    Retry {
+        /// How long to wait.
+        after: Option<Duration>,
+        /// Why.
+        reason: String,
+    },
+    /// Never: it becomes a dead letter.
+    Poison {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// Not now, for this reason.
+    #[must_use]
+    pub fn retry(reason: impl std::fmt::Display) -> Self {
+        Self::Retry { after: None, reason: reason.to_string() }
+    }
+
+    /// Never, for this reason.
+    #[must_use]
+    pub fn poison(reason: impl std::fmt::Display) -> Self {
+        Self::Poison { reason: reason.to_string() }
+    }
+}
+
+/// Who handles events. Functions that return a future of a [`Verdict`] are such.
+pub trait EventHandler: Send + Sync + 'static {
+    /// Handles one. It may be given the same event again, by its id: after a crash, or when the acknowledgement was lost.
+    fn handle(&self, event: Recorded) -> impl Future<Output = Verdict> + Send;
+}
+
+impl<F, R> EventHandler for F
+where
+    F: Fn(Recorded) -> R + Send + Sync + 'static,
+    R: Future<Output = Verdict> + Send,
+{
+    fn handle(&self, event: Recorded) -> impl Future<Output = Verdict> + Send {
+        self(event)
+    }
+}
