@@ -5,6 +5,7 @@
 mod acl;
 mod config;
 mod coordinator;
+mod dead_letters;
 mod doctor;
 mod entities;
 mod failing;

@@ -5,6 +5,7 @@ mod change;
 mod components;
 mod config;
 mod coordinator;
+mod dlq;
 mod doctor;
 mod link;
 mod output;
@@ -109,6 +110,8 @@ enum Command {
     Completions(shell::CompletionsCommand),
     /// Manual pages
     Man(shell::ManCommand),
+    /// Messages that consumers gave up: list, show, give again, drop
+    Dlq(dlq::DlqCommand),
     /// Check the server, the permissions, the clock and the coordinator, and say what to do
     Doctor(doctor::DoctorCommand),
     /// Ask a process of this host whether it gets on; for containers
@@ -185,6 +188,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
                 unreachable!("was run above")
             }
             Command::Snapshot(command) => command.create().await,
+            Command::Dlq(command) => command.run().await,
             Command::Status(command) => command.run().await,
             Command::Ps(command) => command.run().await,
             Command::Top(command) => command.run().await,

@@ -1,0 +1,254 @@
+//! `engine dlq`: messages that a consumer gave up.
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use engine_app::tool::table::Table;
+use engine_net::config::ConnectionArgs;
+use engine_service::Link;
+use engine_service::dead::{DeadLetters, Letter};
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+
+use crate::link::NAME;
+use crate::output::{count, print, print_json};
+
+const EXAMPLES: &str = "\
+A durable consumer gives a message up when its handler calls it poison, or when it was given too often. A collector of
+the message's domain (part of the services, see docs/services.md) keeps it here, with the reason.
+
+Examples:
+  engine dlq list
+  engine dlq show 17
+  engine dlq replay 17           to the consumer that gave it up, and to nobody else
+  engine dlq replay --consumer webhook
+  engine dlq drop 17 18";
+
+/// Letters that one command works on, at the most.
+const MOST: usize = 10_000;
+
+/// Dead letters.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DlqCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show which there are, oldest first
+    List(ListCommand),
+    /// Show one whole
+    Show(ShowCommand),
+    /// Give some once more to the consumers that gave them up
+    Replay(ChosenCommand),
+    /// Forget some
+    Drop(ChosenCommand),
+}
+
+#[derive(Args, Debug)]
+struct Place {
+    /// Print JSON, for machines
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+impl Place {
+    async fn open(&self) -> anyhow::Result<DeadLetters> {
+        let link = Link::open(&self.connection.resolve()?, NAME).await?;
+        Ok(DeadLetters::open(&link).await?)
+    }
+}
+
+/// Lists them.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  engine dlq list --consumer webhook
+  engine dlq list --from 1000 --limit 50
+  engine dlq list --json | jq -r '.[].reason' | sort | uniq -c")]
+struct ListCommand {
+    /// Only those that this consumer gave up
+    #[arg(long, value_name = "NAME")]
+    consumer: Option<String>,
+    /// The first number
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    from: u64,
+    /// How many of them
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=MOST as u64))]
+    limit: u64,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Shows one.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  engine dlq show 17
+  engine dlq show 17 --json | jq .values")]
+struct ShowCommand {
+    /// Its number
+    number: u64,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Some of them.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  engine dlq replay 17 18
+  engine dlq drop --consumer webhook
+  engine dlq drop --all")]
+struct ChosenCommand {
+    /// Their numbers
+    #[arg(required_unless_present_any = ["consumer", "all"])]
+    numbers: Vec<u64>,
+    /// All that this consumer gave up
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["numbers", "all"])]
+    consumer: Option<String>,
+    /// All there are
+    #[arg(long, conflicts_with = "numbers")]
+    all: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl DlqCommand {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        match self.what {
+            What::List(command) => command.run().await,
+            What::Show(command) => command.run().await,
+            What::Replay(command) => {
+                command.run("replayed", async |dead, number| dead.replay(number).await.map(drop)).await
+            }
+            What::Drop(command) => command.run("dropped", async |dead, number| dead.drop(number).await).await,
+        }
+    }
+}
+
+impl ListCommand {
+    async fn run(self) -> anyhow::Result<()> {
+        let dead = self.place.open().await?;
+        let letters = dead.list(self.from, self.limit as usize).await?;
+        let is_meant = |letter: &&Letter| self.consumer.as_ref().is_none_or(|consumer| letter.consumer == *consumer);
+        let letters: Vec<_> = letters.iter().filter(is_meant).collect();
+        if self.place.json {
+            return print_json(&letters.into_iter().map(json_of).collect());
+        }
+        let mut table = Table::new(["number", "consumer", "message", "given", "collected", "reason"]);
+        for letter in &letters {
+            let kind = letter.envelope.as_ref().map_or("?", |envelope| envelope.kind.as_str());
+            table.row([
+                letter.number.to_string(),
+                format!("{}/{}", letter.domain, letter.consumer),
+                kind.to_owned(),
+                letter.deliveries.to_string(),
+                time_of(letter),
+                letter.reason.clone(),
+            ]);
+        }
+        let text = if letters.is_empty() { "no dead letters\n".to_owned() } else { table.take() };
+        print(&text)
+    }
+}
+
+impl ShowCommand {
+    async fn run(self) -> anyhow::Result<()> {
+        let letter = self.place.open().await?.get(self.number).await?;
+        if self.place.json {
+            return print_json(&json_of(&letter));
+        }
+        let mut text = format!(
+            "dead letter {}: {}\n  given up by   {} of {}, after {} deliveries\n  it was        message {} of {}, on {}\n  collected     {}\n",
+            letter.number,
+            shown(&letter.reason),
+            letter.consumer,
+            letter.domain,
+            letter.deliveries,
+            letter.sequence,
+            letter.stream,
+            letter.subject,
+            time_of(&letter),
+        );
+        if let Some(envelope) = &letter.envelope {
+            for (name, value) in envelope.lines() {
+                text += &format!("  {name:<18}{value}\n");
+            }
+        }
+        for (name, value) in letter.values() {
+            match value {
+                Ok(value) => text += &format!("  {name} {value}\n"),
+                Err(error) => text += &format!("  {} can't be read: {}\n", shown(&name), shown(&error)),
+            }
+        }
+        print(&text)
+    }
+}
+
+impl ChosenCommand {
+    async fn run(
+        self,
+        done: &str,
+        act: impl AsyncFn(&DeadLetters, u64) -> Result<(), engine_service::ServiceError>,
+    ) -> anyhow::Result<()> {
+        let dead = self.place.open().await?;
+        let numbers = match &self.consumer {
+            None if !self.all => self.numbers.clone(),
+            consumer => {
+                let letters = dead.list(1, MOST).await?;
+                let is_meant = |letter: &Letter| consumer.as_ref().is_none_or(|consumer| letter.consumer == *consumer);
+                letters.into_iter().filter(is_meant).map(|letter| letter.number).collect()
+            }
+        };
+        let mut failed = 0;
+        for number in &numbers {
+            // One that is gone must not keep the others.
+            if let Err(error) = act(&dead, *number).await {
+                eprintln!("error: {error}");
+                failed += 1;
+            }
+        }
+        let ok = numbers.len() - failed;
+        if self.place.json {
+            print_json(&json!({ done: ok, "failed": failed }))?;
+        } else {
+            print(&format!("{} {done}\n", count(ok, "dead letter", "dead letters")))?;
+        }
+        if failed > 0 { bail!("{} not {done}", count(failed, "dead letter was", "dead letters were")) } else { Ok(()) }
+    }
+}
+
+fn json_of(letter: &Letter) -> Value {
+    let values: Vec<Value> = letter
+        .values()
+        .into_iter()
+        .map(|(name, value)| match value {
+            Ok(value) => json!({ "name": name, "value": value }),
+            Err(error) => json!({ "name": name, "error": error }),
+        })
+        .collect();
+    let envelope: serde_json::Map<String, Value> = letter
+        .envelope
+        .iter()
+        .flat_map(engine_service::envelope::Envelope::lines)
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    json!({
+        "number": letter.number, "consumer": letter.consumer, "domain": letter.domain, "reason": letter.reason,
+        "deliveries": letter.deliveries, "stream": letter.stream, "sequence": letter.sequence,
+        "subject": letter.subject, "collected": time_of(letter), "envelope": envelope, "values": values,
+    })
+}
+
+fn time_of(letter: &Letter) -> String {
+    letter.at.replace_nanosecond(0).unwrap_or(letter.at).format(&Rfc3339).unwrap_or_default()
+}
+
+/// Text from outside, fit for a terminal.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
