@@ -4,6 +4,7 @@ mod chunks;
 mod commands;
 mod coordinator;
 mod documents;
+mod envelopes;
 mod events;
 mod handover;
 mod image;
@@ -26,5 +27,5 @@ macro_rules! targets {
 
 /// All targets, in the order of their names.
 pub const TARGETS: &[Target] = targets! {
-    chunks commands coordinator documents events handover image instance log messages scenes schemas state subjects tool_text
+    chunks commands coordinator documents envelopes events handover image instance log messages scenes schemas state subjects tool_text
 };
