@@ -44,9 +44,9 @@ impl TypeOptions {
                         "command" => "`finite`, `version = …`, `validate = …` or `answer = …`",
                         _ => "`finite`, `read_only`, `private`, `version = …` or `validate = …`",
                     };
-                    return Err(meta.error(format!(
-                        "unknown option: use `name = \"…\"`, `document`, {more} in #[{word}(…)]"
-                    )));
+                    return Err(
+                        meta.error(format!("unknown option: use `name = \"…\"`, `document`, {more} in #[{word}(…)]"))
+                    );
                 }
             }
             Ok(())
@@ -75,9 +75,9 @@ impl FieldOptions {
                 "key" if word == "command" => options.key = true,
                 _ => {
                     let known = if word == "command" { "`key`, `default = …`" } else { "`default = …`" };
-                    return Err(meta.error(format!(
-                        "unknown option: use {known} or `was = \"…\"` in #[{word}(…)] on a field"
-                    )));
+                    return Err(
+                        meta.error(format!("unknown option: use {known} or `was = \"…\"` in #[{word}(…)] on a field"))
+                    );
                 }
             }
             Ok(())
