@@ -9,7 +9,7 @@
 //! | `said.rs`, `log.rs` | what was announced, and what the log holds |
 //! | `soak.rs` | faults, then peace and a last tick |
 //! | `verdict.rs` | what has to hold in the end |
-//! | `takeover.rs`, `power.rs` | how long a takeover takes; what a power cut leaves |
+//! | `takeover.rs`, `reconnect.rs`, `power.rs` | how long takeovers and a server's restart take; what a power cut leaves |
 
 mod child;
 mod client;
@@ -20,6 +20,7 @@ mod plan;
 mod power;
 mod proxy;
 mod random;
+mod reconnect;
 mod report;
 mod said;
 mod servers;
@@ -66,6 +67,9 @@ struct Arguments {
     /// Measure so many takeovers with a lease of 1 s and of 3 s, and do nothing else
     #[arg(long, value_name = "N")]
     takeovers: Option<usize>,
+    /// Measure so many restarts of the server, and do nothing else
+    #[arg(long, value_name = "N")]
+    reconnects: Option<usize>,
     /// Power cuts of --only power-cut
     #[arg(long, value_name = "N", default_value_t = 20)]
     images: usize,
@@ -113,6 +117,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
     };
     if let Some(count) = arguments.takeovers {
         return takeovers(arguments, &world, count);
+    }
+    if let Some(count) = arguments.reconnects {
+        report::reconnects(reconnect::measure(&world, count)?, arguments.json);
+        return Ok(true);
     }
     if arguments.only.iter().any(|kind| kind == POWER_CUT) {
         return power::run(&world, arguments.images, arguments.seed, arguments.json);

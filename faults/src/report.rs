@@ -72,3 +72,14 @@ pub(crate) fn takeovers(lease: u32, takeovers: &Takeovers) {
     let (median, worst) = (seconds(takeovers.median()), seconds(takeovers.worst()));
     println!("lease {lease} s: {} takeovers, median {median}, worst {worst}", takeovers.took.len());
 }
+
+/// From the server's readiness to the next tick.
+pub(crate) fn reconnects(mut took: Vec<Duration>, as_json: bool) {
+    took.sort();
+    let (median, worst) = (took.get(took.len().saturating_sub(1) / 2).copied(), took.last().copied());
+    println!("{} restarts of the server: median {}, worst {}", took.len(), seconds(median), seconds(worst));
+    if as_json {
+        let of = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+        println!("{}", json!({ "reconnects": took.len(), "median_s": of(median), "worst_s": of(worst) }));
+    }
+}

@@ -110,6 +110,7 @@ impl Presence {
             description: description.to_owned(),
             metadata: vec![
                 ("world".into(), link.names().subjects().world().to_owned()),
+                ("subjects".into(), link.names().subjects().root().to_owned()),
                 ("role".into(), "service".into()),
             ],
             started: now(),

@@ -21,6 +21,8 @@ pub enum Role {
     Editor(String),
     /// Looks at the world, under this name.
     EditorReadOnly(String),
+    /// An editor who reads the log as well, and sets what may be set while the world runs.
+    Operator(String),
     /// Brings commands of players, under this name, and hears events.
     Gateway(String),
     /// Asks who is there, and how they are.
@@ -33,7 +35,7 @@ pub enum RoleError {
     /// A word that names no role.
     #[error(
         "there is no role `{0}`: use coordinator, standby, system:NAME (or system:A+B for a process with both), editor:NAME, \
-         editor-read-only:NAME, gateway:NAME or metrics"
+         editor-read-only:NAME, operator:NAME, gateway:NAME or metrics"
     )]
     Unknown(String),
     /// The role needs a name, or has none.
@@ -71,6 +73,7 @@ impl FromStr for Role {
             "editor-read-only" => {
                 Ok(Self::EditorReadOnly(checked(own_name("say whose, as in `editor-read-only:bob`")?)?))
             }
+            "operator" => Ok(Self::Operator(checked(own_name("say whose, as in `operator:ann`")?)?)),
             "gateway" => Ok(Self::Gateway(checked(own_name("say which, as in `gateway:eu`")?)?)),
             "metrics" => Ok(Self::Metrics(checked(name.unwrap_or("metrics"))?)),
             _ => Err(RoleError::Unknown(text.to_owned())),
@@ -85,6 +88,7 @@ impl fmt::Display for Role {
             Self::System(name)
             | Self::Editor(name)
             | Self::EditorReadOnly(name)
+            | Self::Operator(name)
             | Self::Gateway(name)
             | Self::Metrics(name) => write!(f, "{}:{name}", self.word()),
         }
@@ -99,6 +103,7 @@ impl Role {
             Self::System(_) => "system",
             Self::Editor(_) => "editor",
             Self::EditorReadOnly(_) => "editor-read-only",
+            Self::Operator(_) => "operator",
             Self::Gateway(_) => "gateway",
             Self::Metrics(_) => "metrics",
         }
@@ -111,6 +116,7 @@ impl Role {
             Self::System(name)
             | Self::Editor(name)
             | Self::EditorReadOnly(name)
+            | Self::Operator(name)
             | Self::Gateway(name)
             | Self::Metrics(name) => name.replace('+', "_"),
         }
@@ -124,10 +130,20 @@ impl Role {
             _ => format!("{world}-{word}-{own}"),
         };
         let identity = match self {
-            Self::Editor(name) | Self::EditorReadOnly(name) | Self::Gateway(name) => Some(name.clone()),
+            Self::Editor(name) | Self::EditorReadOnly(name) | Self::Operator(name) | Self::Gateway(name) => {
+                Some(name.clone())
+            }
             _ => None,
         };
-        let log = matches!(self, Self::Coordinator | Self::Standby).then(|| Box::new(log_user(acl, word)));
+        let log = match self {
+            Self::Coordinator | Self::Standby => Some(writes_log(acl)),
+            Self::Operator(_) => Some(reads_log(acl)),
+            _ => None,
+        };
+        let log = log.map(|grant| {
+            let (inbox, name) = (format!("_INBOX.{world}.log.{word}.{own}"), format!("{name}-log"));
+            Box::new(User { name, grant: grant.inbox(&inbox), inbox, log: None, identity: None })
+        });
         User { name, grant: self.grant(acl).inbox(&inbox), inbox, log, identity }
     }
 
@@ -136,7 +152,7 @@ impl Role {
         match self {
             Self::Coordinator | Self::Standby => coordinator(acl),
             Self::System(systems) => system(acl, systems),
-            Self::Editor(name) => {
+            Self::Editor(name) | Self::Operator(name) => {
                 let commands = format!("command.world.*.*.{name}");
                 looks(acl, name).publish(root, [commands.as_str(), "snapshot.request"])
             }
@@ -158,6 +174,7 @@ fn coordinator(acl: &Acl) -> Grant {
     let requests = [
         "query.*",
         "snapshot.request",
+        "trace.request",
         "watch.request",
         "watch.request.*",
         "watch.ack.>",
@@ -179,7 +196,10 @@ fn system(acl: &Acl, systems: &str) -> Grant {
     let mut grant = Grant::default()
         .publish(root, own.iter().map(String::as_str).chain(["discovery.announce"]))
         // Who asks how it is gets an answer; nobody else has a reason to hear of it.
-        .publish(&format!("_INBOX.{}", acl.world), ["editor.>", "editor-read-only.>", "gateway.>", "metrics.>"])
+        .publish(
+            &format!("_INBOX.{}", acl.world),
+            ["editor.>", "editor-read-only.>", "operator.>", "gateway.>", "metrics.>"],
+        )
         .subscribe(root, ["coord.hello", format!("system.rejected.{systems}.*").as_str()])
         .found_as("engine-instance");
     for system in systems.split('+') {
@@ -203,28 +223,45 @@ fn looks(acl: &Acl, name: &str) -> Grant {
     let (request, ack, frame) =
         (format!("watch.request.{name}"), format!("watch.ack.{name}.*"), format!("watch.frame.{name}.*"));
     asks(acl)
-        .publish(&acl.root, ["query.request", "query.schemas", request.as_str(), ack.as_str()])
+        .publish(&acl.root, ["query.request", "query.schemas", "trace.request", request.as_str(), ack.as_str()])
         .subscribe(&acl.root, ["coord.*", "entity.*", "event.>", "discovery.announce", frame.as_str()])
 }
 
-/// A coordinator in the account of the log: makes the streams and writes them, deletes none.
-fn log_user(acl: &Acl, word: &str) -> User {
+/// In the account of the log: makes the streams and writes them, deletes none.
+fn writes_log(acl: &Acl) -> Grant {
     let world = &acl.world;
-    let names = Names::new(world).expect("the world's name was checked");
-    let streams = [names.log(), names.keys(), names.leases(), names.marks()];
+    let (names, settings) = log_streams(acl);
     let verbs = ["STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.MSG.GET", "STREAM.PURGE", "DIRECT.GET"];
-    let calls = streams.iter().flat_map(|stream| verbs.map(|verb| format!("{verb}.{stream}")));
-    let calls: Vec<String> = calls.chain(["INFO".to_owned()]).collect();
-    let inbox = format!("_INBOX.{world}.log.{word}");
-    let grant = Grant::default()
+    let calls = names.iter().flat_map(|stream| verbs.map(|verb| format!("{verb}.{stream}")));
+    let of_settings = verbs[..4].iter().map(|verb| format!("{verb}.{settings}"));
+    let calls: Vec<String> = calls.chain(of_settings).chain(["INFO".to_owned()]).collect();
+    Grant::default()
         .publish(&acl.jetstream, calls.iter().map(String::as_str))
         .publish("engine_log", [format!("{world}.*").as_str()])
         .publish("engine_key", [format!("{world}.>").as_str()])
         .publish("engine_lease", [world.as_str()])
         .publish("engine_mark", [world.as_str()])
         .publish("$SYS.REQ.SERVER.PING", ["VARZ"])
-        .inbox(&inbox);
-    User { name: format!("{world}-{word}-log"), grant, inbox, log: None, identity: None }
+}
+
+/// In the account of the log: reads it, and writes the run-time settings.
+fn reads_log(acl: &Acl) -> Grant {
+    let (names, settings) = log_streams(acl);
+    let verbs = ["STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"];
+    let calls = names.iter().flat_map(|stream| verbs.map(|verb| format!("{verb}.{stream}")));
+    let of_settings = ["STREAM.INFO", "STREAM.CREATE", "STREAM.MSG.GET"].map(|verb| format!("{verb}.{settings}"));
+    let calls: Vec<String> = calls.chain(of_settings).chain(["INFO".to_owned()]).collect();
+    let bucket = settings.trim_start_matches("KV_");
+    Grant::default()
+        .publish(&acl.jetstream, calls.iter().map(String::as_str))
+        .publish("$KV", [format!("{bucket}.*").as_str()])
+}
+
+/// The streams of the log, and that of the run-time settings.
+fn log_streams(acl: &Acl) -> ([String; 4], String) {
+    let names = Names::new(&acl.world).expect("the world's name was checked");
+    let settings = format!("KV_ENGINE_SETTINGS_{}", acl.world);
+    ([names.log(), names.keys(), names.leases(), names.marks()], settings)
 }
 
 #[cfg(test)]
@@ -239,9 +276,16 @@ mod tests {
 
     #[test]
     fn a_role_is_written_as_it_is_read() {
-        for role in
-            ["coordinator", "standby", "system:a+b", "editor:alice", "editor-read-only:bob", "gateway:eu", "metrics:m"]
-        {
+        for role in [
+            "coordinator",
+            "standby",
+            "system:a+b",
+            "editor:alice",
+            "editor-read-only:bob",
+            "operator:ann",
+            "gateway:eu",
+            "metrics:m",
+        ] {
             assert_eq!(role.parse::<Role>().unwrap().to_string(), role);
         }
         assert_eq!("system:b+a".parse::<Role>().unwrap(), Role::System("a+b".into()));
@@ -261,14 +305,31 @@ mod tests {
     }
 
     #[test]
-    fn only_coordinators_enter_the_log_and_nobody_may_everything() {
-        let acl =
-            acl(&["coordinator", "standby", "system:a", "editor:e", "editor-read-only:r", "gateway:g", "metrics"]);
+    fn few_enter_the_log_and_nobody_may_everything() {
+        let acl = acl(&[
+            "coordinator",
+            "standby",
+            "system:a",
+            "editor:e",
+            "editor-read-only:r",
+            "operator:o",
+            "gateway:g",
+            "metrics",
+        ]);
         for user in acl.users() {
-            assert_eq!(user.log.is_some(), user.name.ends_with("coordinator") || user.name.ends_with("standby"));
+            let enters = ["coordinator", "standby", "operator-o"].iter().any(|who| user.name.ends_with(who));
+            assert_eq!(user.log.is_some(), enters, "{}", user.name);
             let grants = [&user.grant].into_iter().chain(user.log.iter().map(|log| &log.grant));
             for subject in grants.flat_map(|grant| grant.publish.iter().chain(&grant.subscribe)) {
-                let roots = ["engine.main.", "_INBOX.main.", "$SRV.", "engine_", "$JS.API.", "$SYS.REQ.SERVER.PING."];
+                let roots = [
+                    "engine.main.",
+                    "_INBOX.main.",
+                    "$SRV.",
+                    "engine_",
+                    "$JS.API.",
+                    "$KV.ENGINE_SETTINGS_main.",
+                    "$SYS.REQ.SERVER.PING.",
+                ];
                 assert!(roots.iter().any(|root| subject.starts_with(root)), "{}: {subject}", user.name);
                 assert!(!subject.contains("DELETE"), "{}: {subject}", user.name);
             }

@@ -44,7 +44,10 @@ pub fn configuration(acl: &Acl, passwords: &Passwords) -> String {
         put_user(&mut text, user, passwords);
     }
     text.push_str("    ]\n  }\n");
-    put(&mut text, format_args!("  # The world log: nobody but coordinators.\n  {log_account:?} {{\n"));
+    put(
+        &mut text,
+        format_args!("  # The world log: coordinators write it, operators read it.\n  {log_account:?} {{\n"),
+    );
     text.push_str("    jetstream: enabled\n");
     text.push_str("    # So that a coordinator can see whether the server syncs, for `--durability disk`.\n");
     text.push_str("    imports [ { service: { account: \"SYS\", subject: \"$SYS.REQ.SERVER.PING.VARZ\" } } ]\n");

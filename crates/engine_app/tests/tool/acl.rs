@@ -15,7 +15,7 @@ use engine_system::runner::{InstanceOptions, run_instance};
 
 use crate::world::{Process, app, command, engine, refusal, text, until};
 
-const ROLES: [&str; 9] = [
+const ROLES: [&str; 10] = [
     "coordinator",
     "standby",
     "system:drift",
@@ -23,6 +23,7 @@ const ROLES: [&str; 9] = [
     "editor:alice",
     "editor-read-only:bob",
     "editor-read-only:eve",
+    "operator:ann",
     "gateway:eu",
     "metrics",
 ];
@@ -53,10 +54,18 @@ impl House {
     }
 
     fn config(&self, user: &str) -> ConnectionConfig {
+        self.config_of(user, "NATS_")
+    }
+
+    /// Of the same in the account of the log.
+    fn log_config(&self, user: &str) -> ConnectionConfig {
+        self.config_of(user, "NATS_LOG_")
+    }
+
+    fn config_of(&self, user: &str, prefix: &str) -> ConnectionConfig {
         let variables = self.variables(user);
         let of = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        let log = user.ends_with("-log");
-        let name = |key: &str| format!("NATS_{}{key}", if log { "LOG_" } else { "" });
+        let name = |key: &str| format!("{prefix}{key}");
         ConnectionConfig {
             inbox_prefix: of(&name("INBOX")).unwrap(),
             identity: of("ENGINE_IDENTITY"),
@@ -333,15 +342,9 @@ fn the_server_refuses_what_is_not_the_roles() {
 #[test]
 fn a_coordinator_deletes_no_stream_and_reads_no_other_worlds_log() {
     let house = House::new();
-    let mut config = house.config("main-coordinator");
-    let log = house.variables("main-coordinator");
-    let of = |name: &str| log.iter().find(|(known, _)| known == name).unwrap().1.clone();
-    config.credentials =
-        Credentials::UserPassword { user: of("NATS_LOG_USER"), password: Secret::new(of("NATS_LOG_PASSWORD")) };
-    config.inbox_prefix = of("NATS_LOG_INBOX");
     tries(
-        &config,
-        [&["$JS.API.STREAM.INFO.ENGINE_LOG_main", "engine_lease.main"], &["_INBOX.main.log.coordinator.>"]],
+        &house.log_config("main-coordinator"),
+        [&["$JS.API.STREAM.INFO.ENGINE_LOG_main", "engine_lease.main"], &["_INBOX.main.log.coordinator.one.>"]],
         [
             &[
                 "$JS.API.STREAM.DELETE.ENGINE_LOG_main",
@@ -353,7 +356,31 @@ fn a_coordinator_deletes_no_stream_and_reads_no_other_worlds_log() {
                 "engine_log.other.tick",
                 "engine.main.coord.hello",
             ],
-            &["engine_log.main.tick", "engine.main.>", "_INBOX.main.log.standby.>", ">"],
+            &["engine_log.main.tick", "engine.main.>", "_INBOX.main.log.standby.one.>", ">"],
+        ],
+    );
+    // Who reads it doesn't write it.
+    tries(
+        &house.log_config("main-operator-ann"),
+        [
+            &[
+                "$JS.API.STREAM.INFO.ENGINE_LOG_main",
+                "$JS.API.DIRECT.GET.ENGINE_KEY_main",
+                "$KV.ENGINE_SETTINGS_main.rate",
+            ],
+            &["_INBOX.main.log.operator.ann.>"],
+        ],
+        [
+            &[
+                "engine_log.main.tick",
+                "engine_lease.main",
+                "engine_mark.main",
+                "$JS.API.STREAM.PURGE.ENGINE_LOG_main",
+                "$JS.API.STREAM.DELETE.ENGINE_LOG_main",
+                "$JS.API.STREAM.UPDATE.ENGINE_LOG_main",
+                "$KV.ENGINE_SETTINGS_other.rate",
+            ],
+            &["_INBOX.main.log.coordinator.one.>", "engine_log.>"],
         ],
     );
 }
@@ -381,6 +408,13 @@ fn a_world_runs_with_these_permissions() {
     assert!(error.contains("engine.main.query"), "{error}");
     let processes = house.says("main-metrics-metrics", &["ps"]);
     assert!(processes.contains("coordinator") && processes.contains("drift"), "{processes}");
+    house.says("main-operator-ann", &["settings", "set", "rate", "150"]);
+    let rate = || house.says("main-operator-ann", &["settings", "list"]);
+    until("the rate is in effect", || {
+        rate().lines().any(|line| line.contains("150") && line.contains("in effect behind"))
+    });
+    let trace = house.says("main-operator-ann", &["trace", "--ticks", "3"]);
+    assert!(trace.contains("drift"), "{trace}");
     let keyframe = house.says("main-editor-alice", &["snapshot", "create"]);
     assert!(keyframe.contains("tick"), "{keyframe}");
 

@@ -20,7 +20,8 @@ system can't register another, and who looks at the world can't change it. The w
 coordinators can enter. docs/security.md says what is kept from whom.
 
 Roles: coordinator, standby, system:NAME (system:A+B for a process that runs both), editor:NAME (looks and commands),
-editor-read-only:NAME, gateway:NAME (commands of players, none of the engine's own), metrics.
+editor-read-only:NAME, operator:NAME (an editor who reads the log and sets what may be set while the world runs),
+gateway:NAME (commands of players, none of the engine's own), metrics.
 
 Examples:
   engine acl coordinator system:steer editor:alice          on standard output, with passwords as $VARIABLES

@@ -55,8 +55,9 @@ impl PsCommand {
         }
         let root = link.subjects.root().to_owned();
         let is_shown = |process: &Process| {
-            let is_ours = field(&process.info, "name").starts_with("engine-");
-            is_ours && (self.all || field(&process.info["metadata"], "subjects") == root)
+            // Services of others say nothing of a world.
+            let of = field(&process.info["metadata"], "subjects");
+            !of.is_empty() && (self.all || of == root)
         };
         processes.retain(|_, process| is_shown(process));
         if self.common.json {
