@@ -11,6 +11,7 @@
 //! the world's systems; one without can still show, export and compare what is stored whole: keyframes.
 
 pub mod args;
+pub mod audit;
 pub mod branch;
 pub mod diff;
 pub mod file;

@@ -417,6 +417,20 @@ fn a_world_runs_with_these_permissions() {
     assert!(trace.contains("drift"), "{trace}");
     let keyframe = house.says("main-editor-alice", &["snapshot", "create"]);
     assert!(keyframe.contains("tick"), "{keyframe}");
+    let version = house.says("main-editor-read-only-bob", &["query", "--entity", "1", "--versions"]);
+    assert!(version.contains("version "), "{version}");
+    let stale = ["set", "1", "t.Position.layer=3", "--expect", "t.Position=0123456789abcdef"];
+    assert!(refusal(&house.run("main-editor-alice", &stale)).contains("(conflict)"));
+    // Who did what is in the log.
+    let audit = house.says("main-operator-ann", &["audit"]);
+    for said in ["systems that joined: drift", "rate = 150", "entity spawn (1 entities): t.Position"] {
+        assert!(audit.contains(said), "{said}: {audit}");
+    }
+    let hers = house.says("main-operator-ann", &["audit", "--by", "alice", "--json"]);
+    let hers: Vec<serde_json::Value> = hers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let what: Vec<_> = hers.iter().map(|line| (line["what"].as_str().unwrap(), line["by"].as_str().unwrap())).collect();
+    assert_eq!(what, [("command", "alice"), ("refused", "alice")]);
+    assert_eq!(hers[1]["code"], "conflict");
 
     // Another process with the rights of another system, in the name of a system that it may not run.
     let (config, systems) = (house.config("main-system-a_b"), app().into_systems().unwrap());

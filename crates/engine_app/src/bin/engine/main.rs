@@ -1,6 +1,7 @@
 //! The `engine` program: a coordinator for systems that are built elsewhere, and the tools of a running world.
 
 mod acl;
+mod audit;
 mod change;
 mod components;
 mod config;
@@ -98,6 +99,8 @@ enum Command {
     Snapshot(snapshot::SnapshotCommand),
     /// Compute ticks of the log again, and compare every hash
     Replay(ReplayArgs),
+    /// Who gave the world what, from its log
+    Audit(audit::AuditCommand),
     /// Compare two worlds of the past
     Diff(DiffArgs),
     /// Begin another world at a tick of the past
@@ -160,6 +163,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
         Command::Coordinator(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Config(command) => return command.run(read),
         Command::Acl(command) => return command.run().map(|()| ExitCode::SUCCESS),
+        Command::Audit(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Completions(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Man(command) => return command.run().map(|()| ExitCode::SUCCESS),
         Command::Health(args) => return run_health(&args).map(|()| ExitCode::SUCCESS),
@@ -179,6 +183,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
             Command::Coordinator(_)
             | Command::Config(_)
             | Command::Acl(_)
+            | Command::Audit(_)
             | Command::Completions(_)
             | Command::Man(_)
             | Command::Health(_)
