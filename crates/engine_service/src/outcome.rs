@@ -43,8 +43,11 @@ pub(crate) struct OutcomeEvent {
 }
 
 impl Outcome {
-    pub(crate) fn encode(&self) -> Bytes {
-        strict::encode(self).into()
+    /// Refuses what [`decode`](Self::decode) would: a history must not have an end that nobody can read.
+    pub(crate) fn encode(&self) -> Result<Bytes, DecodeError> {
+        let bytes = strict::encode(self);
+        let length = bytes.len();
+        if length > MAX_PAYLOAD { Err(DecodeError::TooLong { length, limit: MAX_PAYLOAD }) } else { Ok(bytes.into()) }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {

@@ -29,6 +29,8 @@ const MAX_VALUE: usize = 512 * 1024;
 const BATCH: usize = 512;
 /// Values that are kept in memory.
 const KEPT: usize = 50_000;
+/// Tries in a row behind which it is said loudly that nothing is folded.
+const MANY: u32 = 5;
 /// Writes that are under way at a time.
 const WRITES: usize = 64;
 
@@ -78,6 +80,8 @@ pub struct Runner<P: Projection> {
     gauge: Gauge,
     cells: BTreeMap<String, Cell<P::Value>>,
     refused: u64,
+    /// Tries in a row that got nowhere.
+    failed: u32,
 }
 
 /// Reads what is folded.
@@ -100,7 +104,7 @@ impl<P: Projection> Runner<P> {
         let pattern = Pattern::new(P::EVENTS)?;
         let gauge = Gauge::new(bucket, link.names().event(pattern.as_str()), "");
         let (link, bucket) = (link.clone(), bucket.to_owned());
-        Ok(Self { link, projection, pattern, bucket, gauge, cells: BTreeMap::new(), refused: 0 })
+        Ok(Self { link, projection, pattern, bucket, gauge, cells: BTreeMap::new(), refused: 0, failed: 0 })
     }
 
     /// What it has done, and how many messages it is behind, for [`Presence`](crate::Presence).
@@ -118,7 +122,8 @@ impl<P: Projection> Runner<P> {
     /// Folds until it is dropped. A lost server is waited for.
     ///
     /// # Errors
-    /// When the streams are not what they have to be, or an event gives a key that is none.
+    /// When the streams are not what they have to be, an event gives a key that is none, a value becomes larger than
+    /// 512 KiB or deeper than 31 levels, or what is in the bucket is no value of this projection.
     pub async fn run(&mut self) -> Result<(), ServiceError> {
         self.fold_until(None).await
     }
@@ -168,16 +173,26 @@ impl<P: Projection> Runner<P> {
     async fn fold_until(&mut self, end: Option<u64>) -> Result<(), ServiceError> {
         self.link.ensure_domain(self.pattern.domain()).await?;
         let store = open(&self.link, &self.bucket).await?;
-        let mut failed = 0;
+        self.failed = 0;
         loop {
             match self.fold_from_mark(&store, end).await {
                 Ok(()) => return Ok(()),
-                Err(Stop::Lasting(error)) => return Err(error),
-                Err(Stop::Again(Again(reason))) => {
-                    tracing::debug!(bucket = self.bucket, reason, "folding from the mark again");
+                Err(Stop::Lasting(error)) => {
                     self.cells.clear();
-                    failed += 1;
-                    Backoff::default().wait(failed.min(8)).await;
+                    self.gauge.count(Duration::ZERO, Some(&error.to_string()));
+                    return Err(error);
+                }
+                Err(Stop::Again(Again(reason))) => {
+                    self.cells.clear();
+                    self.failed = self.failed.saturating_add(1);
+                    // Another runner or a restarted server is nothing to speak of; one that never gets on is.
+                    if self.failed < MANY {
+                        tracing::debug!(bucket = self.bucket, reason, "folding from the mark again");
+                    } else {
+                        self.gauge.count(Duration::ZERO, Some(&reason));
+                        tracing::warn!(bucket = self.bucket, failed = self.failed, reason, "a projection gets nowhere");
+                    }
+                    Backoff::default().wait(self.failed.min(8)).await;
                 }
             }
         }
@@ -201,6 +216,7 @@ impl<P: Projection> Runner<P> {
             }
             self.write(store).await?;
             put(store, MARK, strict::encode(&last.0).into()).await?;
+            self.failed = 0;
             self.gauge.waits(usize::try_from(last.1).unwrap_or(usize::MAX));
             if end.is_some_and(|end| end <= last.0) {
                 return Ok(());
@@ -257,19 +273,24 @@ impl<P: Projection> Runner<P> {
         Ok(())
     }
 
-    async fn cell(&mut self, store: &Store, key: &str) -> Result<&Cell<P::Value>, Again> {
+    async fn cell(&mut self, store: &Store, key: &str) -> Result<&Cell<P::Value>, Stop> {
         if !self.cells.contains_key(key) {
             let (revision, kept) = entry(store, key).await?;
             let kept = kept.unwrap_or_else(|| Kept { sequence: 0, value: P::Value::default() });
             self.cells.insert(key.to_owned(), Cell { revision, kept, changed: false });
         }
-        self.cells.get(key).ok_or_else(|| Again("it was just put there".into()))
+        self.cells.get(key).ok_or_else(|| Again("it was just put there".into()).into())
     }
 
-    async fn write(&mut self, store: &Store) -> Result<(), Again> {
-        let changed = self.cells.iter_mut().filter(|(_, cell)| cell.changed);
-        let writes = changed.map(|(key, cell)| async move {
-            let bytes: Bytes = strict::encode(&cell.kept).into();
+    async fn write(&mut self, store: &Store) -> Result<(), Stop> {
+        let mut changed = Vec::new();
+        for (key, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.changed) {
+            let bytes = written(&cell.kept).map_err(|reason| {
+                Stop::Lasting(ServiceError::lasting(format!("keep {key} in the bucket {}", self.bucket), reason))
+            })?;
+            changed.push((key, cell, bytes));
+        }
+        let writes = changed.into_iter().map(|(key, cell, bytes)| async move {
             // Revision 0 means: only if it is not there.
             let written = store.update(key, bytes, cell.revision).await;
             cell.revision = written.map_err(|error| match error.kind() {
@@ -287,9 +308,30 @@ impl<P: Projection> Runner<P> {
     }
 }
 
+/// A value as it will be stored: only what can be read again.
+fn written<V: Serialize>(kept: &Kept<V>) -> Result<Bytes, String> {
+    let bytes = rmp_serde::to_vec_named(kept).map_err(|error| error.to_string())?;
+    if bytes.len() > MAX_VALUE {
+        return Err(format!("it has {} bytes, where {MAX_VALUE} are the most; spread it over more keys", bytes.len()));
+    }
+    strict::measure(&bytes).map_err(|error| error.to_string())?;
+    Ok(bytes.into())
+}
+
+/// Why folding stopped.
 enum Stop {
     Again(Again),
     Lasting(ServiceError),
+}
+
+impl Stop {
+    /// For somebody who reads.
+    fn into_error(self, key: &str) -> ServiceError {
+        match self {
+            Self::Again(Again(reason)) => ServiceError::passing(format!("read {key}"), reason),
+            Self::Lasting(error) => error,
+        }
+    }
 }
 
 impl From<Again> for Stop {
@@ -319,18 +361,21 @@ async fn open(link: &Link, bucket: &str) -> Result<Store, ServiceError> {
     link.jet().create_key_value(config).await.map_err(|error| failed(&error))
 }
 
-/// The revision of a key, and its value if there is one.
-async fn entry<V: DeserializeOwned>(store: &Store, key: &str) -> Result<(u64, Option<V>), Again> {
+/// The revision of a key, and its value if there is one. What can't be read now won't be later either.
+async fn entry<V: DeserializeOwned>(store: &Store, key: &str) -> Result<(u64, Option<V>), Stop> {
     let entry = store.entry(key).await.map_err(|error| Again(error.to_string()))?;
     let Some(entry) = entry else { return Ok((0, None)) };
     if entry.operation != Operation::Put {
         return Ok((entry.revision, None));
     }
-    let value = strict::decode(&entry.value, MAX_VALUE).map_err(|error| Again(format!("{key}: {error}")))?;
+    let value = strict::decode(&entry.value, MAX_VALUE).map_err(|error| {
+        let what = format!("read {key} of the bucket {}", store.name);
+        Stop::Lasting(ServiceError::lasting(what, format!("{error}; fold into a new bucket, or rebuild this one")))
+    })?;
     Ok((entry.revision, Some(value)))
 }
 
-async fn mark(store: &Store) -> Result<u64, Again> {
+async fn mark(store: &Store) -> Result<u64, Stop> {
     Ok(entry::<u64>(store, MARK).await?.1.unwrap_or(0))
 }
 
@@ -355,7 +400,7 @@ impl<V: DeserializeOwned> View<V> {
     pub async fn get(&self, key: &str) -> Result<Option<(V, u64)>, ServiceError> {
         names::key(key)?;
         let found = entry::<Kept<V>>(&self.store, key).await;
-        let (_, kept) = found.map_err(|Again(reason)| ServiceError::passing(format!("read {key}"), reason))?;
+        let (_, kept) = found.map_err(|stop| stop.into_error(key))?;
         Ok(kept.map(|kept| (kept.value, kept.sequence)))
     }
 
@@ -381,6 +426,6 @@ impl<V: DeserializeOwned> View<V> {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn mark(&self) -> Result<u64, ServiceError> {
-        mark(&self.store).await.map_err(|Again(reason)| ServiceError::passing("read the mark", reason))
+        mark(&self.store).await.map_err(|stop| stop.into_error("the mark"))
     }
 }

@@ -135,7 +135,7 @@ impl Publisher {
     /// Gives an event to the connection; the acknowledgement comes later.
     async fn hand_over(&self, event: &Prepared) -> Result<PublishAckFuture, PublishError> {
         let mut headers = event.envelope.headers();
-        headers.insert(NATS_MESSAGE_ID, event.envelope.id.as_str());
+        headers.insert(NATS_MESSAGE_ID, event.envelope.message_id());
         let message = PublishMessage::build().headers(headers).payload(event.payload.clone());
         self.link.jet().send_publish(event.subject.clone(), message).await
     }

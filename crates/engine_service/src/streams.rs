@@ -28,10 +28,12 @@ pub(crate) async fn ensure(
     Ok(())
 }
 
-/// Events stay. What is full refuses, and never drops what was acknowledged.
+/// Events stay. What is full refuses, and never drops what was acknowledged. That nobody purges them is asked for, and
+/// no reason to refuse a stream that was made without: it can't be added, and histories tell if one was cut.
 fn events(names: &Names, domain: &str, settings: &Settings) -> Config {
     let subjects = vec![names.event(&format!("{domain}.>")), names.outcome(domain, "*", "*"), names.again(domain, "*")];
-    Config { deny_delete: true, ..common(names.events(domain), subjects, settings.event_bytes, settings) }
+    let common = common(names.events(domain), subjects, settings.event_bytes, settings);
+    Config { deny_delete: true, deny_purge: true, ..common }
 }
 
 /// Submitted commands go when they are handled.
@@ -114,7 +116,9 @@ fn check(wanted: &Config, found: &Config) -> Result<(), ServiceError> {
         subjects.join(", ")
     };
     let no = "false".to_owned();
-    let settings: [(&'static str, String, String); 12] = [
+    // A longer memory of ids keeps the promise too.
+    let window = wanted.duplicate_window.min(found.duplicate_window);
+    let settings: [(&'static str, String, String); 13] = [
         ("subjects", sorted(&wanted.subjects), sorted(&found.subjects)),
         ("retention", format!("{:?}", wanted.retention), format!("{:?}", found.retention)),
         ("storage", format!("{:?}", wanted.storage), format!("{:?}", found.storage)),
@@ -124,6 +128,7 @@ fn check(wanted: &Config, found: &Config) -> Result<(), ServiceError> {
         ("max_msgs_per_subject", "-1".into(), found.max_messages_per_subject.to_string()),
         ("allow_direct", wanted.allow_direct.to_string(), found.allow_direct.to_string()),
         ("deny_delete", wanted.deny_delete.to_string(), found.deny_delete.to_string()),
+        ("duplicate_window", format!("{:?}", wanted.duplicate_window), format!("{window:?}")),
         ("no_ack", no.clone(), found.no_ack.to_string()),
         ("allow_rollup_hdrs", no.clone(), found.allow_rollup.to_string()),
         ("sealed", no, found.sealed.to_string()),

@@ -69,14 +69,30 @@ fn dead_letters_are_listed_shown_replayed_and_dropped() {
     assert!(listed.contains("shop/bills") && listed.contains("no such customer"), "{listed}");
     let shown = text(&engine(&config, &["dlq", "show", "1"]).stdout);
     assert!(shown.contains("ce-type") && shown.contains(r#"{"item":"#), "{shown}");
-    assert_eq!(json(&config, &["dlq", "list", "--consumer", "nobody"]).as_array().map(Vec::len), Some(0));
+    for (consumer, there) in [("nobody", 0), ("bills", 3), ("shop/bills", 3), ("bank/bills", 0)] {
+        let listed = json(&config, &["dlq", "list", "--consumer", consumer]);
+        assert_eq!(listed.as_array().map(Vec::len), Some(there), "{consumer}");
+    }
+    assert!(!engine(&config, &["dlq", "list", "--consumer", "shop/*"]).status.success());
 
     let dropped = text(&engine(&config, &["dlq", "drop", "1"]).stdout);
     assert_eq!(dropped, "1 dead letter dropped\n");
     let again = engine(&config, &["dlq", "drop", "1"]);
     assert!(!again.status.success() && text(&again.stderr).contains("1 dead letter was not dropped"));
     takes.store(true, Ordering::Relaxed);
-    assert_eq!(json(&config, &["dlq", "replay", "--consumer", "bills"])["replayed"], 2);
+    assert_eq!(json(&config, &["dlq", "replay", "--consumer", "shop/bills"])["replayed"], 2);
     until("none is left", || count() == Some(0));
+    assert_eq!(text(&engine(&config, &["dlq", "list"]).stdout), "no dead letters\n");
+}
+
+#[test]
+fn all_are_dropped_however_many_they_are() {
+    let options = ServerOptions { jetstream: true, ..ServerOptions::default() };
+    let server = PrivateServer::start(&options).expect("these tests need nats-server");
+    let config = server.config();
+    service(&config, &Arc::default(), (0..300).map(|item| item.to_string()).collect());
+    let there = || engine(&config, &["dlq", "show", "300"]).status.success();
+    until("all are collected", there);
+    assert_eq!(text(&engine(&config, &["dlq", "drop", "--all"]).stdout), "300 dead letters dropped\n");
     assert_eq!(text(&engine(&config, &["dlq", "list"]).stdout), "no dead letters\n");
 }

@@ -147,7 +147,8 @@ impl Client {
         let subject = self.link.names().submit(C::DOMAIN, C::AGGREGATE, C::ACTION);
         let what = format!("submit `{}`", C::NAME);
         let mut headers = envelope.headers();
-        headers.insert(NATS_MESSAGE_ID, envelope.id.as_str());
+        // An id counts for each aggregate, as it does where the command is handled.
+        headers.insert(NATS_MESSAGE_ID, format!("{}/{}", command.key(), envelope.message_id()));
         let started = Instant::now();
         let mut tries = 0;
         loop {

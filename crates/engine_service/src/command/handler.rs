@@ -181,7 +181,9 @@ trait Action<A: Aggregate>: Send + Sync {
 /// A command that was read.
 trait Opened<A: Aggregate>: Send + Sync {
     fn key(&self) -> String;
-    fn decide(&self, rules: &A, state: &A::State) -> Result<Outcome, Problem>;
+    fn name(&self) -> &'static str;
+    /// What becomes of it, and how that is written.
+    fn decide(&self, rules: &A, state: &A::State) -> Result<(Outcome, Bytes), Problem>;
 }
 
 struct Typed<C>(PhantomData<fn() -> C>);
@@ -202,12 +204,18 @@ impl<C: Command, A: CommandHandler<C>> Opened<A> for Read<C> {
         self.0.key()
     }
 
-    fn decide(&self, rules: &A, state: &A::State) -> Result<Outcome, Problem> {
+    fn name(&self) -> &'static str {
+        C::NAME
+    }
+
+    fn decide(&self, rules: &A, state: &A::State) -> Result<(Outcome, Bytes), Problem> {
         let Decision { answer, events } = rules.handle(state, &self.0);
         let internal = |reason: String| Problem::new(code::INTERNAL, format!("the handler of `{}`: {reason}", C::NAME));
         let events = events.map_err(internal)?;
         let answer = rmp_serde::to_vec_named(&answer).map_err(|error| internal(error.to_string()))?;
-        Ok(Outcome { command: C::NAME.to_owned(), answer: answer.into(), events })
+        let outcome = Outcome { command: C::NAME.to_owned(), answer: answer.into(), events };
+        let bytes = outcome.encode().map_err(|error| internal(format!("its answer and events have {error}")))?;
+        Ok((outcome, bytes))
     }
 }
 
@@ -284,14 +292,21 @@ impl<A: Aggregate> Work<A> {
             if let Some(sequence) = folded.handled.get(&id) {
                 let stored = self.history(subject).at(*sequence).await.map_err(unavailable)?;
                 let outcome = Outcome::decode(&stored.payload);
-                return outcome.map(|outcome| outcome.answer).map_err(|error| Problem::new(code::INTERNAL, error));
+                let outcome = outcome.map_err(|error| Problem::new(code::INTERNAL, error))?;
+                return if outcome.command == command.name() {
+                    Ok(outcome.answer)
+                } else {
+                    let reason =
+                        format!("the id {id} is that of a `{}`; each command has one of its own", outcome.command);
+                    Err(Problem::new(code::BAD_REQUEST, reason))
+                };
             }
             if folded.handled.len() >= self.handler.limits.outcomes {
                 let reason = format!("{subject} has {} outcomes already, the most that are kept", folded.handled.len());
                 return Err(Problem::new(code::FULL, reason));
             }
-            let outcome = command.decide(&self.handler.rules, &folded.state)?;
-            match self.append(folded.end, subject, (&envelope, asked.1), &outcome).await {
+            let (outcome, bytes) = command.decide(&self.handler.rules, &folded.state)?;
+            match self.append(folded.end, subject, (&envelope, asked.1), bytes).await {
                 Ok(sequence) => {
                     let answer = outcome.answer.clone();
                     self.fold(folded, sequence, id, &envelope, outcome).map_err(unavailable)?;
@@ -302,7 +317,8 @@ impl<A: Aggregate> Work<A> {
                     folded.doubtful = true;
                     last = Some(error);
                 }
-                Err(error) => return Err(Problem::new(code::BAD_REQUEST, error)),
+                // The server takes less than this crate writes.
+                Err(error) => return Err(Problem::new(code::INTERNAL, error)),
             }
         }
         let reason = last.map_or_else(|| "other handlers were always quicker".to_owned(), |error| error.to_string());
@@ -331,7 +347,7 @@ impl<A: Aggregate> Work<A> {
         end: u64,
         subject: &str,
         (envelope, by): (&Envelope, Option<&str>),
-        outcome: &Outcome,
+        outcome: Bytes,
     ) -> Result<u64, ServiceError> {
         let what = || format!("append to {subject}");
         let mut headers = envelope.headers();
@@ -341,7 +357,7 @@ impl<A: Aggregate> Work<A> {
         }
         // No id for the server's window of duplicates: this guard is stronger, lasts for ever and costs no memory.
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, end.to_string());
-        let message = PublishMessage::build().headers(headers).payload(outcome.encode());
+        let message = PublishMessage::build().headers(headers).payload(outcome);
         let sent = self.handler.link.jet().send_publish(subject.to_owned(), message).await;
         let sent = sent.map_err(|error| ServiceError::publish(&what(), &error))?;
         match sent.await {

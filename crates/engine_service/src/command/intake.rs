@@ -146,11 +146,21 @@ async fn from_stream<A: Aggregate>(link: &Link, work: &Arc<Work<A>>) -> Result<(
         let (link, work, consumer) = (link.clone(), work.clone(), durable.clone());
         tasks.spawn(async move {
             if let Err(error) = one_submitted(&link, &work, &message, &consumer).await {
-                tracing::debug!(%error, "a submitted command waits for its next delivery");
+                tracing::warn!(subject = %message.subject, %error, "a submitted command waits for its next delivery");
+                later(&message).await;
             }
         });
     }
     Ok(())
+}
+
+/// Gives a message back, for a while that grows. If that is lost too, the server gives it again after [`ACK_WAIT`].
+pub(crate) async fn later(message: &async_nats::jetstream::Message) {
+    let delivered = message.info().map_or(1, |info| u32::try_from(info.delivered).unwrap_or(u32::MAX));
+    let backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(60) };
+    if let Err(error) = message.ack_with(AckKind::Nak(Some(backoff.pause(delivered)))).await {
+        tracing::debug!(%error, "a message was not given back");
+    }
 }
 
 async fn one_submitted<A: Aggregate>(

@@ -30,6 +30,7 @@ mod intake;
 pub use client::{Client, Patience};
 pub use decision::Decision;
 pub use handler::{Aggregate, CommandHandler, Handler, Limits};
+pub(crate) use intake::later;
 
 /// The queue group of all handlers, and the durable consumer that they share.
 pub(crate) const GROUP: &str = "handler";

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 
 use super::{Reason, bury};
+use crate::command::later;
 use crate::{Backoff, Link, ServiceError};
 
 /// Bytes of an advisory, at the most.
@@ -77,7 +78,12 @@ impl Collector {
         let mut messages = messages.expires(Duration::from_secs(5)).messages().await.map_err(|error| failed(&error))?;
         while let Some(message) = messages.next().await {
             let message = message.map_err(|error| failed(&error))?;
-            self.one(&message).await?;
+            if let Err(error) = self.one(&message).await {
+                // It must not keep those behind it.
+                tracing::warn!(domain = self.domain, %error, "a dead letter is not collected: trying again later");
+                later(&message).await;
+                continue;
+            }
             // Only now: a crash in between collects it again, and it is stored once.
             message.ack().await.map_err(|error| failed(&error))?;
         }

@@ -4,6 +4,7 @@ use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use bytes::Bytes;
+use engine_net::name;
 use time::OffsetDateTime;
 
 use super::{carried, header};
@@ -66,11 +67,27 @@ impl DeadLetters {
     /// # Errors
     /// When the stream can't be read.
     pub async fn list(&self, from: u64, most: usize) -> Result<Vec<Letter>, ServiceError> {
+        self.list_of(None, None, from, most).await
+    }
+
+    /// The same, of one domain, of the consumers of one name, or both. The server leaves out all others.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list), and when one of the two is no name.
+    pub async fn list_of(
+        &self,
+        domain: Option<&str>,
+        consumer: Option<&str>,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<Letter>, ServiceError> {
+        domain.map_or(Ok(()), |domain| name::token("domain", domain))?;
+        consumer.map_or(Ok(()), |consumer| name::token("consumer", consumer))?;
+        let all = self.link.names().dead(domain.unwrap_or("*"), consumer.unwrap_or("*"), "*");
         let mut letters = Vec::new();
         let mut next = from.max(1);
         while letters.len() < most {
-            let all = self.link.names().dead("*", "*", "*");
-            let found = self.stream.raw_message_builder().sequence(next).next_by_subject(all).send().await;
+            let found = self.stream.raw_message_builder().sequence(next).next_by_subject(all.clone()).send().await;
             match found {
                 Ok(message) => {
                     next = message.sequence + 1;

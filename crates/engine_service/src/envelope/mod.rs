@@ -254,7 +254,13 @@ impl Envelope {
             return Err(EnvelopeError::Bad { name: header::TYPE, what: "declared name" });
         }
         let time = found.get(header::TIME).map(|text| OffsetDateTime::parse(text, &Rfc3339)).transpose();
-        let time = time.map_err(|_| EnvelopeError::Bad { name: header::TIME, what: "time (RFC 3339)" })?;
+        let no_time = EnvelopeError::Bad { name: header::TIME, what: "time (RFC 3339)" };
+        let time = time.map_err(|_| no_time.clone())?;
+        // An offset may lead out of the years that can be written.
+        let in_utc = |time: OffsetDateTime| {
+            time.checked_to_offset(time::UtcOffset::UTC).filter(|time| time.year() >= 0).ok_or(no_time)
+        };
+        let time = time.map(in_utc).transpose()?;
         let content = match found.get(header::CONTENT) {
             None => Content::default(),
             Some(text) => Content::parse(text).ok_or(EnvelopeError::Bad {
@@ -269,7 +275,7 @@ impl Envelope {
             id: found.need(header::ID)?.to_owned(),
             source: found.need(header::SOURCE)?.to_owned(),
             kind: kind.to_owned(),
-            time: time.map(|time| time.to_offset(time::UtcOffset::UTC)),
+            time,
             subject: text(header::SUBJECT),
             schema: found.get(header::SCHEMA).and_then(SchemaRef::parse),
             content,
@@ -296,6 +302,12 @@ impl Envelope {
     pub fn of_headers(headers: Option<&async_nats::HeaderMap>) -> Result<Self, EnvelopeError> {
         let lines = headers.into_iter().flat_map(async_nats::HeaderMap::iter);
         Self::read(lines.flat_map(|(name, values)| values.iter().map(move |value| (name.as_ref(), value.as_str()))))
+    }
+
+    /// What the server is to know the message by in its window of duplicates. An id alone is nobody's: two that make
+    /// messages may choose the same.
+    pub(crate) fn message_id(&self) -> String {
+        format!("{}/{}/{}", self.source, self.kind, self.id)
     }
 
     /// The id as a UUID, which those of commands have to be.

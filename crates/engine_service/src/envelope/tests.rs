@@ -31,6 +31,19 @@ fn with(name: &'static str, value: &str) -> Vec<(&'static str, String)> {
 }
 
 #[test]
+fn a_time_beyond_the_years_that_can_be_written_is_refused() {
+    for text in ["9999-12-31T23:59:59-01:00", "0000-01-01T00:30:00+01:00"] {
+        let refused = read(&with(header::TIME, text)).unwrap_err();
+        assert!(matches!(refused, EnvelopeError::Bad { name: header::TIME, .. }), "{text}: {refused}");
+    }
+    for text in ["9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59+01:00"] {
+        let envelope = read(&with(header::TIME, text)).unwrap();
+        let time = envelope.lines().into_iter().find(|line| line.0 == header::TIME);
+        assert!(time.is_some_and(|time| time.1.ends_with('Z')), "{text}");
+    }
+}
+
+#[test]
 fn an_envelope_is_read_as_it_was_written() {
     let lines = full();
     let read_back = read(&lines).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use failsafe::failure_policy::{ConsecutiveFailures, consecutive_failures};
 use failsafe::{Config, Instrument, StateMachine};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Backoff;
 
@@ -117,39 +118,51 @@ impl Breaker {
     }
 
     /// Waits until something may be tried.
-    pub(crate) async fn permitted(&self) {
-        while !self.machine.is_call_permitted() || !self.may_try() {
+    pub(crate) async fn permitted(&self) -> Permission {
+        loop {
+            if self.machine.is_call_permitted()
+                && let Some(permission) = self.may_try()
+            {
+                return permission;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// The machine lets everybody through once it is half open; here that is one, until it has said how it went.
-    fn may_try(&self) -> bool {
-        if self.state() != State::HalfOpen {
-            return true;
-        }
-        match self.trial.try_acquire() {
-            Ok(permit) => {
-                permit.forget();
-                true
-            }
-            Err(_) => false,
-        }
+    fn may_try(&self) -> Option<Permission> {
+        let trial =
+            if self.state() == State::HalfOpen { Some(self.trial.clone().try_acquire_owned().ok()?) } else { None };
+        Some(Permission { breaker: self.clone(), trial, is_told: false })
+    }
+}
+
+/// To try something once, and say how it went.
+pub(crate) struct Permission {
+    breaker: Breaker,
+    /// Given back last: by then the machine knows.
+    trial: Option<OwnedSemaphorePermit>,
+    is_told: bool,
+}
+
+impl Permission {
+    pub(crate) fn succeeded(mut self) {
+        self.is_told = true;
+        self.breaker.machine.on_success();
     }
 
-    pub(crate) fn succeeded(&self) {
-        self.machine.on_success();
-        self.ended();
+    pub(crate) fn failed(mut self) {
+        self.is_told = true;
+        self.breaker.machine.on_error();
     }
+}
 
-    pub(crate) fn failed(&self) {
-        self.machine.on_error();
-        self.ended();
-    }
-
-    fn ended(&self) {
-        if self.trial.available_permits() == 0 {
-            self.trial.add_permits(1);
+impl Drop for Permission {
+    /// A task that ends without a word did not succeed. One that was merely stopped says nothing about the other side,
+    /// but for a trial, which somebody has to end.
+    fn drop(&mut self) {
+        if !self.is_told && (self.trial.is_some() || std::thread::panicking()) {
+            self.breaker.machine.on_error();
         }
     }
 }
@@ -164,25 +177,59 @@ impl fmt::Debug for Breaker {
 mod tests {
     use super::*;
 
+    fn of(failures: u32) -> Breaker {
+        let wait = Duration::from_millis(30);
+        Breaker::new(BreakerSettings { failures, first: wait, longest: wait })
+    }
+
     #[tokio::test]
     async fn it_opens_after_failures_in_a_row_and_closes_after_a_trial() {
-        let wait = Duration::from_millis(30);
-        let breaker = Breaker::new(BreakerSettings { failures: 3, first: wait, longest: wait });
+        let breaker = of(3);
         for _ in 0..2 {
-            breaker.failed();
-            breaker.failed();
-            breaker.succeeded();
+            breaker.permitted().await.failed();
+            breaker.permitted().await.failed();
+            breaker.permitted().await.succeeded();
         }
         assert_eq!(breaker.state(), State::Closed, "not in a row");
-        (0..3).for_each(|_| breaker.failed());
+        for _ in 0..3 {
+            breaker.permitted().await.failed();
+        }
         assert_eq!((breaker.state(), breaker.opened()), (State::Open, 1));
-        breaker.permitted().await;
+        let trial = breaker.permitted().await;
         assert_eq!(breaker.state(), State::HalfOpen);
-        assert!(!breaker.may_try(), "one trial at a time");
-        breaker.failed();
+        assert!(breaker.may_try().is_none(), "one trial at a time");
+        trial.failed();
         assert_eq!((breaker.state(), breaker.opened()), (State::Open, 2));
-        breaker.permitted().await;
-        breaker.succeeded();
+        breaker.permitted().await.succeeded();
+        assert_eq!(breaker.state(), State::Closed);
+    }
+
+    #[tokio::test]
+    async fn a_trial_whose_task_is_gone_keeps_nobody_out() {
+        let breaker = of(1);
+        breaker.permitted().await.failed();
+        for panics in [false, true] {
+            let (held, (begun, begins)) = (breaker.clone(), tokio::sync::oneshot::channel());
+            let task = tokio::spawn(async move {
+                let _trial = held.permitted().await;
+                let _ = begun.send(());
+                assert!(!panics, "this is part of the test");
+                std::future::pending::<()>().await;
+            });
+            begins.await.unwrap();
+            task.abort();
+            assert!(task.await.is_err());
+            assert_eq!(breaker.state(), State::Open, "it did not succeed");
+        }
+        let trial = tokio::time::timeout(Duration::from_secs(30), breaker.permitted()).await;
+        trial.expect("another trial").succeeded();
+        assert_eq!(breaker.state(), State::Closed);
+    }
+
+    #[tokio::test]
+    async fn being_stopped_while_it_is_closed_is_no_failure() {
+        let breaker = of(1);
+        drop(breaker.permitted().await);
         assert_eq!(breaker.state(), State::Closed);
     }
 }

@@ -86,19 +86,19 @@ impl<S: Sink> SinkRunner<S> {
         let deliver = move |event: Recorded| {
             let (sink, breaker) = (sink.clone(), breaker.clone());
             async move {
-                breaker.permitted().await;
+                let permission = breaker.permitted().await;
                 let taken = sink.deliver(&event).await;
                 match taken {
                     Ok(()) => {
-                        breaker.succeeded();
+                        permission.succeeded();
                         Verdict::Done
                     }
                     Err(SinkError::Refused(reason)) => {
-                        breaker.succeeded();
+                        permission.succeeded();
                         Verdict::Poison { reason }
                     }
                     Err(SinkError::Failed { reason, after }) => {
-                        breaker.failed();
+                        permission.failed();
                         Verdict::Retry { after, reason }
                     }
                 }

@@ -47,7 +47,10 @@ impl Sink for NatsSink {
         let mut headers = envelope.headers();
         let subject = format!("{}.{}", self.root, event.name());
         if self.kept {
-            headers.insert(NATS_MESSAGE_ID, envelope.id.as_str());
+            // Worlds, and aggregates of one, have the same names for what happens in them, and share the stream.
+            let world = self.link.names().subjects().world();
+            let about = envelope.subject.as_deref().unwrap_or_default();
+            headers.insert(NATS_MESSAGE_ID, format!("{world}/{about}/{}", envelope.message_id()));
             let message = PublishMessage::build().headers(headers).payload(payload);
             let sent = self.link.jet().send_publish(subject, message).await.map_err(SinkError::failed)?;
             return sent.await.map(drop).map_err(SinkError::failed);

@@ -275,19 +275,17 @@ impl Durable {
         }
     }
 
-    /// All events of one message; the first that is not done with decides. Meanwhile the server hears that it is worked
-    /// on.
+    /// All events of one message: one that fails must not keep the others from their handler. The worst verdict counts
+    /// for all of them. Meanwhile the server hears that it is worked on.
     async fn judge<H: EventHandler>(&self, handler: &H, events: Vec<Recorded>, message: &Message) -> Verdict {
         let mut progress = tokio::time::interval(self.ack_wait / 3);
         progress.tick().await;
         let mut work = std::pin::pin!(async {
+            let mut worst = Verdict::Done;
             for event in events.into_iter().filter(|event| self.pattern.matches(event.name())) {
-                match handler.handle(event).await {
-                    Verdict::Done => {}
-                    other => return other,
-                }
+                worst = worst.or_worse(handler.handle(event).await);
             }
-            Verdict::Done
+            worst
         });
         loop {
             tokio::select! {

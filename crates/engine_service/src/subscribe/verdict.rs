@@ -36,6 +36,17 @@ impl Verdict {
     pub fn poison(reason: impl std::fmt::Display) -> Self {
         Self::Poison { reason: reason.to_string() }
     }
+
+    /// The worse of two that are about one message, the first of equal ones: what may get better is tried until only
+    /// that is left which never will.
+    pub(super) fn or_worse(self, other: Self) -> Self {
+        let rank = |verdict: &Self| match verdict {
+            Self::Done => 0,
+            Self::Poison { .. } => 1,
+            Self::Retry { .. } => 2,
+        };
+        if rank(&other) > rank(&self) { other } else { self }
+    }
 }
 
 /// Who handles events. Functions that return a future of a [`Verdict`] are such.
@@ -51,5 +62,20 @@ where
 {
     fn handle(&self, event: Recorded) -> impl Future<Output = Verdict> + Send {
         self(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_verdict_counts_and_of_equal_ones_the_first() {
+        let (retry, poison) = (Verdict::retry("later"), Verdict::poison("never"));
+        let of = |all: [&Verdict; 3]| all.into_iter().cloned().fold(Verdict::Done, Verdict::or_worse);
+        assert_eq!(of([&Verdict::Done, &Verdict::Done, &Verdict::Done]), Verdict::Done);
+        assert_eq!(of([&Verdict::Done, &poison, &Verdict::Done]), poison);
+        assert_eq!(of([&retry, &poison, &Verdict::Done]), retry);
+        assert_eq!(of([&poison, &retry, &Verdict::retry("later still")]), retry);
     }
 }

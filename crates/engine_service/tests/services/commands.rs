@@ -6,6 +6,7 @@ use engine_service::ServiceError;
 use engine_service::command::{Client, Patience, code};
 use engine_service::envelope::{Content, Envelope};
 
+use crate::chest::{Count, Fill, chest};
 use crate::place::{Deposit, bank, link, run, server, stored, until, with_server};
 
 #[test]
@@ -195,5 +196,49 @@ fn who_asks_is_noted_in_the_outcome() {
             message.headers.get("engine-asked-by").map(|by| by.as_str().to_owned())
         };
         assert_eq!((by(1).await.as_deref(), by(2).await), (Some("eve"), None));
+    });
+}
+
+fn refused<T: std::fmt::Debug>(answer: Result<T, ServiceError>) -> Problem {
+    match answer.unwrap_err() {
+        ServiceError::Refused { problem, .. } => problem,
+        other => panic!("{other}"),
+    }
+}
+
+/// Each event is short enough, and so is the message for the server: but no handler could read it again.
+#[test]
+fn an_outcome_that_could_not_be_read_again_is_not_stored() {
+    with_server(|config| async move {
+        let link = link(&config, "t").await;
+        chest(&link);
+        let client = Client::new(&link);
+        let problem = refused(client.command(&Fill::of("oak", &[500_000, 500_000])).await);
+        assert_eq!(problem.code, code::INTERNAL, "{problem}");
+        assert!(problem.message.contains("bank.chest.fill"), "{problem}");
+        assert_eq!(stored(&link).await, 0);
+        assert_eq!(client.command(&Fill::of("oak", &[10, 10])).await.unwrap(), 0);
+        assert_eq!(client.command(&Count { chest: "oak".into() }).await.unwrap(), 2, "and it goes on");
+    });
+}
+
+#[test]
+fn an_id_is_that_of_one_command_and_counts_for_one_aggregate() {
+    with_server(|config| async move {
+        let link = link(&config, "t").await;
+        chest(&link);
+        let client = Client::new(&link);
+        let fill = client.envelope::<Fill>();
+        assert_eq!(client.command_as(&fill, &Fill::of("oak", &[1])).await.unwrap(), 0);
+        let count = client.envelope::<Count>().with_id(fill.id.clone());
+        let problem = refused(client.command_as(&count, &Count { chest: "oak".into() }).await);
+        assert_eq!(problem.code, code::BAD_REQUEST, "{problem}");
+        assert!(problem.message.contains("bank.chest.fill"), "{problem}");
+        // Of another aggregate it is another one; submitted as well as asked for.
+        assert_eq!(client.command_as(&fill, &Fill::of("elm", &[1])).await.unwrap(), 0);
+        for key in ["ash", "fir"] {
+            client.submit_as(&fill, &Fill::of(key, &[1])).await.unwrap();
+            until(async || client.command(&Count { chest: key.into() }).await.unwrap() == 1).await;
+        }
     });
 }

@@ -153,3 +153,31 @@ fn a_submitted_command_that_means_nothing_is_kept() {
         until(async || dead.list(0, 10).await.unwrap().iter().any(|letter| letter.number > letters[0].number)).await;
     });
 }
+
+/// With the reason it is longer than any message may be.
+#[test]
+fn a_letter_that_can_not_be_kept_keeps_none_behind_it() {
+    with_server(|config| async move {
+        let link = link(&config, "t").await;
+        link.ensure_domain("bank").await.unwrap();
+        consumer(&link, "failing", Verdict::poison("never"), &Arc::default());
+        let advisories = async |count| {
+            until(async || {
+                let advisories = link.jet().get_stream(link.names().advisories("bank")).await.unwrap();
+                advisories.cached_info().state.messages == count
+            })
+            .await;
+        };
+        let longest = vec![0; link.client().max_payload() - 100];
+        let subject = link.names().event("bank.Deposited");
+        link.jet().publish(subject, longest.into()).await.unwrap().await.unwrap();
+        advisories(1).await;
+        Publisher::new(&link).publish(&Deposited::of("ada", 5)).await.unwrap();
+        advisories(2).await;
+        collect(&link);
+        let (_, letters) = letters(&link, 1).await;
+        assert_eq!((letters[0].sequence, letters.len()), (2, 1));
+        // It may be possible later: the server was given another limit, for one.
+        advisories(1).await;
+    });
+}

@@ -11,6 +11,7 @@ use engine_service::publish::Publisher;
 use engine_service::subscribe::{Durable, Live, StartAt, Verdict};
 use engine_service::{Backoff, Link, Recorded, ServiceError};
 
+use crate::chest::{Fill, Filled, chest};
 use crate::place::{Closed, Deposit, Deposited, bank, link, stored, until, with_server};
 
 type Seen = Arc<Mutex<Vec<u64>>>;
@@ -226,5 +227,50 @@ fn a_stream_of_somebody_else_is_refused_with_the_reason() {
         link.jet().create_stream(theirs).await.unwrap();
         let error = link.ensure_domain("bank").await.unwrap_err();
         assert!(matches!(error, ServiceError::Setting { .. }), "{error}");
+    });
+}
+
+#[test]
+fn one_bad_event_of_a_command_keeps_no_other_from_its_handler() {
+    with_server(|config| async move {
+        let link = link(&config, "t").await;
+        chest(&link);
+        let seen = Seen::default();
+        let noted = seen.clone();
+        let durable = Durable::new(&link, "audit", "bank.Filled").unwrap();
+        tokio::spawn(async move {
+            let handle = move |event: Recorded| {
+                let length = event.read::<Filled>().unwrap().text.len() as u64;
+                noted.lock().unwrap().push(length);
+                async move { if length == 1 { Verdict::poison("too short") } else { Verdict::Done } }
+            };
+            durable.run(handle).await
+        });
+        engine_service::command::Client::new(&link).command(&Fill::of("oak", &[1, 2, 3])).await.unwrap();
+        have(&seen, &[1, 2, 3]).await;
+        // The message is a dead letter all the same.
+        until(async || {
+            let advisories = link.jet().get_stream(link.names().advisories("bank")).await.unwrap();
+            advisories.cached_info().state.messages == 1
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_stream_that_forgets_ids_too_soon_is_refused() {
+    with_server(|config| async move {
+        let link = link(&config, "t").await;
+        link.ensure_domain("bank").await.unwrap();
+        let stream = link.jet().get_stream(link.names().events("bank")).await.unwrap();
+        let mut config = stream.cached_info().config.clone();
+        assert!(config.deny_purge && config.deny_delete, "what happened stays");
+        config.duplicate_window = Duration::from_secs(600);
+        link.jet().update_stream(&config).await.unwrap();
+        link.ensure_domain("bank").await.expect("longer is as good");
+        config.duplicate_window = Duration::from_secs(1);
+        link.jet().update_stream(&config).await.unwrap();
+        let error = link.ensure_domain("bank").await.unwrap_err().to_string();
+        assert!(error.contains("duplicate_window") && error.contains("120s"), "{error}");
     });
 }

@@ -164,3 +164,57 @@ fn what_can_not_be_read_is_left_out_and_counted() {
         check(&link, "coins", 4).await;
     });
 }
+
+#[test]
+fn a_value_that_is_none_stops_the_runner_and_says_which() {
+    with_server(|config| async move {
+        let link = link(&config, "t").await;
+        link.ensure_domain("bank").await.unwrap();
+        publish(&link, 1..4).await;
+        let mut runner = Runner::new(&link, "coins", Coins).unwrap();
+        runner.catch_up().await.unwrap();
+        let store = link.jet().get_key_value("coins").await.unwrap();
+        store.put("account-1", "broken".into()).await.unwrap();
+        publish(&link, 4..7).await;
+        // One that has the value in memory notices when it writes, and reads it anew.
+        for mut runner in [runner, Runner::new(&link, "coins", Coins).unwrap()] {
+            let error = runner.catch_up().await.unwrap_err();
+            assert!(!error.may_pass() && error.to_string().contains("account-1"), "{error}");
+        }
+        let view = View::<Vec<u64>>::open(&link, "coins").await.unwrap();
+        assert!(!view.get("account-1").await.unwrap_err().may_pass());
+    });
+}
+
+/// Grows without end.
+struct Hoard;
+
+impl Projection for Hoard {
+    const EVENTS: &'static str = "bank.>";
+    type Value = String;
+
+    fn key(&self, _: &Recorded) -> Result<Option<String>, ReadError> {
+        Ok(Some("all".into()))
+    }
+
+    fn fold(&self, value: &mut String, event: &Recorded) -> Result<(), ReadError> {
+        *value += &"x".repeat(event.read::<Deposited>()?.coins as usize);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_value_that_could_not_be_read_again_is_not_written() {
+    with_server(|config| async move {
+        let link = link(&config, "t").await;
+        link.ensure_domain("bank").await.unwrap();
+        let mut runner = Runner::new(&link, "hoard", Hoard).unwrap();
+        Publisher::new(&link).publish(&Deposited::of("ada", 400_000)).await.unwrap();
+        runner.catch_up().await.unwrap();
+        Publisher::new(&link).publish(&Deposited::of("ada", 200_000)).await.unwrap();
+        let error = runner.catch_up().await.unwrap_err();
+        assert!(!error.may_pass() && error.to_string().contains("keep all in the bucket hoard"), "{error}");
+        let view = View::<String>::open(&link, "hoard").await.unwrap();
+        assert_eq!(view.get("all").await.unwrap().unwrap().0.len(), 400_000, "as it was");
+    });
+}

@@ -163,3 +163,39 @@ fn a_nats_sink_unpacks_outcomes_for_those_who_know_only_cloud_events() {
         assert_eq!(headers.get("content-type").unwrap().as_str(), "application/msgpack");
     });
 }
+
+/// Two aggregates, and a publisher who calls an event as somebody else does: none is taken for another one.
+#[test]
+fn kept_events_of_the_same_id_are_told_apart() {
+    with_server(|config| async move {
+        let link = link(&config, "t").await;
+        let _bank = bank(&link);
+        let house = async_nats::jetstream::stream::Config {
+            name: "HOUSE".into(),
+            subjects: vec!["house.>".into()],
+            ..Default::default()
+        };
+        link.jet().create_stream(house).await.unwrap();
+        let client = engine_service::command::Client::new(&link);
+        let envelope = client.envelope::<Deposit>();
+        for account in ["ada", "bob"] {
+            client.command_as(&envelope, &Deposit::of(account, 3)).await.unwrap();
+        }
+        for name in ["t", "other"] {
+            let publisher = Publisher::new(&crate::place::link(&config, name).await);
+            let event = publisher.prepare(&Deposited::of("eve", 3)).unwrap().with_id("night-7");
+            assert!(!publisher.send(event).await.unwrap().duplicate, "{name}");
+        }
+        // Two that tell the same: what comes twice is stored once.
+        for consumer in ["one", "two"] {
+            let sink = NatsSink::new(&link, "house").unwrap().kept();
+            let durable = Durable::new(&link, consumer, "bank.>").unwrap();
+            let ended = SinkRunner::new(durable.clone(), sink, BreakerSettings::default());
+            tokio::spawn(async move { ended.run().await });
+            let is_done = |depth: engine_service::subscribe::Depth| depth.pending == 0 && depth.unacknowledged == 0;
+            until(async || durable.depth().await.is_ok_and(is_done)).await;
+        }
+        let house = link.jet().get_stream("HOUSE").await.unwrap();
+        assert_eq!(house.cached_info().state.messages, 4);
+    });
+}

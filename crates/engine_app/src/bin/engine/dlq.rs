@@ -4,8 +4,8 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use engine_app::tool::table::Table;
 use engine_net::config::ConnectionArgs;
-use engine_service::Link;
 use engine_service::dead::{DeadLetters, Letter};
+use engine_service::{Link, ServiceError};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
@@ -23,8 +23,10 @@ Examples:
   engine dlq replay --consumer webhook
   engine dlq drop 17 18";
 
-/// Letters that one command works on, at the most.
+/// Letters that are listed, at the most.
 const MOST: usize = 10_000;
+/// Letters that are in memory at a time.
+const PAGE: usize = 256;
 
 /// Dead letters.
 #[derive(Args, Debug)]
@@ -62,17 +64,47 @@ impl Place {
     }
 }
 
+/// A consumer, of any domain or of one.
+#[derive(Clone, Debug)]
+struct Consumer {
+    domain: Option<String>,
+    name: String,
+}
+
+impl std::str::FromStr for Consumer {
+    type Err = engine_net::name::NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
+        domain.map_or(Ok(()), |domain| engine_net::name::token("domain", domain))?;
+        engine_net::name::token("consumer", name)?;
+        Ok(Self { domain: domain.map(str::to_owned), name: name.to_owned() })
+    }
+}
+
+/// Those of a consumer, or all, from a number on.
+async fn letters(
+    dead: &DeadLetters,
+    consumer: Option<&Consumer>,
+    from: u64,
+    most: usize,
+) -> Result<Vec<Letter>, ServiceError> {
+    let domain = consumer.and_then(|consumer| consumer.domain.as_deref());
+    dead.list_of(domain, consumer.map(|consumer| consumer.name.as_str()), from, most).await
+}
+
 /// Lists them.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   engine dlq list --consumer webhook
+  engine dlq list --consumer shop/webhook      as the list writes it: of this domain alone
   engine dlq list --from 1000 --limit 50
   engine dlq list --json | jq -r '.[].reason' | sort | uniq -c")]
 struct ListCommand {
-    /// Only those that this consumer gave up
-    #[arg(long, value_name = "NAME")]
-    consumer: Option<String>,
+    /// Only those that this consumer gave up, in any domain or in one
+    #[arg(long, value_name = "[DOMAIN/]NAME")]
+    consumer: Option<Consumer>,
     /// The first number
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     from: u64,
@@ -107,9 +139,9 @@ struct ChosenCommand {
     /// Their numbers
     #[arg(required_unless_present_any = ["consumer", "all"])]
     numbers: Vec<u64>,
-    /// All that this consumer gave up
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["numbers", "all"])]
-    consumer: Option<String>,
+    /// All that this consumer gave up, in any domain or in one
+    #[arg(long, value_name = "[DOMAIN/]NAME", conflicts_with_all = ["numbers", "all"])]
+    consumer: Option<Consumer>,
     /// All there are
     #[arg(long, conflicts_with = "numbers")]
     all: bool,
@@ -133,11 +165,9 @@ impl DlqCommand {
 impl ListCommand {
     async fn run(self) -> anyhow::Result<()> {
         let dead = self.place.open().await?;
-        let letters = dead.list(self.from, self.limit as usize).await?;
-        let is_meant = |letter: &&Letter| self.consumer.as_ref().is_none_or(|consumer| letter.consumer == *consumer);
-        let letters: Vec<_> = letters.iter().filter(is_meant).collect();
+        let letters = letters(&dead, self.consumer.as_ref(), self.from, self.limit as usize).await?;
         if self.place.json {
-            return print_json(&letters.into_iter().map(json_of).collect());
+            return print_json(&letters.iter().map(json_of).collect());
         }
         let mut table = Table::new(["number", "consumer", "message", "given", "collected", "reason"]);
         for letter in &letters {
@@ -193,15 +223,22 @@ impl ChosenCommand {
     async fn run(
         self,
         done: &str,
-        act: impl AsyncFn(&DeadLetters, u64) -> Result<(), engine_service::ServiceError>,
+        act: impl AsyncFn(&DeadLetters, u64) -> Result<(), ServiceError>,
     ) -> anyhow::Result<()> {
         let dead = self.place.open().await?;
         let numbers = match &self.consumer {
             None if !self.all => self.numbers.clone(),
+            // Their numbers first: one that is replayed and given up again comes back behind all others.
             consumer => {
-                let letters = dead.list(1, MOST).await?;
-                let is_meant = |letter: &Letter| consumer.as_ref().is_none_or(|consumer| letter.consumer == *consumer);
-                letters.into_iter().filter(is_meant).map(|letter| letter.number).collect()
+                let mut numbers = Vec::new();
+                loop {
+                    let from = numbers.last().map_or(1, |last| last + 1);
+                    let page = letters(&dead, consumer.as_ref(), from, PAGE).await?;
+                    numbers.extend(page.iter().map(|letter| letter.number));
+                    if page.len() < PAGE {
+                        break numbers;
+                    }
+                }
             }
         };
         let mut failed = 0;
