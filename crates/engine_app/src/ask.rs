@@ -3,10 +3,10 @@
 //! A page ends at a number of rows or of bytes. Its cursor says which table and row come next; the world
 //! goes on between pages, so pages of one query may be of different ticks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use engine_component::schema::{Field, FieldType, Schema, nearest};
+use engine_component::schema::{Access, Field, FieldType, Schema, nearest};
 use engine_component::{BLOCK_ROWS, ComponentId, StorageKind, Table, World};
 use engine_net::messages::Problem;
 use engine_net::messages::query::{
@@ -31,10 +31,23 @@ pub fn component(world: &World, name: &str) -> Result<ComponentId, Problem> {
     if let Some(info) = world.registry().iter().find(|info| info.schema.name == name) {
         return Ok(info.id);
     }
-    let known: Vec<&str> = world.registry().iter().map(|info| info.schema.name.as_str()).collect();
+    let shown = world.registry().iter().map(|info| &info.schema).filter(|schema| schema.access != Access::Private);
+    let known: Vec<&str> = shown.map(|schema| schema.name.as_str()).collect();
     let hint = nearest(name, known.iter().copied())
         .map_or_else(|| format!("there are: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
     Err(Problem::new("unknown_component", format_args!("there is no component `{name}`; {hint}")))
+}
+
+/// As [`component`], for who only looks.
+///
+/// # Errors
+/// Also when the component is private.
+pub fn seen(world: &World, name: &str) -> Result<ComponentId, Problem> {
+    let id = component(world, name)?;
+    match world.schema(id).map(|schema| schema.access) {
+        Some(Access::Private) => Err(Problem::new("private", format_args!("`{name}` is private: only systems see it"))),
+        _ => Ok(id),
+    }
 }
 
 /// A component, and the way to a part of it, field by field.
@@ -43,12 +56,16 @@ type Place = (ComponentId, Vec<String>);
 /// `physics.Velocity` is a whole component, `physics.Velocity.by.x` a part of one: the longest name that is a
 /// component decides.
 fn field(world: &World, name: &str) -> Result<Place, Problem> {
-    if let Ok(id) = component(world, name) {
-        return Ok((id, Vec::new()));
+    match seen(world, name) {
+        Err(problem) if problem.code == "unknown_component" => {}
+        found => return found.map(|id| (id, Vec::new())),
     }
     for (dot, _) in name.rmatch_indices('.') {
         let (owner, path) = (&name[..dot], &name[dot + 1..]);
-        let Ok(id) = component(world, owner) else { continue };
+        let id = match seen(world, owner) {
+            Err(problem) if problem.code == "unknown_component" => continue,
+            found => found?,
+        };
         let known = || world.schema(id).into_iter().flat_map(|schema| &schema.fields).map(|field| field.name.as_str());
         let path: Vec<String> = path.split('.').map(str::to_owned).collect();
         if known().any(|known| known == path[0]) {
@@ -57,7 +74,7 @@ fn field(world: &World, name: &str) -> Result<Place, Problem> {
         let hint = nearest(&path[0], known()).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         return Err(Problem::new("unknown_field", format_args!("`{owner}` has no field `{}`{hint}", path[0])));
     }
-    component(world, name).map(|id| (id, Vec::new()))
+    seen(world, name).map(|id| (id, Vec::new()))
 }
 
 /// The part of a value that a path leads to.
@@ -112,14 +129,12 @@ pub(crate) struct Plan {
     without: Vec<ComponentId>,
     fields: Vec<Place>,
     filters: Vec<(Place, FieldFilter, Option<NumberField>)>,
-    /// What isn't shown where everything is.
-    unseen: BTreeSet<ComponentId>,
     /// Whether versions are shown.
     versions: bool,
 }
 
 impl Plan {
-    pub(crate) fn new(world: &World, request: &QueryRequest, unseen: &BTreeSet<ComponentId>) -> Result<Self, Problem> {
+    pub(crate) fn new(world: &World, request: &QueryRequest) -> Result<Self, Problem> {
         let lists = [request.with.len(), request.without.len(), request.fields.len(), request.filters.len()];
         if lists.iter().any(|count| *count > MAX_NAMES) || request.entities.len() > MAX_ENTITIES {
             return Err(Problem::new(
@@ -127,24 +142,17 @@ impl Plan {
                 format_args!("at most {MAX_NAMES} names and {MAX_ENTITIES} entities"),
             ));
         }
-        let seen = |id: ComponentId, name: &str| match unseen.contains(&id) {
-            false => Ok(id),
-            true => Err(Problem::new("private", format_args!("`{name}` is private: only systems see it"))),
-        };
-        let component = |name: &String| component(world, name).and_then(|id| seen(id, name));
-        let field = |name: &String| field(world, name).and_then(|(id, path)| Ok((seen(id, name)?, path)));
-        let ids = |names: &[String]| names.iter().map(component).collect::<Result<Vec<_>, _>>();
+        let ids = |names: &[String]| names.iter().map(|name| seen(world, name)).collect::<Result<Vec<_>, _>>();
         let filters = request.filters.iter().map(|filter| {
-            let (id, path) = field(&filter.field)?;
+            let (id, path) = field(world, &filter.field)?;
             let number = world.schema(id).and_then(|schema| NumberField::at(schema, &path));
             Ok(((id, path), filter.clone(), number))
         });
         Ok(Self {
             with: ids(&request.with)?,
             without: ids(&request.without)?,
-            fields: request.fields.iter().map(field).collect::<Result<_, _>>()?,
+            fields: request.fields.iter().map(|name| field(world, name)).collect::<Result<_, _>>()?,
             filters: filters.collect::<Result<_, Problem>>()?,
-            unseen: unseen.clone(),
             versions: request.versions,
         })
     }
@@ -200,7 +208,8 @@ impl Plan {
         let mut components = Components::new();
         let mut bytes = 64;
         if self.fields.is_empty() {
-            for id in table.components().iter().filter(|id| !self.unseen.contains(id)) {
+            let is_seen = |id: &&ComponentId| world.schema(**id).is_some_and(|schema| schema.access != Access::Private);
+            for id in table.components().iter().filter(is_seen) {
                 let (value, length) = value(*id)?;
                 bytes += length * 2 + 64;
                 components.insert(world.registry().name(*id), value);
@@ -306,13 +315,8 @@ fn compare(order: Option<std::cmp::Ordering>, op: Comparison) -> bool {
 ///
 /// # Errors
 /// When a name is not known or private, or the cursor is not one.
-pub fn page(
-    world: &World,
-    tick: u64,
-    request: &QueryRequest,
-    unseen: &BTreeSet<ComponentId>,
-) -> Result<QueryPage, Problem> {
-    let plan = Plan::new(world, request, unseen)?;
+pub fn page(world: &World, tick: u64, request: &QueryRequest) -> Result<QueryPage, Problem> {
+    let plan = Plan::new(world, request)?;
     let limit = if request.page_rows == 0 { PAGE_ROWS } else { request.page_rows.min(MAX_PAGE_ROWS) } as usize;
     let start = request.cursor.as_ref().map_or(Ok((0, 0)), read_cursor)?;
     if request.entities.is_empty() {

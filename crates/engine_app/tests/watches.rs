@@ -1,7 +1,7 @@
 //! Live queries of a coordinator, without a server: a reader that applies frames holds what the world holds.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use engine_app::coordinator::{Coordinator, Output};
@@ -134,7 +134,7 @@ impl World {
     fn truth(&self, query: &QueryRequest) -> BTreeMap<Entity, Components> {
         let (mut rows, mut request) = (BTreeMap::new(), query.clone());
         loop {
-            let page = ask::page(self.coordinator.world(), 0, &request, &BTreeSet::new()).unwrap();
+            let page = ask::page(self.coordinator.world(), 0, &request).unwrap();
             rows.extend(page.rows.into_iter().map(|row| (row.entity, row.components)));
             match page.next {
                 Some(next) => request.cursor = Some(next),

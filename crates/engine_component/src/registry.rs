@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::ComponentId;
 use crate::error::WorldError;
-use crate::schema::Schema;
+use crate::schema::{Access, Schema};
 
 /// A registered component type and what follows from its schema.
 #[derive(Clone, Debug)]
@@ -59,16 +59,25 @@ impl Registry {
         self.register_as(id, schema)
     }
 
+    /// Makes a component less open to programs outside; never more open. Answers whether it was more open before.
+    pub(crate) fn restrict(&mut self, id: ComponentId, access: Access) -> bool {
+        let Some(info) = self.get_mut(id).filter(|info| info.schema.access < access) else { return false };
+        info.schema.access = access;
+        true
+    }
+
     /// The id comes from outside so that collisions can be tested: no two short names are known to collide.
     fn register_as(&mut self, id: ComponentId, schema: Schema) -> Result<ComponentId, WorldError> {
         if let Some(known) = self.get(id) {
             if known.schema.name != schema.name {
                 return Err(WorldError::Collision { first: known.schema.name.clone(), second: schema.name, id });
             }
-            if known.schema.hash() != schema.hash() {
+            if known.schema.clone().with_access(schema.access).hash() != schema.hash() {
                 let diff = crate::schema::SchemaDiff::between(&known.schema, &schema).to_string();
                 return Err(WorldError::SchemaMismatch { name: schema.name, diff });
             }
+            // Of several builds the strictest counts.
+            self.restrict(id, schema.access);
             return Ok(id);
         }
         schema
@@ -107,6 +116,7 @@ impl Registry {
         }
         for (info, source) in self.components.iter_mut().zip(&source.components) {
             info.trackers = source.trackers;
+            info.schema.access = source.schema.access;
         }
         for (place, info) in source.components.iter().enumerate().skip(known) {
             self.by_id.insert(info.id, place);
@@ -142,7 +152,6 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::data::StorageKind;
-    use crate::schema::Access;
 
     fn tag(name: &str) -> Schema {
         Schema {

@@ -103,12 +103,18 @@ pub const MAX_PARAMETERS: usize = 64;
 /// Names in `after` and `before` each, at the most.
 pub const MAX_ORDERS: usize = 256;
 
+/// Names that mean something else in `health.<system>` and `discovery.<system>`.
+pub const RESERVED: [&str; 2] = ["coordinator", "announce"];
+
 /// Why a descriptor from outside was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptorError {
     /// A name that can't be one.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A name that means something else.
+    #[error("a system can't be called `{0}`: its subjects would be those of somebody else")]
+    Reserved(String),
     /// Too many of something.
     #[error("system `{system}` has {count} {what}, where at most {limit} are accepted")]
     TooMany {
@@ -155,9 +161,22 @@ impl SystemDescriptor {
         }
     }
 
+    /// Whether it reads, writes or filters by a component, a resource or an event.
+    #[must_use]
+    pub fn names(&self, id: ComponentId) -> bool {
+        let queries = self.queries.iter().chain(&self.views);
+        let columns = queries.flat_map(|query| query.columns.iter().map(|column| column.component));
+        let resources = self.resources.iter().map(|resource| resource.component);
+        let events = self.reads_events.iter().chain(&self.writes_events).copied();
+        columns.chain(resources).chain(events).any(|named| named == id)
+    }
+
     /// Checks what can be checked without knowing the world; for descriptors from outside.
     pub fn check(&self) -> Result<(), DescriptorError> {
         name::token("system", &self.name)?;
+        if RESERVED.contains(&self.name.as_str()) {
+            return Err(DescriptorError::Reserved(self.name.clone()));
+        }
         for (what, count, limit) in [
             ("queries", self.queries.len(), MAX_PARAMETERS),
             ("views", self.views.len(), MAX_PARAMETERS),

@@ -57,7 +57,7 @@ impl Acl {
     /// Of the world of a configuration.
     ///
     /// # Errors
-    /// When two roles would be the same user.
+    /// When two users would be the same, or have one variable for their passwords.
     pub fn new(config: &ConnectionConfig, roles: Vec<Role>) -> Result<Self, RoleError> {
         let acl = Self {
             world: config.world.clone(),
@@ -66,7 +66,9 @@ impl Acl {
             jetstream: config.jetstream(),
             roles,
         };
-        let mut names: Vec<String> = acl.users().into_iter().map(|user| user.name).collect();
+        let users = acl.users();
+        let all = users.iter().flat_map(|user| [user].into_iter().chain(user.log.as_deref()));
+        let mut names: Vec<String> = all.map(User::variable).collect();
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(RoleError::Twice(pair[0].clone())),

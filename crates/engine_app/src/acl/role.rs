@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use engine_net::descriptor::RESERVED;
 use engine_net::name::{self, NameError};
 
 use super::{Acl, Grant, User};
@@ -44,8 +45,10 @@ pub enum RoleError {
     /// A name that can't stand in a subject.
     #[error(transparent)]
     Grammar(#[from] NameError),
-    /// The same user twice.
-    #[error("two of the roles are the user `{0}`: give each a name of its own")]
+    /// Two users whose passwords would be in one variable.
+    #[error(
+        "two of the roles have the password `${0}`: give each a name that differs in more than case and punctuation"
+    )]
     Twice(String),
 }
 
@@ -67,6 +70,9 @@ impl FromStr for Role {
             "standby" => Ok(Self::Standby),
             "system" => {
                 let names = own_name("say which system, as in `system:steer`")?;
+                if names.split('+').any(|name| RESERVED.contains(&name)) {
+                    return Err(RoleError::Name(text.to_owned(), "a system can't be called that"));
+                }
                 Ok(Self::System(name::systems(names.split('+'))?))
             }
             "editor" => Ok(Self::Editor(checked(own_name("say whose, as in `editor:alice`")?)?)),
@@ -233,7 +239,8 @@ fn writes_log(acl: &Acl) -> Grant {
     let (names, settings) = log_streams(acl);
     let verbs = ["STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.MSG.GET", "STREAM.PURGE", "DIRECT.GET"];
     let calls = names.iter().flat_map(|stream| verbs.map(|verb| format!("{verb}.{stream}")));
-    let of_settings = verbs[..4].iter().map(|verb| format!("{verb}.{settings}"));
+    let calls = calls.filter(|call| *call != format!("STREAM.PURGE.{}", names[2]));
+    let of_settings = ["STREAM.INFO", "STREAM.CREATE", "STREAM.MSG.GET"].map(|verb| format!("{verb}.{settings}"));
     let calls: Vec<String> = calls.chain(of_settings).chain(["INFO".to_owned()]).collect();
     Grant::default()
         .publish(&acl.jetstream, calls.iter().map(String::as_str))
@@ -249,7 +256,8 @@ fn reads_log(acl: &Acl) -> Grant {
     let (names, settings) = log_streams(acl);
     let verbs = ["STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"];
     let calls = names.iter().flat_map(|stream| verbs.map(|verb| format!("{verb}.{stream}")));
-    let of_settings = ["STREAM.INFO", "STREAM.CREATE", "STREAM.MSG.GET"].map(|verb| format!("{verb}.{settings}"));
+    // It doesn't make the bucket: a stream that one may make may republish what is put there, also into the log.
+    let of_settings = ["STREAM.INFO", "STREAM.MSG.GET"].map(|verb| format!("{verb}.{settings}"));
     let calls: Vec<String> = calls.chain(of_settings).chain(["INFO".to_owned()]).collect();
     let bucket = settings.trim_start_matches("KV_");
     Grant::default()
@@ -289,8 +297,19 @@ mod tests {
             assert_eq!(role.parse::<Role>().unwrap().to_string(), role);
         }
         assert_eq!("system:b+a".parse::<Role>().unwrap(), Role::System("a+b".into()));
-        for bad in ["", "root", "system", "system:", "system:a.b", "editor:*", "editor:a b", "coordinator:x", "editor:"]
-        {
+        for bad in [
+            "",
+            "root",
+            "system",
+            "system:",
+            "system:a.b",
+            "editor:*",
+            "system:coordinator",
+            "system:a+announce",
+            "editor:a b",
+            "coordinator:x",
+            "editor:",
+        ] {
             assert!(bad.parse::<Role>().is_err(), "{bad}");
         }
     }
@@ -302,6 +321,12 @@ mod tests {
         assert!(matches!(Acl::new(&config, roles(&["standby", "standby"])), Err(RoleError::Twice(_))));
         assert!(matches!(Acl::new(&config, roles(&["system:a+b", "system:a_b"])), Err(RoleError::Twice(_))));
         assert!(Acl::new(&config, roles(&["editor:a", "gateway:a"])).is_ok());
+        // Their passwords would be one variable.
+        for pair in
+            [["editor:alice", "editor:Alice"], ["editor:a-b", "editor:a_b"], ["operator:ann", "operator:ann-log"]]
+        {
+            assert!(matches!(Acl::new(&config, roles(&pair)), Err(RoleError::Twice(_))), "{pair:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine_component::schema::Access;
 use engine_component::{ComponentId, Entity};
 use engine_net::messages::commit::Commit;
 use engine_net::messages::entities::{Created, CreatedBatch, Destroyed, MAX_ENTITIES};
@@ -72,10 +73,10 @@ impl Coordinator {
     fn announce_events(&mut self, emitted: Vec<(ComponentId, EventBatch)>) {
         let mut first = BTreeMap::<ComponentId, u32>::new();
         for (event, batch) in emitted {
-            if self.unseen().contains(&event) {
+            let Some(schema) = self.world.schema(event).cloned() else { continue };
+            if schema.access == Access::Private {
                 continue;
             }
-            let Some(schema) = self.world.schema(event).cloned() else { continue };
             let number = first.entry(event).or_default();
             if batch.is_empty() || batch.byte_len() > EVENT_BYTES {
                 *number = number.saturating_add(batch.len() as u32);

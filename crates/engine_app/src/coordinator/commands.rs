@@ -38,6 +38,14 @@ pub(super) enum WaitState {
     Query(Bytes, u64),
 }
 
+/// A line for those who keep logs longer than the world's own goes back: `--log warn,audit=info`.
+fn audit(id: &str, by: Option<&str>, tick: u64, action: &Action, refused: Option<&Problem>) {
+    let (aggregate, word) = action.subject();
+    let entity = action.entity().map(engine_component::Entity::to_bits);
+    let refused = refused.map(|problem| problem.code.as_str());
+    tracing::info!(target: "audit", command = id, by, tick, aggregate, action = word, entity, refused, "a command");
+}
+
 impl Coordinator {
     pub(super) fn command(
         &mut self,
@@ -46,7 +54,7 @@ impl Coordinator {
         subject: (&str, &str, &str),
         payload: &[u8],
     ) {
-        let accepted = self.read_command(subject, payload).and_then(|Command { id, action, expect }| {
+        let accepted = self.read_command(subject, by, payload).and_then(|Command { id, action, expect }| {
             // Nobody's ids are in the way of somebody else's, or get their answers.
             let id = by.map_or(id.clone(), |by| format!("{by}/{id}"));
             let known = self.remembered.get(&id).filter(|_| !planted::is(Bug::ApplyRepeatedCommand));
@@ -122,6 +130,7 @@ impl Coordinator {
     fn read_command(
         &self,
         (domain, aggregate, action): (&str, &str, &str),
+        by: Option<&str>,
         payload: &[u8],
     ) -> Result<Command, Problem> {
         if domain != DOMAIN {
@@ -138,6 +147,10 @@ impl Coordinator {
         }
         if !(1..=MAX_ID).contains(&command.id.len()) {
             return Err(Problem::new("bad_request", format_args!("the id of a command has 1 to {MAX_ID} bytes")));
+        }
+        if by.is_none() && command.id.contains('/') {
+            // It would be the id of somebody with a name.
+            return Err(Problem::new("bad_request", "the id of a command without an identity has no `/`"));
         }
         let spawned = match &command.action {
             Action::Spawn { entities } => entities.len(),
@@ -159,6 +172,7 @@ impl Coordinator {
     /// Control takes effect at once, changes of the world when the next tick begins. None: it is done.
     fn begin_control(&mut self, id: &str, by: Option<&str>, action: Action) -> Result<Option<WaitState>, Problem> {
         let until = self.control(&action)?;
+        audit(id, by, self.tick, &action, None);
         let (pauses, runs) = (matches!(action, Action::Pause {}), self.running.is_some());
         if self.keeps_log() {
             self.inputs.push(Input::Command { id: id.to_owned(), by: by.map(str::to_owned), action });
@@ -266,6 +280,7 @@ impl Coordinator {
                 // A replay doesn't ask again: what the log says was applied had what it expected.
                 let as_expected = self.check_expected(action.entity(), expect);
                 let result = as_expected.and_then(|()| self.apply(action.clone()));
+                audit(&id, by.as_deref(), self.tick, &action, result.as_ref().err());
                 let mut records = 0;
                 if self.keeps_log() && !planted::is(Bug::AcknowledgeBeforeCommit) {
                     records = self.records + 1;

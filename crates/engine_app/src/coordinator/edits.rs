@@ -47,10 +47,7 @@ impl Coordinator {
             return Err(problem(WorldError::NoEntity(entity)));
         }
         for (name, wanted) in expect {
-            let id = self.component(name)?;
-            if self.unseen().contains(&id) {
-                return Err(Problem::new("private", format_args!("`{name}` is private")));
-            }
+            let id = ask::seen(&self.world, name)?;
             let found = self.world.get_raw(entity, id).map(version_of);
             if found != *wanted {
                 let shown = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());

@@ -30,7 +30,10 @@ impl Coordinator {
             Ok(register) => match register.check().and_then(|()| register.check_sender(from)) {
                 Ok(()) => {
                     // The same instance asks again while its first request waits: the answer goes to the last.
-                    self.joins.retain(|(_, other)| other.instance != register.instance);
+                    let is_same = |other: &Register| {
+                        other.instance == register.instance && other.systems_token() == register.systems_token()
+                    };
+                    self.joins.retain(|(_, other)| !is_same(other));
                     // Who brings nothing new may come in the middle of a tick, past those who have to wait for
                     // its end: perhaps it is what the tick waits for.
                     if self.may_change_systems() || self.brings_nothing_new(&register) {
@@ -52,8 +55,12 @@ impl Coordinator {
 
     /// Whether all systems that it runs, and all types that it names, are known.
     fn brings_nothing_new(&self, register: &Register) -> bool {
+        let is_known = |schema: &Schema| {
+            let known = self.world.schema(schema.id()).is_some();
+            known && self.restricted_by(schema, register.names(schema.id())).is_none()
+        };
         register.systems.iter().all(|system| self.systems.iter().any(|entry| entry.descriptor() == system))
-            && register.schemas.iter().all(|schema| self.world.schema(schema.id()).is_some())
+            && register.schemas.iter().all(is_known)
     }
 
     fn is_crowded(&self, register: &Register) -> bool {
@@ -96,8 +103,12 @@ impl Coordinator {
         if self.members.len() >= MAX_MEMBERS {
             return Err(Problem::new("overloaded", format_args!("there are {MAX_MEMBERS} instances already")));
         }
-        let known = self.members.get(&register.instance).map(|member| (member.nonce, member.slot, member.last_heard));
-        let is_same_process = known.is_some_and(|(nonce, ..)| nonce >> 16 == register.nonce >> 16);
+        let systems = register.systems_token().map_err(|error| Problem::new("bad_name", error))?;
+        let member = self.members.get(&register.instance);
+        let known = member.map(|member| (member.nonce, member.slot, member.last_heard));
+        // Who may speak for other systems is another process, whatever it says.
+        let is_same_process =
+            member.is_some_and(|member| member.nonce >> 16 == register.nonce >> 16 && member.systems_token == systems);
         if known.is_some_and(|(_, _, heard)| !is_same_process && now.saturating_sub(heard) < ALIVE) {
             let text = format!("another process calls itself `{}`: give each a name of its own", register.instance);
             return Err(Problem::new("taken", text));
@@ -106,20 +117,18 @@ impl Coordinator {
         // world waiting for an instance of it.
         let news = self.news_of(register)?;
         self.add(news)?;
-        self.note_access(&register.schemas);
         // As the world has them: the instance adapts to it.
         let known_schema = |schema: &Schema| {
             let schema = self.world.schema(schema.id()).unwrap_or(schema).clone();
             KnownComponent { id: schema.id(), schema }
         };
         let components = register.schemas.iter().map(known_schema).collect();
-        if let Some((_, slot, _)) = known.filter(|(nonce, ..)| *nonce == register.nonce) {
+        if let Some((_, slot, _)) = known.filter(|(nonce, ..)| is_same_process && *nonce == register.nonce) {
             // The same request once more, since its answer was lost or is late.
             return Ok(self.accepted(slot, components));
         }
         let gone = if is_same_process { Gone::Anew } else { Gone::Replaced };
         self.lose_member(now, &register.instance, gone);
-        let systems = register.systems_token().map_err(|error| Problem::new("bad_name", error))?;
         let who = Sender { systems: &systems, instance: &register.instance };
         let member = self.members.join(who, &register.host, register.pid, self.settings.lanes, now);
         member.nonce = register.nonce;

@@ -86,7 +86,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine_component::{Schema, World, WorldHash};
+use engine_component::{World, WorldHash};
 use engine_net::headers::Headers;
 use engine_net::messages::Message;
 use engine_net::messages::register::Register;
@@ -105,7 +105,6 @@ use crate::settings::Settings;
 use crate::system_entry::SystemEntry;
 use crate::tick_run::TickRun;
 
-use access::Limits;
 use batches::{BatchId, OpenBatch, SharedSent};
 use commands::Waiting;
 use durable::Durability;
@@ -289,7 +288,6 @@ pub struct Coordinator {
     durability: Option<Durability>,
     remembered: Remembered,
     watches: Watches,
-    limits: Limits,
     snapshots: Snapshots,
     /// What systems that arrive by a record are run with here, to repeat what was.
     functions: Vec<Arc<dyn System>>,
@@ -334,12 +332,10 @@ impl Coordinator {
         let subjects = Subjects::new(&settings.prefix, &settings.world)?;
         let mut events = EventQueues::default();
         let mut entries = Vec::new();
-        let mut declared: Vec<Schema> = Vec::new();
         for (place, (system, local)) in systems.into_iter().enumerate() {
             for schema in system.schemas() {
                 world.register_schema(schema.clone())?;
             }
-            declared.extend(system.schemas().iter().cloned());
             let registered = Registered { descriptor: system.descriptor().clone(), place: Some(place as u32) };
             for event in &registered.descriptor.reads_events {
                 events.add_reader(*event, &registered.descriptor.name);
@@ -380,7 +376,6 @@ impl Coordinator {
             durability: None,
             remembered: Remembered::default(),
             watches: Watches::default(),
-            limits: Limits::default(),
             snapshots: Snapshots::default(),
             functions: Vec::new(),
             figures: Figures::default(),
@@ -395,8 +390,6 @@ impl Coordinator {
             first: None,
             wall_clock_ms: None,
         };
-        coordinator.note_access(&declared);
-        coordinator.note_access_of_world();
         coordinator.reschedule()?;
         coordinator.hash = coordinator.whole_hash();
         coordinator.begin_announcing();

@@ -41,7 +41,7 @@ impl Coordinator {
     pub(super) fn answer_query(&mut self, reply: Option<&str>, payload: &[u8], since: u64) {
         let answer = strict::decode::<QueryRequest>(payload, QueryRequest::LIMIT)
             .map_err(|error| Problem::new("bad_request", error))
-            .and_then(|request| ask::page(&self.world, self.tick, &request, self.unseen()));
+            .and_then(|request| ask::page(&self.world, self.tick, &request));
         let answer = match answer {
             Ok(page) => Reply::Ok(page),
             Err(problem) => {

@@ -40,7 +40,10 @@ impl Coordinator {
                 return Err(Problem::new("bad_schema", format_args!("`{}` is given twice", schema.name)));
             }
             match self.world.schema(schema.id()) {
-                Some(known) => check_fit(known, schema, register)?,
+                Some(known) => {
+                    check_fit(known, schema, register)?;
+                    news.schemas.extend(self.restricted_by(schema, register.names(schema.id())));
+                }
                 None => news.schemas.push(schema.clone()),
             }
         }
@@ -96,8 +99,12 @@ impl Coordinator {
         }
         let arrived = Input::Arrived { schemas: news.schemas.clone(), systems: news.systems.clone() };
         self.inputs.push(arrived);
+        let private = self.private_types();
         for schema in news.schemas {
             self.world.register_schema(schema).map_err(|error| Problem::new("bad_schema", error))?;
+        }
+        if self.private_types() > private {
+            self.end_watches("what may be seen has changed: open it again");
         }
         for descriptor in news.systems {
             let local = self.functions.iter().find(|system| system.descriptor().name == descriptor.name).cloned();

@@ -124,8 +124,9 @@ impl Coordinator {
             }
             let input = Input::Setting { revision, setting: setting.clone() };
             // A world that stands still without a log makes no record: there, what is set again and again must not pile up.
-            match self.inputs.last_mut() {
-                Some(Input::Setting { setting: last, .. }) if last.key() == key => {
+            let is_recorded = self.keeps_log();
+            match self.inputs.last() {
+                Some(Input::Setting { setting: last, .. }) if last.key() == key && !is_recorded => {
                     self.inputs.pop();
                     self.inputs.push(input);
                 }

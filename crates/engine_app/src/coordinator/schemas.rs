@@ -1,6 +1,6 @@
 //! What components look like: asked by tools that write values by the names of their fields.
 
-use engine_component::schema::Schema;
+use engine_component::schema::{Access, Schema};
 use engine_net::messages::schemas::{SchemaPage, SchemasReply, SchemasRequest};
 use engine_net::messages::{Message, Problem, Reply};
 use engine_net::strict;
@@ -24,7 +24,7 @@ impl Coordinator {
 
     fn schema_page(&self, request: &SchemasRequest) -> SchemaPage {
         let wanted = |name: &str| request.after.as_deref().is_none_or(|after| name > after);
-        let is_seen = |schema: &Schema| !self.unseen().contains(&schema.id());
+        let is_seen = |schema: &Schema| schema.access != Access::Private;
         let all = self.world.registry().iter();
         let mut known: Vec<_> = all.filter(|info| wanted(&info.schema.name) && is_seen(&info.schema)).collect();
         known.sort_unstable_by(|a, b| a.schema.name.cmp(&b.schema.name));

@@ -181,8 +181,13 @@ impl Coordinator {
             ..settings
         };
         let mut coordinator = Self::new(settings, world, Vec::new(), epoch)?;
-        for (system, _) in &systems {
-            coordinator.note_access(system.schemas());
+        for schema in systems.iter().flat_map(|(system, _)| system.schemas()) {
+            // This program may say that a type is less open than the stored world knows it; one that is laid out otherwise
+            // is adapted.
+            if let Some(restricted) = coordinator.restricted_by(schema, true) {
+                let known = coordinator.world.register_schema(restricted);
+                known.map_err(|error| RestoreError::Unreadable(error.to_string()))?;
+            }
         }
         for stored in state.systems {
             let function = systems.iter().find(|(system, _)| system.descriptor().name == stored.descriptor.name);

@@ -431,6 +431,17 @@ fn a_world_runs_with_these_permissions() {
     let what: Vec<_> = hers.iter().map(|line| (line["what"].as_str().unwrap(), line["by"].as_str().unwrap())).collect();
     assert_eq!(what, [("command", "alice"), ("refused", "alice")]);
     assert_eq!(hers[1]["code"], "conflict");
+    // Who asks the doctor is told that all is well.
+    for (user, role) in [
+        ("main-editor-alice", &["--role", "tool"][..]),
+        ("main-editor-read-only-bob", &["--role", "viewer"]),
+        ("main-system-drift", &["--role", "system", "--systems", "drift"]),
+        ("main-system-a_b", &["--role", "system", "--systems", "b,a"]),
+        ("main-standby", &["--role", "coordinator"]),
+    ] {
+        let said = text(&house.run(user, &[&["doctor"], role].concat()).stdout);
+        assert!(said.lines().any(|line| line.starts_with("ok    permissions")), "{user}: {said}");
+    }
 
     // Another process with the rights of another system, in the name of a system that it may not run.
     let (config, systems) = (house.config("main-system-a_b"), app().into_systems().unwrap());

@@ -74,6 +74,12 @@ impl Register {
 }
 
 impl Register {
+    /// Whether one of its systems names a type.
+    #[must_use]
+    pub fn names(&self, id: ComponentId) -> bool {
+        self.systems.iter().any(|system| system.names(id))
+    }
+
     /// Its systems as they stand in the subjects of the instance.
     pub fn systems_token(&self) -> Result<String, NameError> {
         name::systems(self.systems.iter().map(|system| system.name.as_str()))
@@ -92,7 +98,7 @@ impl Register {
 
 fn code_of(error: &DescriptorError) -> &'static str {
     match error {
-        DescriptorError::Name(_) => "bad_name",
+        DescriptorError::Name(_) | DescriptorError::Reserved(_) => "bad_name",
         DescriptorError::TooMany { .. } => "too_many",
         DescriptorError::Query { .. } | DescriptorError::EveryZero(_) | DescriptorError::NotWhole(_) => "bad_system",
     }

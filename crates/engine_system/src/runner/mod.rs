@@ -203,8 +203,9 @@ fn jobs_of(subjects: &Subjects, name: &str) -> Endpoint {
 
 /// Another one for each process.
 fn nonce() -> u64 {
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    clock.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
+    use std::hash::{BuildHasher, RandomState};
+    // The standard library seeds these from the system's generator: nobody may guess it.
+    RandomState::new().hash_one(std::process::id())
 }
 
 fn host() -> Host {

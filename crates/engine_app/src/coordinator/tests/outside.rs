@@ -1,14 +1,19 @@
 //! Who asks from outside, what he expects, and what he may not do.
 
+use engine_component::query::Query;
+use engine_component::schema::Access;
 use engine_component::{Component, Data, Entity};
 use engine_net::Subjects;
 use engine_net::messages::command::{Action, Command, CommandReply, Expected};
 use engine_net::messages::query::{QueryPage, QueryReply, QueryRequest};
+use engine_net::messages::register::{Register, RegisterReply};
 use engine_net::messages::schemas::{SchemasReply, SchemasRequest};
 use engine_net::messages::value::Components;
 use engine_net::messages::watch::{WatchAck, WatchOpen, WatchReply, WatchRequest};
 use engine_net::messages::{Message, Reply};
 use engine_net::strict;
+use engine_net::subject::Sender;
+use engine_system::IntoSystem;
 use serde_json::json;
 
 use super::replay::position;
@@ -118,6 +123,7 @@ fn who_gave_a_command_is_recorded_and_ids_are_his_own() {
     assert_eq!(script.counter("repeated_commands"), 0);
     assert_eq!(code(give(&mut script, Some("alice"), &Command::new("one", set(3, 4.0)))), "ok");
     assert_eq!(script.counter("repeated_commands"), 1, "hers again");
+    assert_eq!(code(give(&mut script, None, &Command::new("alice/one", set(3, 5.0)))), "bad_request");
     let by = |input: &Input| match input {
         Input::Command { id, by, .. } => (id.clone(), by.clone()),
         other => panic!("{other:?}"),
@@ -187,17 +193,50 @@ fn what_is_private_is_not_seen() {
     assert!(schemas.schemas.iter().all(|schema| schema.name != "test.Suspicion"));
 }
 
-/// The world has known the type as an open one; a build that joins says that it is none.
+fn guard(mut all: Query<&mut Coins>) {
+    all.iter_mut().for_each(drop);
+}
+
+/// The world has known the type as a read-only one; a build that joins says that it is private.
 #[test]
-fn the_strictest_build_counts() {
+fn the_strictest_build_counts_and_the_record_says_so() {
     let mut script = script();
     let all = QueryRequest { with: vec!["test.Coins".into()], ..QueryRequest::default() };
     assert_eq!(code(look(&mut script, &all)), "ok");
-    let strict = Coins::schema().with_access(engine_component::schema::Access::Private);
-    script.coordinator.note_access([&strict]);
+    let system = guard.into_system("guard").unwrap();
+    let private = Coins::schema().with_access(Access::Private);
+    let register = |systems: Vec<engine_net::descriptor::SystemDescriptor>, schemas: Vec<_>, instance: &str| Register {
+        instance: instance.into(),
+        nonce: 77 << 16,
+        protocol: engine_net::PROTOCOL,
+        engine: String::new(),
+        host: String::new(),
+        pid: 1,
+        systems,
+        schemas,
+        max_payload: 1 << 20,
+        keep_bytes: 0,
+    };
+    let join = |script: &mut Script, register: &Register| {
+        let systems = register.systems_token().unwrap();
+        let from = Sender { systems: &systems, instance: &register.instance };
+        let subject = script.coordinator.subjects().register(from);
+        let answers = script.request(&subject, strict::encode(register));
+        assert_eq!(code(strict::decode::<RegisterReply>(&answers[0], RegisterReply::LIMIT).unwrap()), "ok");
+    };
+    // Whose systems don't name it has no say.
+    join(&mut script, &register(Vec::new(), vec![private.clone()], "stranger"));
+    assert_eq!(code(look(&mut script, &all)), "ok");
+    join(&mut script, &register(vec![system.descriptor().clone()], vec![private], "guard-1"));
     assert_eq!(code(look(&mut script, &all)), "private");
-    script.coordinator.note_access([&Coins::schema()]);
+    join(&mut script, &register(vec![system.descriptor().clone()], vec![Coins::schema()], "guard-2"));
     assert_eq!(code(look(&mut script, &all)), "private", "nothing becomes more open");
+    // Whoever leads next has it from the record.
+    let restricts = |input: &Input| match input {
+        Input::Arrived { schemas, .. } => schemas.iter().any(|schema| schema.access == Access::Private),
+        _ => false,
+    };
+    assert_eq!(script.coordinator.inputs.iter().filter(|input| restricts(input)).count(), 1);
 }
 
 #[test]
@@ -218,6 +257,8 @@ fn a_watch_is_its_owners() {
     assert_eq!(frames(&mut script, &alice.watch_frame(&id)), 1, "where only she listens");
     let close = strict::encode(&WatchRequest::Close { id: id.clone() });
     script.request(&bob.watch(), close.clone());
+    let hers = strict::encode(&WatchRequest::Close { id: format!("alice.{id}") });
+    script.request(&script.coordinator.subjects().watch(), hers);
     let ack = WatchAck { id: id.clone(), sequence: 1, resync: true };
     script.request(&bob.watch_ack(&id), strict::encode(&ack));
     assert_eq!(script.counter("refused.watch_ack"), 1);

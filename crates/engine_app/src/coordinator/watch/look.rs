@@ -4,10 +4,10 @@
 //! shown is kept as a digest per row, so that what changed and changed back is no news, however long the
 //! reader waited.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use engine_component::{ComponentId, Entity, Table, World};
+use engine_component::{Entity, Table, World};
 use engine_net::messages::Problem;
 use engine_net::messages::query::{QueryRequest, QueryRow};
 use engine_net::strict;
@@ -52,8 +52,8 @@ pub(super) struct Look {
 impl Look {
     /// # Errors
     /// When the world doesn't know a name, or one is private.
-    pub(super) fn new(world: &World, request: QueryRequest, unseen: &BTreeSet<ComponentId>) -> Result<Self, Problem> {
-        let plan = Plan::new(world, &request, unseen)?;
+    pub(super) fn new(world: &World, request: QueryRequest) -> Result<Self, Problem> {
+        let plan = Plan::new(world, &request)?;
         let mut entities = request.entities;
         entities.sort_unstable();
         entities.dedup();

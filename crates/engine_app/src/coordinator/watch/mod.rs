@@ -17,6 +17,7 @@ use engine_net::messages::watch::{
     FrameKind, Region, WatchAccepted, WatchAck, WatchFrame, WatchOpen, WatchReply, WatchRequest,
 };
 use engine_net::messages::{Message, Problem, Reply};
+use engine_net::name::token;
 use engine_net::strict;
 
 use super::Coordinator;
@@ -85,7 +86,10 @@ impl Coordinator {
             Ok(WatchRequest::Open(_)) if reply.is_none() => return self.figures.count("refused.bad_request"),
             Ok(WatchRequest::Open(open)) => self.open_watch(now, by, *open),
             Ok(WatchRequest::Close { id }) => {
-                self.watches.open.remove(&place(by, &id));
+                // A dot would make it somebody else's.
+                if token("watch", &id).is_ok() {
+                    self.watches.open.remove(&place(by, &id));
+                }
                 Ok(WatchAccepted { id, lease_ms: 0 })
             }
             Err(error) => Err(Problem::new("bad_request", error)),
@@ -108,7 +112,7 @@ impl Coordinator {
         if let Some(region) = &open.region {
             query.filters.extend(inside(&self.world, region)?);
         }
-        let look = Look::new(&self.world, query, self.unseen())?;
+        let look = Look::new(&self.world, query)?;
         self.watches.opened += 1;
         let id = format!("{}-{}", self.epoch, self.watches.opened);
         let watch = Watch {
@@ -279,7 +283,7 @@ fn parts(news: News, limit: usize) -> Vec<(Vec<QueryRow>, Vec<Entity>)> {
 
 /// The conditions that put a position into a box.
 fn inside(world: &World, region: &Region) -> Result<Vec<FieldFilter>, Problem> {
-    let component = ask::component(world, &region.component)?;
+    let component = ask::seen(world, &region.component)?;
     let coordinates = ask::coordinates(world, component).ok_or_else(|| {
         Problem::new("bad_value", format_args!("`{}` has no numbers to be a position", region.component))
     })?;

@@ -22,12 +22,15 @@ changed.
 
 Examples:
   engine doctor
-  engine doctor --world arena --role system     may this user run systems?
+  engine doctor --role system --systems steer   may this user run that system?
   engine doctor --json | jq 'select(.state != \"ok\")'")]
 pub(crate) struct DoctorCommand {
     /// Whose permissions to try
     #[arg(long, value_name = "ROLE", default_value = "tool")]
     role: Role,
+    /// With --role system: those that its process runs, all of them
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    systems: Vec<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -37,6 +40,8 @@ pub(crate) struct DoctorCommand {
 pub(crate) enum Role {
     /// Queries, commands, the status: this program
     Tool,
+    /// Queries and the status
+    Viewer,
     /// Runs systems
     System,
     /// Owns the world
@@ -119,7 +124,7 @@ impl DoctorCommand {
             Err(error) => return refused(findings, &error),
         };
         server::look(findings, &link, &config).await?;
-        permissions::look(findings, &link, self.role).await?;
+        permissions::look(findings, &link, self.role, &self.systems).await?;
         world::look(findings, &link).await
     }
 }

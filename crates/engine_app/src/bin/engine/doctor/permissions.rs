@@ -12,6 +12,7 @@ use engine_net::messages::command::{Action, Command, DOMAIN};
 use engine_net::messages::query::QueryRequest;
 use engine_net::messages::schemas::SchemasRequest;
 
+use engine_net::name;
 use engine_net::subject::Sender;
 
 use super::server::echo;
@@ -25,8 +26,8 @@ const NOONE: Sender<'static> = Sender { systems: NOBODY, instance: NOBODY };
 /// How long the client may take to pass on what it has read already.
 const GRACE: Duration = Duration::from_millis(100);
 
-pub(super) async fn look(findings: &mut Findings, link: &Link, role: Role) -> anyhow::Result<()> {
-    let (publish, subscribe) = subjects(link, role);
+pub(super) async fn look(findings: &mut Findings, link: &Link, role: Role, systems: &[String]) -> anyhow::Result<()> {
+    let (publish, subscribe) = subjects(link, role, systems)?;
     let client = &link.connection.client;
     let mut open = Vec::new();
     for subject in &subscribe {
@@ -43,6 +44,7 @@ pub(super) async fn look(findings: &mut Findings, link: &Link, role: Role) -> an
     let no_subscribe: Vec<String> = subscribe.iter().filter(|subject| refused(subject)).cloned().collect();
     let role = match role {
         Role::Tool => "tool",
+        Role::Viewer => "viewer",
         Role::System => "system",
         Role::Coordinator => "coordinator",
     };
@@ -65,11 +67,11 @@ pub(super) async fn look(findings: &mut Findings, link: &Link, role: Role) -> an
 type Wanted = (Vec<(String, Bytes)>, Vec<String>);
 
 /// What a role publishes on, with something harmless to publish, and what it subscribes.
-fn subjects(link: &Link, role: Role) -> Wanted {
+fn subjects(link: &Link, role: Role, systems: &[String]) -> anyhow::Result<Wanted> {
     let s = &link.subjects;
     let with_nothing = |subjects: Vec<String>| subjects.into_iter().map(|subject| (subject, Bytes::new())).collect();
-    match role {
-        Role::Tool => {
+    Ok(match role {
+        Role::Tool | Role::Viewer => {
             let few = QueryRequest {
                 page_rows: 1,
                 entities: vec![engine_component::Entity::from_bits(1)],
@@ -78,17 +80,23 @@ fn subjects(link: &Link, role: Role) -> Wanted {
             let nobody = Action::Despawn { entities: Vec::new() };
             let (aggregate, word) = nobody.subject();
             let nobody = Command::new(NOBODY, nobody);
-            let publish = vec![
+            let mut publish = vec![
                 (s.query(), Bytes::from(few.encode())),
                 (s.schemas(), Bytes::from(SchemasRequest::default().encode())),
                 (s.status(), Bytes::new()),
-                (s.command(DOMAIN, aggregate, word), Bytes::from(nobody.encode())),
             ];
+            if role == Role::Tool {
+                publish.push((s.command(DOMAIN, aggregate, word), Bytes::from(nobody.encode())));
+            }
             (publish, Vec::new())
         }
         Role::System => {
-            let publish = with_nothing(vec![s.changed(0, NOONE)]);
-            (publish, vec![s.schedule(NOBODY, NOBODY), s.rejected(NOONE), s.hello()])
+            let names = if systems.is_empty() { vec![NOBODY] } else { systems.iter().map(String::as_str).collect() };
+            let token = name::systems(names.iter().copied())?;
+            let own = Sender { systems: &token, instance: NOBODY };
+            let mut subscribe: Vec<String> = names.into_iter().map(|system| s.schedule(system, NOBODY)).collect();
+            subscribe.extend([s.rejected(own), s.hello()]);
+            (with_nothing(vec![s.changed(0, own)]), subscribe)
         }
         Role::Coordinator => {
             let publish = with_nothing(vec![s.rejected(NOONE), s.schedule(NOBODY, NOBODY), s.watch_frame(NOBODY)]);
@@ -104,5 +112,5 @@ fn subjects(link: &Link, role: Role) -> Wanted {
             ]);
             (publish, subscribe)
         }
-    }
+    })
 }
