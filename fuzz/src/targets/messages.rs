@@ -15,6 +15,7 @@ use engine_net::messages::schemas::{SchemasReply, SchemasRequest};
 use engine_net::messages::snapshot::{SnapshotReply, SnapshotRequest};
 use engine_net::messages::status::StatusReply;
 use engine_net::messages::tick::Tick;
+use engine_net::messages::trace::{TraceReply, TraceRequest};
 use engine_net::messages::watch::{WatchAck, WatchFrame, WatchOpen, WatchReply, WatchRequest};
 use engine_net::messages::{Message, Problem};
 use engine_net::strict;
@@ -33,7 +34,7 @@ type Kind = (&'static str, fn(&[u8]));
 const KINDS: &[Kind] = kinds! {
     Hello Tick Commit Register RegisterReply Leave LeaveReply Heartbeat Rejected Created Destroyed QueryRequest
     QueryReply SchemasRequest SchemasReply WatchRequest WatchReply WatchFrame WatchAck Command CommandReply Events
-    StatusReply SnapshotRequest SnapshotReply
+    StatusReply SnapshotRequest SnapshotReply TraceRequest TraceReply
 };
 
 pub(super) fn run(input: &[u8]) {
@@ -85,6 +86,7 @@ pub(super) fn seeds() -> Seeds {
     let query = QueryRequest { with: vec!["a.B".into()], filters: vec![filter], ..QueryRequest::default() };
     let batch = CreatedBatch { archetype: vec![ComponentId::from_bits(5)], entities: entities.clone() };
     vec![
+        seed(&TraceRequest { from: Some(7), ticks: 3 }),
         seed(&Hello { epoch: 1, tick: 2, protocol: 1, coordinator: "c".into() }),
         seed(&Tick { epoch: 1, tick: 2, dt: 0.1, elapsed: 0.2 }),
         seed(&Commit { epoch: 1, tick: 2, hash: WorldHash(3), entities: 4 }),
