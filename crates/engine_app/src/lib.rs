@@ -16,7 +16,6 @@ pub mod health;
 mod host_memory;
 pub mod local;
 pub mod log;
-mod log_level;
 pub mod logging;
 pub mod members;
 pub mod merge;

@@ -5,8 +5,9 @@
 //! where they are known.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -21,7 +22,7 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use crate::log_level;
+use crate::run_time::read_filter;
 
 /// What is said when nothing else is asked for.
 const DEFAULT: &str = "warn";
@@ -67,29 +68,28 @@ fn checked(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// Changes what is logged while the process runs.
-#[derive(Clone)]
-pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
+/// Changes what is logged; there is one subscriber in a process.
+type Level = reload::Handle<EnvFilter, Registry>;
 
-impl Debug for LogHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LogHandle")
+static LEVEL: OnceLock<Level> = OnceLock::new();
+
+/// From now on this is logged: the run-time setting `log_level`. A program with a subscriber of its own is left alone.
+pub(crate) fn change(filter: &str) {
+    let Some(level) = LEVEL.get() else {
+        return tracing::warn!(filter, "this program logs in its own way: the setting `log_level` changes nothing");
+    };
+    if let Err(error) = set(level, filter) {
+        tracing::warn!(filter, error, "the process goes on logging as before");
     }
 }
 
-impl LogHandle {
-    /// Logs what a filter says from now on.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn set(&self, filter: &str) -> Result<(), String> {
-        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-        self.0.reload(filter).map_err(|error| error.to_string())
-    }
+fn set(level: &Level, filter: &str) -> Result<(), String> {
+    let filter = read_filter(filter).map_err(|wrong| wrong.to_string())?;
+    level.reload(filter).map_err(|error| error.to_string())
 }
 
-/// Begins to log to standard error. None when the program has a subscriber already: it keeps that.
-pub fn start(args: &LoggingArgs) -> Option<LogHandle> {
+/// Begins to log to standard error. A program that has a subscriber already keeps it.
+pub fn start(args: &LoggingArgs) {
     let (filter, handle) = reload::Layer::new(args.filter());
     let registry = tracing_subscriber::registry().with(filter);
     let begun = match args.log_format {
@@ -100,10 +100,9 @@ pub fn start(args: &LoggingArgs) -> Option<LogHandle> {
         }
         LogFormat::Json => registry.with(JsonLines { out: io::stderr }).try_init(),
     };
-    begun.ok()?;
-    let level = handle.clone();
-    log_level::may_change(move |filter| level.reload(filter).map_err(|error| error.to_string()));
-    Some(LogHandle(handle))
+    if begun.is_ok() {
+        let _ = LEVEL.set(handle);
+    }
 }
 
 /// Writes an object a line: the fields of an event, and of the spans that it is in.
@@ -202,12 +201,12 @@ mod tests {
         }
     }
 
-    fn logged(filter: &str, log: impl FnOnce(&LogHandle)) -> Vec<Value> {
+    fn logged(filter: &str, log: impl FnOnce(&Level)) -> Vec<Value> {
         let lines = Lines::default();
         let out = lines.clone();
         let (filter, handle) = reload::Layer::new(EnvFilter::new(filter));
         let subscriber = tracing_subscriber::registry().with(filter).with(JsonLines { out: move || out.clone() });
-        tracing::subscriber::with_default(subscriber, || log(&LogHandle(handle)));
+        tracing::subscriber::with_default(subscriber, || log(&handle));
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -234,11 +233,11 @@ mod tests {
 
     #[test]
     fn what_is_logged_may_change() {
-        let lines = logged("error", |handle| {
+        let lines = logged("error", |level| {
             tracing::info!("before");
-            handle.set("info").unwrap();
+            set(level, "info").unwrap();
             tracing::info!("after");
-            assert!(handle.set("info,=what=").is_err());
+            assert!(set(level, "info,=what=").is_err());
             tracing::info!("still");
         });
         assert_eq!(lines.iter().map(|line| line["message"].as_str().unwrap()).collect::<Vec<_>>(), ["after", "still"]);

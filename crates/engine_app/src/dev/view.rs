@@ -170,8 +170,7 @@ fn keys_line(board: &Board) -> Line<'static> {
         keys.push(("c", "kill the coordinator"));
     }
     keys.extend([("↑↓", "select"), ("q", "quit")]);
-    let spans = keys.iter().flat_map(|(key, what)| [format!(" {key} ").reversed(), format!(" {what}  ").into()]);
-    Line::from(spans.collect::<Vec<_>>())
+    panel::keys(&keys)
 }
 
 #[cfg(test)]

@@ -234,7 +234,7 @@ impl<'a> LogLink<'a> {
             coordinator.set_run_time(now, &bucket);
         }
         if let Some(filter) = coordinator.log_level().filter(|filter| self.log_level.as_deref() != Some(*filter)) {
-            crate::log_level::set(filter);
+            crate::logging::change(filter);
             self.log_level = Some(filter.to_owned());
         }
     }

@@ -12,6 +12,12 @@ use super::words;
 /// Lines that it needs, its frame included.
 pub const HEIGHT: u16 = 7;
 
+/// Which keys there are, and what each does.
+pub fn keys(keys: &[(&str, &str)]) -> Line<'static> {
+    let spans = keys.iter().flat_map(|(key, what)| [format!(" {key} ").reversed(), format!(" {what}  ").into()]);
+    Line::from(spans.collect::<Vec<_>>())
+}
+
 /// Draws it into a frame of its own.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, block: Block<'_>, is_answering: bool, status: &Status) {
     let inside = block.inner(area);

@@ -124,8 +124,7 @@ fn keys_line(top: &Top) -> Line<'static> {
     let sorted = format!("sorted by {}", top.order.word());
     let frozen = if top.is_frozen { "stands still: go on" } else { "stand still" };
     let keys = [("s", sorted.as_str()), ("p", frozen), ("q", "quit")];
-    let spans = keys.iter().flat_map(|(key, what)| [format!(" {key} ").reversed(), format!(" {what}  ").into()]);
-    Line::from(spans.collect::<Vec<_>>())
+    panel::keys(&keys)
 }
 
 #[cfg(test)]
