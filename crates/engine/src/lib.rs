@@ -42,7 +42,9 @@ pub use engine_app::{App, Plugin, Result, Settings};
 pub mod prelude {
     pub use engine_app::{App, Plugin, Settings, Start};
     pub use engine_component::query::{Changed, Or, Query, With, Without};
-    pub use engine_component::{Component, Entity, Event, Plain, World};
+    pub use engine_component::{Command, Component, Entity, Event, Plain, World};
     pub use engine_math::{Quat, Vec2, Vec3, Vec4};
-    pub use engine_system::{Commands, EntityRng, EventReader, EventWriter, IntoSystem, Res, ResMut, Rng, Time, View};
+    pub use engine_system::{
+        CommandHandler, Commands, EntityRng, EventReader, EventWriter, IntoSystem, Res, ResMut, Rng, Time, View,
+    };
 }

@@ -3,6 +3,7 @@
 //! One thread runs the tick: it alone touches the coordinator. Bytes are moved by the I/O thread, jobs in
 //! this process by the pool, of which this thread is one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -81,6 +82,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Nanoseconds between two looks at what is late, at the most.
 const LOOK_EVERY: u64 = 20_000_000;
 
+/// The queue group of all who answer commands that are not the engine's own.
+const HANDLERS: &str = "handler";
+
 /// Messages that wait to be sent while further ones are taken, at the most: an answer may be much larger than
 /// its request.
 const MAX_OUTPUTS: usize = 128;
@@ -91,6 +95,8 @@ struct Link {
     events: Helper,
     lanes: usize,
     services: Services,
+    /// Where commands are listened for that systems answer.
+    listens: BTreeSet<String>,
 }
 
 impl Link {
@@ -121,7 +127,27 @@ impl Link {
         }
         let services = Services::start(&handle, coordinator);
         let events = Helper::new(io.handle(), events);
-        Ok(Self { io, events, lanes, services })
+        let mut link = Self { io, events, lanes, services, listens: BTreeSet::new() };
+        link.listen(coordinator);
+        Ok(link)
+    }
+
+    /// Listens for the commands that systems answer, also those that arrived since. Nobody else may get them: programs
+    /// that answer commands are in the same group.
+    fn listen(&mut self, coordinator: &Coordinator) {
+        if coordinator.handled_subjects().len() == self.listens.len() {
+            return;
+        }
+        for subjects in coordinator.handled_subjects() {
+            if !self.listens.insert(subjects[0].clone()) {
+                continue;
+            }
+            for subject in subjects {
+                if let Err(error) = self.io.handle().subscribe(Lane(0), subject.clone(), Some(HANDLERS)) {
+                    tracing::error!(subject, %error, "commands are not listened for");
+                }
+            }
+        }
     }
 
     /// Hands a message to the I/O thread; waits while too much is on its way.
@@ -248,6 +274,9 @@ fn run_with(
                     }
                 }
             }
+        }
+        if let Some(link) = &mut link {
+            link.listen(coordinator);
         }
         while let Some(commit) = coordinator.next_commit() {
             if let Some(log) = &mut log {
@@ -416,6 +445,9 @@ fn handle_event(coordinator: &mut Coordinator, now: u64, event: IoEvent) {
             tracing::warn!(?event, "the connection is disturbed");
         }
         IoEvent::Trouble { text, .. } => tracing::warn!(text, "the server complains"),
+        IoEvent::Subscribed { result: Err(error), .. } => {
+            tracing::error!(%error, "commands that a system answers don't come here: may this user subscribe to them?");
+        }
         IoEvent::Woken => {}
         other => tracing::debug!(?other, "event"),
     }

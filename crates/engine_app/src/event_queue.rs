@@ -114,6 +114,18 @@ impl EventQueues {
         }
     }
 
+    /// The number of the next event.
+    #[must_use]
+    pub fn next(&self, event: ComponentId) -> u64 {
+        self.queues.get(&event).map_or(0, |queue| queue.next)
+    }
+
+    /// The number of the first event that a reader has not read.
+    #[must_use]
+    pub fn cursor(&self, event: ComponentId, system: &str) -> u64 {
+        self.queues.get(&event).and_then(|queue| queue.readers.get(system).copied()).unwrap_or(0)
+    }
+
     /// Events that were emitted since the beginning, and events that were dropped at the bound.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {

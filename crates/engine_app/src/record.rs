@@ -9,6 +9,7 @@ use engine_component::{Schema, WorldHash};
 use engine_net::descriptor::SystemDescriptor;
 use engine_net::messages::Problem;
 use engine_net::messages::command::Action;
+use engine_net::messages::value::Blob;
 use engine_net::strict;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +88,19 @@ pub enum Input {
         by: Option<String>,
         /// What it does.
         action: Action,
+    },
+    /// A command that a system answers was given to it.
+    Given {
+        /// The name of the command, a `/`, and the id that its sender gave it; behind its sender's name and a `/` where it
+        /// has one.
+        id: String,
+        /// Who gave it, if it said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// The name of the command.
+        command: String,
+        /// Its value, as the world's schema has it.
+        row: Blob,
     },
     /// A run-time setting took effect.
     Setting {

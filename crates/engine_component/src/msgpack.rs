@@ -89,6 +89,30 @@ pub fn for_each_entity(bytes: &mut [u8], mut replace: impl FnMut(Entity) -> Enti
     }
 }
 
+/// The value of an entry of a map, by its key, as its bytes; `None` when there is none, or this is no map.
+///
+/// ```
+/// use engine_component::msgpack;
+/// let map = [0x82, 0xa1, b'a', 1, 0xa1, b'b', 0x92, 2, 3];
+/// assert_eq!(msgpack::entry(&map, "b"), Some(&map[6..]));
+/// assert_eq!(msgpack::entry(&map, "c"), None);
+/// ```
+#[must_use]
+pub fn entry<'a>(map: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let (head, mut at) = token(map, 0).ok()?;
+    let Token::Map(entries) = head else { return None };
+    for _ in 0..entries {
+        let (name, value) = token(map, at).ok()?;
+        let value = if matches!(name, Token::Str(_)) { value } else { at + check(&map[at..], MAX_DEPTH).ok()? };
+        let length = check(map.get(value..)?, MAX_DEPTH).ok()?;
+        if matches!(name, Token::Str(range) if &map[range.clone()] == key.as_bytes()) {
+            return map.get(value..value + length);
+        }
+        at = value + length;
+    }
+    None
+}
+
 /// Visits every entity in a value. Stops where the bytes are malformed.
 pub fn visit_entities(bytes: &[u8], mut visit: impl FnMut(Entity)) {
     let mut at = 0;

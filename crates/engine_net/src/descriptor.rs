@@ -25,6 +25,10 @@ pub struct SystemDescriptor {
     pub reads_events: Vec<ComponentId>,
     /// Event types that the system writes, in the order of the parameters.
     pub writes_events: Vec<ComponentId>,
+    /// Commands of programs outside that the system answers, by their types. Each is also among the events that it
+    /// reads, with its heads behind it, and its answers are among those that it writes ([`crate::handled`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handles: Vec<ComponentId>,
     /// Whether the system may spawn, despawn, insert and remove.
     pub commands: bool,
     /// How it wants to be run.
@@ -156,6 +160,7 @@ impl SystemDescriptor {
             resources: Vec::new(),
             reads_events: Vec::new(),
             writes_events: Vec::new(),
+            handles: Vec::new(),
             commands: false,
             options: SystemOptions::default(),
         }
@@ -183,6 +188,7 @@ impl SystemDescriptor {
             ("resources", self.resources.len(), MAX_PARAMETERS),
             ("event readers", self.reads_events.len(), MAX_PARAMETERS),
             ("event writers", self.writes_events.len(), MAX_PARAMETERS),
+            ("command handlers", self.handles.len(), MAX_PARAMETERS),
             ("systems to run after", self.options.after.len(), MAX_ORDERS),
             ("systems to run before", self.options.before.len(), MAX_ORDERS),
         ] {

@@ -1,5 +1,8 @@
 //! The headers of control messages: what a receiver knows of a message without decoding it.
 
+#[cfg(feature = "client")]
+use crate::envelope::header;
+use crate::envelope::{Envelope, EnvelopeError};
 use crate::messages::{EPOCH, INSTANCE_ID, MESSAGE_TYPE, Message, TICK_ID};
 
 /// What the headers of a control message say; all of it is optional.
@@ -24,6 +27,8 @@ pub struct Headers {
     pub tick: Option<u64>,
     /// The instance that the message is from, or for.
     pub instance: Option<String>,
+    /// The envelope of a command or an event from a program outside, or what is wrong with it.
+    pub envelope: Option<Box<Result<Envelope, EnvelopeError>>>,
 }
 
 impl Headers {
@@ -82,7 +87,15 @@ impl Headers {
             epoch: number(EPOCH),
             tick: number(TICK_ID),
             instance: get(INSTANCE_ID).map(str::to_owned),
+            envelope: None,
         }
+    }
+
+    /// With the envelope of a command.
+    #[must_use]
+    pub fn envelope(mut self, envelope: Envelope) -> Self {
+        self.envelope = Some(Box::new(Ok(envelope)));
+        self
     }
 }
 
@@ -93,6 +106,9 @@ impl From<&Headers> for crate::io::HeaderMap {
         for (name, value) in headers.lines() {
             map.insert(name, value.as_str());
         }
+        if let Some(Ok(envelope)) = headers.envelope.as_deref() {
+            envelope.lines().into_iter().for_each(|(name, value)| map.insert(name, value));
+        }
         map
     }
 }
@@ -100,6 +116,10 @@ impl From<&Headers> for crate::io::HeaderMap {
 #[cfg(feature = "client")]
 impl From<Option<&crate::io::HeaderMap>> for Headers {
     fn from(map: Option<&crate::io::HeaderMap>) -> Self {
-        map.map_or_else(Self::default, |map| Self::read(|name| map.get(name).map(async_nats::HeaderValue::as_str)))
+        let Some(map) = map else { return Self::default() };
+        let headers = Self::read(|name| map.get(name).map(async_nats::HeaderValue::as_str));
+        // Messages of the engine's own have none, and are read more often.
+        let has_envelope = map.get(header::SPEC).is_some() || map.get(header::ID).is_some();
+        Self { envelope: has_envelope.then(|| Box::new(Envelope::of_headers(Some(map)))), ..headers }
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! * [`subject`]: which subject carries what.
 //! * [`headers`]: what a receiver knows of a control message without decoding it.
+//! * [`envelope`]: what is known of an event or a command of programs outside without decoding it.
+//! * [`handled`]: commands that systems answer.
 //! * [`messages`]: the control messages, MessagePack maps, and their versions.
 //! * [`parcel`]: jobs, shared inputs and results, that travel as numbered chunks.
 //! * [`descriptor`]: how a system declares itself.
@@ -13,6 +15,8 @@
 //! `docs/protocol.md` describes the same for other languages.
 
 pub mod descriptor;
+pub mod envelope;
+pub mod handled;
 pub mod headers;
 pub mod messages;
 pub mod name;

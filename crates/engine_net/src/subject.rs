@@ -345,6 +345,13 @@ impl Subjects {
         self.of(&format!("command.{domain}.>"))
     }
 
+    /// One command of all who give it, with an identity or without.
+    #[must_use]
+    pub fn commands_named(&self, domain: &str, aggregate: &str, action: &str) -> [String; 2] {
+        let all = self.of(&format!("command.{domain}.{aggregate}.{action}"));
+        [all.clone(), all + ".*"]
+    }
+
     /// See [`Subject::Event`].
     #[must_use]
     pub fn event(&self, name: &str) -> String {

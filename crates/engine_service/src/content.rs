@@ -13,11 +13,9 @@ use engine_component::{Data, DecodeError, Storage, StorageKind};
 use engine_net::strict;
 use serde_json::Value;
 
+pub use crate::envelope::MAX_PAYLOAD;
 use crate::envelope::{Content, SchemaRef};
 use crate::upcast::{UpcastError, Upcasters};
-
-/// Bytes of a payload, at the most: below the limit that servers have by default, with room for headers.
-pub const MAX_PAYLOAD: usize = 960 * 1024;
 
 /// Why a payload is no value of its type.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -147,15 +145,10 @@ pub fn decode<T: Data>(
 /// # Errors
 /// When it is not well-formed.
 pub fn value(name: &str, bytes: &[u8], content: Content) -> Result<Value, ContentError> {
-    let malformed = |reason: String| ContentError::Malformed { name: name.to_owned(), reason };
-    match content {
-        Content::MessagePack => strict::decode(bytes, MAX_PAYLOAD).map_err(|error| malformed(error.to_string())),
-        // Its parser refuses what is nested deeper than 128 levels, and what follows the value.
-        Content::Json if bytes.len() <= MAX_PAYLOAD => {
-            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))
-        }
-        Content::Json => Err(ContentError::TooLong { name: name.to_owned(), length: bytes.len() }),
+    if bytes.len() > MAX_PAYLOAD {
+        return Err(ContentError::TooLong { name: name.to_owned(), length: bytes.len() });
     }
+    content.value(bytes).map_err(|reason| ContentError::Malformed { name: name.to_owned(), reason })
 }
 
 #[cfg(test)]

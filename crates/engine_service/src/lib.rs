@@ -20,7 +20,6 @@
 pub mod command;
 pub mod content;
 pub mod dead;
-pub mod envelope;
 mod error;
 mod link;
 pub mod names;
@@ -37,6 +36,7 @@ mod streams;
 pub mod subscribe;
 pub mod upcast;
 
+pub use engine_net::envelope;
 pub use error::ServiceError;
 pub use link::{Link, Settings};
 pub use presence::{Gauge, Presence};

@@ -318,7 +318,9 @@ impl Cluster {
                 }
                 let Some(jet) = answer else { return };
                 let payload = bytes::Bytes::new();
-                let answer = Message { from: LOG, lane: 0, subject, reply: None, token: None, payload, jet: Some(jet) };
+                let jet = Some(jet);
+                let answer =
+                    Message { from: LOG, lane: 0, subject, reply: None, token: None, payload, envelope: None, jet };
                 let (until, longer) = self.log_slow;
                 match self.now < until {
                     true => self.at(self.now + longer, Event::Publish { message: answer }),

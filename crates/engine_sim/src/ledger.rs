@@ -5,17 +5,48 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine_app::record::{Input, TickRecord};
 use engine_component::{Data, Entity, World};
 use engine_net::messages::Reply;
-use engine_net::messages::command::{Action, CommandReply};
+use engine_net::messages::command::{Action, Done};
+use engine_net::strict;
 
-use crate::scenario::{Mark, Stamp, stamped};
+use crate::scenario::{Mark, Order, Stamp, stamped};
 
 /// A command of a client.
 #[derive(Debug)]
 struct Asked {
-    action: Action,
+    wanted: Wanted,
     /// The number of what it spawns or stamps.
     number: u32,
-    answer: Option<CommandReply>,
+    answer: Option<Reply<Told>>,
+}
+
+/// What a client asks for.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Wanted {
+    /// A command of the engine's own.
+    Action(Action),
+    /// One that a system answers, about a marked entity.
+    Order { entity: Entity },
+}
+
+/// What a client is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    /// By the engine.
+    Done(Done),
+    /// By a system: the digest that the order has made.
+    Digest(u32),
+}
+
+/// The id of an order, by its number.
+pub(crate) fn order_id(number: u32) -> String {
+    format!("00000000-0000-7000-8000-{number:012x}")
+}
+
+/// The client's id of a command that a record says was given to a system.
+pub(crate) fn given_id(id: &str) -> Option<String> {
+    let number = u32::from_str_radix(id.rsplit('-').next()?, 16).ok()?;
+    let is_it = id == format!("{}/{}", Order::NAME, order_id(number));
+    is_it.then(|| format!("{}-{}-{}", number / 10_000, number / 1000 % 10, number % 1000))
 }
 
 /// See the module's text.
@@ -41,6 +72,14 @@ impl Expected {
         self.stamp = Some((tick, number));
     }
 
+    /// An order is obeyed at the end of a tick: the digest after it.
+    fn obey(&mut self, tick: u64, number: u32) -> u32 {
+        self.count_before(tick + 1);
+        self.count += 1;
+        self.digest = stamped(self.digest, number);
+        self.digest
+    }
+
     fn count_before(&mut self, tick: u64) {
         if let Some((_, number)) = self.stamp.take_if(|(counted, _)| *counted < tick) {
             self.count += 1;
@@ -61,12 +100,12 @@ impl Ledger {
     }
 
     /// A client asks for something, for the first time.
-    pub(crate) fn ask(&mut self, id: &str, number: u32, action: Action) {
-        self.commands.insert(id.to_owned(), Asked { action, number, answer: None });
+    pub(crate) fn ask(&mut self, id: &str, number: u32, wanted: Wanted) {
+        self.commands.insert(id.to_owned(), Asked { wanted, number, answer: None });
     }
 
     /// A client was answered; whoever asks again gets the same answer, also of another coordinator.
-    pub(crate) fn answered(&mut self, id: &str, answer: CommandReply) -> Result<(), String> {
+    pub(crate) fn answered(&mut self, id: &str, answer: Reply<Told>) -> Result<(), String> {
         let Some(asked) = self.commands.get_mut(id) else {
             return Err(format!("exactly once: an answer to command {id}, which nobody gave"));
         };
@@ -91,7 +130,7 @@ impl Ledger {
     }
 
     /// Ids of commands with the ticks that they were applied in, in order; each is there once.
-    fn applied<'a>(&self, records: &'a [TickRecord]) -> Result<Vec<(u64, &'a str)>, String> {
+    fn applied(&self, records: &[TickRecord]) -> Result<Vec<(u64, String)>, String> {
         // What was applied while the world stood still behind a tick takes effect in the next one.
         let before = std::iter::once(0).chain(records.iter().map(|record| record.tick));
         let recorded = records.iter().zip(before).flat_map(|(record, before)| {
@@ -101,24 +140,34 @@ impl Ledger {
         let mut seen = BTreeSet::new();
         let mut applied = Vec::new();
         for (tick, input) in recorded {
-            let Input::Command { id, action, .. } = input else { continue };
-            if !seen.insert(id) {
+            let id = match input {
+                Input::Command { id, .. } => id.clone(),
+                Input::Given { id, .. } => given_id(id).ok_or_else(|| format!("a command {id}, which nobody gave"))?,
+                _ => continue,
+            };
+            if !seen.insert(id.clone()) {
                 return Err(format!("exactly once: command {id} is applied again in tick {tick}"));
             }
-            if self.commands.get(id).is_none_or(|asked| asked.action != *action) {
-                return Err(format!("exactly once: command {id} is not what its client gave: {action:?}"));
+            if self.commands.get(&id).is_none_or(|asked| !asked.is_given_by(input)) {
+                return Err(format!("exactly once: command {id} is not what its client gave: {input:?}"));
             }
-            applied.push((tick, id.as_str()));
+            applied.push((tick, id));
         }
         Ok(applied)
     }
 
-    fn check_answers(&self, applied: &[(u64, &str)]) -> Result<(), String> {
-        let ticks: BTreeMap<&str, u64> = applied.iter().map(|(tick, id)| (*id, *tick)).collect();
+    fn check_answers(&self, applied: &[(u64, String)]) -> Result<(), String> {
+        let ticks: BTreeMap<&str, u64> = applied.iter().map(|(tick, id)| (id.as_str(), *tick)).collect();
         let mut spawned = BTreeSet::new();
         for (id, asked) in &self.commands {
             match (&asked.answer, ticks.get(id.as_str())) {
-                (Some(Reply::Ok(done)), Some(tick)) => {
+                (Some(Reply::Ok(Told::Digest(_))), Some(_)) => {}
+                (Some(Reply::Ok(Told::Digest(_))), None) => {
+                    return Err(format!("lost: command {id} was answered by a system, and is gone"));
+                }
+                // Nothing of the entity answered.
+                (Some(Reply::Error(problem)), Some(_)) if problem.code == "unanswered" => {}
+                (Some(Reply::Ok(Told::Done(done))), Some(tick)) => {
                     // A world that stands still names the tick before the one that it takes effect in.
                     if done.tick != *tick && done.tick + 1 != *tick {
                         return Err(format!("command {id} is said to be of tick {}, and is of {tick}", done.tick));
@@ -127,7 +176,7 @@ impl Ledger {
                         return Err(format!("entity {entity} is spawned twice"));
                     }
                 }
-                (Some(Reply::Ok(done)), None) => {
+                (Some(Reply::Ok(Told::Done(done))), None) => {
                     return Err(format!("lost: command {id} was acknowledged, in tick {}, and is gone", done.tick));
                 }
                 (Some(Reply::Error(problem)), Some(tick)) => {
@@ -140,26 +189,26 @@ impl Ledger {
         Ok(())
     }
 
-    /// What follows from the commands for each marked entity.
-    fn expected(&self, applied: &[(u64, &str)], last: u64) -> Result<BTreeMap<Entity, Expected>, String> {
+    /// What follows from the commands for each marked entity. A tick is: commands; stamps are counted; orders.
+    fn expected(&self, applied: &[(u64, String)], last: u64) -> Result<BTreeMap<Entity, Expected>, String> {
         let mut expected = BTreeMap::<Entity, Expected>::new();
-        for (tick, id) in applied {
-            let asked = &self.commands[*id];
-            match &asked.action {
-                Action::Spawn { .. } => {
-                    let Some(Reply::Ok(done)) = &asked.answer else { continue };
-                    let [entity] = done.entities[..] else {
-                        return Err(format!("command {id} spawns one entity, and its answer has {:?}", done.entities));
-                    };
-                    expected.insert(entity, Expected { number: asked.number, count: 0, digest: 0, stamp: None });
-                }
-                Action::Insert { entity, components } if components.contains_key("sim.Stamp") => {
-                    if let Some(marked) = expected.get_mut(entity) {
-                        marked.stamp(*tick, asked.number);
+        for of_tick in applied.chunk_by(|a, b| a.0 == b.0) {
+            let tick = of_tick[0].0;
+            let asked = || of_tick.iter().map(|(_, id)| (id, &self.commands[id]));
+            for (id, asked) in asked() {
+                let Wanted::Action(action) = &asked.wanted else { continue };
+                follow(&mut expected, tick, id, asked, action)?;
+            }
+            for (id, asked) in asked() {
+                let Wanted::Order { entity } = &asked.wanted else { continue };
+                let digest = expected.get_mut(entity).map(|marked| marked.obey(tick, asked.number));
+                match (&asked.answer, digest) {
+                    (Some(Reply::Ok(Told::Digest(told))), Some(digest)) if *told == digest => {}
+                    (Some(Reply::Error(_)), None) => {}
+                    (told, due) => {
+                        return Err(format!("exactly once: order {id} was answered {told:?}, where {due:?} follows"));
                     }
                 }
-                Action::Despawn { entities } => expected.retain(|entity, _| !entities.contains(entity)),
-                _ => {}
             }
         }
         expected.values_mut().for_each(|marked| marked.count_before(last + 1));
@@ -167,10 +216,52 @@ impl Ledger {
     }
 }
 
+impl Asked {
+    /// Whether a record has it as its client gave it.
+    fn is_given_by(&self, input: &Input) -> bool {
+        match (&self.wanted, input) {
+            (Wanted::Action(wanted), Input::Command { action, .. }) => wanted == action,
+            (Wanted::Order { entity }, Input::Given { row, .. }) => {
+                let order = Order { mark: entity.to_bits(), number: self.number };
+                strict::encode(&order) == row.as_ref()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A command of the engine's own takes effect.
+fn follow(
+    expected: &mut BTreeMap<Entity, Expected>,
+    tick: u64,
+    id: &str,
+    asked: &Asked,
+    action: &Action,
+) -> Result<(), String> {
+    match action {
+        Action::Spawn { .. } => {
+            let Some(Reply::Ok(Told::Done(done))) = &asked.answer else { return Ok(()) };
+            let [entity] = done.entities[..] else {
+                return Err(format!("command {id} spawns one entity, and its answer has {:?}", done.entities));
+            };
+            expected.insert(entity, Expected { number: asked.number, count: 0, digest: 0, stamp: None });
+        }
+        Action::Insert { entity, components } if components.contains_key("sim.Stamp") => {
+            if let Some(marked) = expected.get_mut(entity) {
+                marked.stamp(tick, asked.number);
+            }
+        }
+        Action::Despawn { entities } => expected.retain(|entity, _| !entities.contains(entity)),
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Entities, and whether it was refused and why. The tick of a world that stood still is not recorded.
-fn is_same(before: &CommandReply, again: &CommandReply) -> bool {
+fn is_same(before: &Reply<Told>, again: &Reply<Told>) -> bool {
     match (before, again) {
-        (Reply::Ok(before), Reply::Ok(again)) => {
+        (Reply::Ok(Told::Digest(before)), Reply::Ok(Told::Digest(again))) => before == again,
+        (Reply::Ok(Told::Done(before)), Reply::Ok(Told::Done(again))) => {
             before.entities == again.entities && before.tick.abs_diff(again.tick) <= 1
         }
         (Reply::Error(before), Reply::Error(again)) => before.code == again.code,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use engine_net::envelope::Envelope;
 use engine_system::EntityRng;
 
 use crate::faults::{Climate, Fault, FaultCounts};
@@ -26,6 +27,8 @@ pub(crate) struct Message {
     /// Comes back when nobody listens.
     pub(crate) token: Option<String>,
     pub(crate) payload: Bytes,
+    /// Of a command that a system answers.
+    pub(crate) envelope: Option<Envelope>,
     /// What is said to the log's server, or by it.
     pub(crate) jet: Option<Jet>,
 }
@@ -191,6 +194,7 @@ mod tests {
             reply: None,
             token: None,
             payload: Bytes::new(),
+            envelope: None,
             jet: None,
         };
         let mut rng = engine_system::Rng::new(1, 0, "network").of(engine_component::Entity::NONE);

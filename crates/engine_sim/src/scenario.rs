@@ -87,8 +87,19 @@ pub struct Hit {
     pub spare: u32,
 }
 
+/// Stamps a marked entity, by way of a system; answered with the digest.
+#[derive(Command, Clone, Debug, Serialize, Deserialize)]
+#[command(name = "sim.mark.order", document, answer = u32)]
+pub struct Order {
+    /// Which.
+    #[command(key)]
+    pub mark: u64,
+    /// No other stamp has it.
+    pub number: u32,
+}
+
 /// The systems of the scenario, in their order.
-pub const SYSTEMS: [&str; 7] = ["steer", "walk", "settle", "strike", "suffer", "renew", "count"];
+pub const SYSTEMS: [&str; 8] = ["steer", "walk", "settle", "strike", "suffer", "renew", "count", "obey"];
 
 /// The world, and how long its systems are waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +126,7 @@ pub fn app(scenario: Scenario) -> App {
         .add_system("suffer", suffer.deadline(late(DeadlinePolicy::Hold)).deadline_ms(DEADLINE_MS))
         .add_system("renew", renew)
         .add_system("count", count)
+        .add_system("obey", obey)
         .on_start(move |start| {
             let mut rng = start.rng("scenario").of(Entity::NONE);
             for number in 0..entities {
@@ -199,5 +211,15 @@ fn count(mut stamps: Query<(Entity, &Stamp, &mut Mark)>, mut commands: Commands)
         mark.count += 1;
         mark.digest = stamped(mark.digest, stamp.number);
         commands.remove::<(Stamp,)>(entity);
+    }
+}
+
+fn obey(orders: CommandHandler<Order>, mut marks: Query<(Entity, &mut Mark)>) {
+    for (entity, mark) in &mut marks {
+        for order in orders.iter().filter(|order| order.mark == entity.to_bits()) {
+            mark.count += 1;
+            mark.digest = stamped(mark.digest, order.number);
+            orders.answer(order, mark.digest);
+        }
     }
 }

@@ -13,6 +13,7 @@ use engine_component::WorldHash;
 use engine_system::planted::Bug;
 
 use crate::check::Baseline;
+use crate::ledger;
 use crate::replay::replayed;
 use crate::scenario::Scenario;
 
@@ -98,6 +99,12 @@ impl Truth {
             match input {
                 Input::Command { id, .. } => drop(self.applied.insert(id.clone())),
                 Input::Refused { id, .. } => drop(self.refused.insert(id.clone())),
+                // What a system answers follows from the record, a refusal too.
+                Input::Given { id, .. } => {
+                    let id = ledger::given_id(id).ok_or_else(|| format!("a command {id}, which nobody gave"))?;
+                    self.applied.insert(id.clone());
+                    self.refused.insert(id);
+                }
                 Input::Arrived { .. } => {}
                 Input::Setting { revision, .. } if self.set.insert(*revision) => {}
                 Input::Setting { revision, .. } => {

@@ -7,6 +7,7 @@ use engine_component::query::{QueryDescriptor, QueryError};
 use engine_component::schema::Schema;
 use engine_component::{Bundle, ComponentId, Registry};
 use engine_net::descriptor::{ResourceAccess, SystemDescriptor, SystemOptions};
+use engine_net::handled;
 
 use crate::system::{Parameter, SystemError};
 
@@ -32,6 +33,8 @@ enum Access {
     Resource(ResourceAccess),
     Reads(ComponentId),
     Writes(ComponentId),
+    /// A command of programs outside, its heads and its answers.
+    Handles([ComponentId; 3]),
     Commands,
 }
 
@@ -72,6 +75,15 @@ impl Declaration {
         let event = schema.id();
         self.schemas.push(schema);
         self.add(text, Access::Writes(event));
+    }
+
+    /// A type of command that is answered.
+    pub fn handles_command(&mut self, text: impl Into<String>, schema: Schema) {
+        let all = [handled::head_schema(&schema.name), handled::answer_schema(&schema.name)];
+        let ids = [schema.id(), all[0].id(), all[1].id()];
+        self.schemas.push(schema);
+        self.schemas.extend(all);
+        self.add(text, Access::Handles(ids));
     }
 
     /// Structural changes.
@@ -130,6 +142,11 @@ impl Declaration {
                 Access::Resource(resource) => descriptor.resources.push(*resource),
                 Access::Reads(event) => descriptor.reads_events.push(*event),
                 Access::Writes(event) => descriptor.writes_events.push(*event),
+                Access::Handles([command, head, answer]) => {
+                    descriptor.handles.push(*command);
+                    descriptor.reads_events.extend([*command, *head]);
+                    descriptor.writes_events.push(*answer);
+                }
                 Access::Commands => descriptor.commands = true,
             }
         }
@@ -169,6 +186,7 @@ impl Declaration {
         match (a, b) {
             (Access::Commands, Access::Commands) => {}
             (Access::Writes(a), Access::Writes(b)) if a == b => {}
+            (Access::Handles(a), Access::Handles(b)) if a == b => {}
             _ => {
                 let Some(component) = a.rows().zip(b.rows()).and_then(|(a, b)| a.conflict(&b)) else { return Ok(()) };
                 let (system, first, second) = pair();

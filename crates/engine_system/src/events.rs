@@ -264,7 +264,7 @@ impl<'a> EventSlice<'a> {
 
     /// Whether they are stored as events of this type are.
     #[must_use]
-    pub fn holds<E: Event>(&self) -> bool {
+    pub fn holds<E: Data>(&self) -> bool {
         (self.kind, self.stride) == (E::KIND, plain_size::<E>())
     }
 

@@ -19,7 +19,7 @@ use crate::system::{JobError, JobOutput, System, SystemError};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a system",
     label = "not a system",
-    note = "a system is a function that returns nothing, with 0 to 12 parameters, each of them taken by value: `Query`, `View`, `Time`, `Rng`, `Commands`, `EventReader`, `EventWriter`, `Res` or `ResMut`",
+    note = "a system is a function that returns nothing, with 0 to 12 parameters, each of them taken by value: `Query`, `View`, `Time`, `Rng`, `Commands`, `EventReader`, `EventWriter`, `CommandHandler`, `Res` or `ResMut`",
     note = "a closure may only capture what is `Send + Sync`, and must not change what it captures: shards of one system run in parallel"
 )]
 pub trait SystemFunction<M>: Send + Sync + 'static {
@@ -97,7 +97,7 @@ system_function!(A, B, C, D, E, F, G, H, I, J, K, L);
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a system",
     label = "not a system",
-    note = "a system is a function that returns nothing, with 0 to 12 parameters, each of them taken by value: `Query`, `View`, `Time`, `Rng`, `Commands`, `EventReader`, `EventWriter`, `Res` or `ResMut`",
+    note = "a system is a function that returns nothing, with 0 to 12 parameters, each of them taken by value: `Query`, `View`, `Time`, `Rng`, `Commands`, `EventReader`, `EventWriter`, `CommandHandler`, `Res` or `ResMut`",
     note = "a closure may only capture what is `Send + Sync`, and must not change what it captures: shards of one system run in parallel"
 )]
 pub trait IntoSystem<M>: Sized {

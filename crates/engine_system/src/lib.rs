@@ -59,7 +59,10 @@ pub use engine_net::descriptor::{DeadlinePolicy, ResourceAccess, SystemDescripto
 pub use events::{EventBatch, EventError, EventSlice, SentEvents};
 pub use function::{Configured, IntoSystem, SystemConfig, SystemFunction};
 pub use job_input::{JobInput, JobScope};
-pub use param::{Commands, EntityCommands, EventReader, EventWriter, Named, Param, ParamItem, Res, ResMut, View};
+pub use param::{
+    CommandHandler, Commands, EntityCommands, EventReader, EventWriter, Given, Named, Param, ParamItem, Res, ResMut,
+    View,
+};
 pub use rng::{EntityRng, Rng};
 pub use system::{JobError, JobOutput, Parameter, System, SystemError};
 pub use system_set::SystemSet;

@@ -1,13 +1,16 @@
 //! Commands: read, applied when a tick begins, answered when their record is made.
 
 use bytes::Bytes;
+use engine_component::ComponentId;
+use engine_net::handled::{self, Head};
+use engine_net::headers::Headers;
 use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN, Done, Expected, MAX_ID, MAX_SPAWNED};
 use engine_net::messages::{Message, Problem, Reply};
 use engine_net::strict;
 use engine_system::planted::{self, Bug};
 
-use super::Coordinator;
-use super::remembered::{Memory, beginning_of};
+use super::remembered::{Answer, Memory, Settled, beginning_of};
+use super::{Coordinator, Output};
 use crate::record::Input;
 
 /// Commands that wait for the next tick, at the most.
@@ -29,8 +32,12 @@ pub(super) struct Waiting {
 pub(super) enum WaitState {
     /// To be applied when the next tick begins.
     Queued { action: Action, expect: Expected },
+    /// To be given to its system when the next tick begins.
+    Given { command: ComponentId, head: Head, row: Vec<u8> },
+    /// Its system was given it, with this number, and did not run since.
+    Asked { command: ComponentId, number: u64 },
     /// Applied: answered when so many records are made.
-    Applied { result: Result<Done, Problem>, records: u64 },
+    Applied { result: Result<Settled, Problem>, records: u64 },
     /// Steps that are to be run first: answered at this tick.
     Steps(u64),
     /// A query that came in the middle of a tick: answered when it is committed, since half of a tick is no
@@ -46,24 +53,23 @@ fn audit(id: &str, by: Option<&str>, tick: u64, action: &Action, refused: Option
     tracing::info!(target: "audit", command = id, by, tick, aggregate, action = word, entity, refused, "a command");
 }
 
+fn audit_given(id: &str, by: Option<&str>, tick: u64, name: &str) {
+    tracing::info!(target: "audit", command = id, by, tick, action = name, "a command");
+}
+
 impl Coordinator {
     pub(super) fn command(
         &mut self,
         reply: Option<&str>,
         by: Option<&str>,
         subject: (&str, &str, &str),
+        headers: &Headers,
         payload: &[u8],
     ) {
-        let accepted = self.read_command(subject, by, payload).and_then(|Command { id, action, expect }| {
-            // Nobody's ids are in the way of somebody else's, or get their answers.
-            let id = by.map_or(id.clone(), |by| format!("{by}/{id}"));
-            let known = self.remembered.get(&id).filter(|_| !planted::is(Bug::ApplyRepeatedCommand));
-            let Some(memory) = known.cloned() else {
-                return self.accept_command(reply, by, id, WaitState::Queued { action, expect }, payload.len());
-            };
-            self.repeat(reply, &id, memory);
-            Ok(())
-        });
+        let accepted = match subject.0 {
+            DOMAIN => self.world_command(reply, by, subject, payload),
+            _ => self.handled_command(reply, by, subject, headers, payload),
+        };
         if let Err(problem) = accepted {
             tracing::debug!(tick = self.tick, code = %problem.code, why = problem.message, "a command is not accepted");
             self.figures.count(format!("refused.{}", problem.code));
@@ -71,12 +77,36 @@ impl Coordinator {
         }
     }
 
+    fn world_command(
+        &mut self,
+        reply: Option<&str>,
+        by: Option<&str>,
+        subject: (&str, &str, &str),
+        payload: &[u8],
+    ) -> Result<(), Problem> {
+        let Command { id, action, expect } = self.read_command(subject, by, payload)?;
+        // Nobody's ids are in the way of somebody else's, or get their answers.
+        let id = by.map_or(id.clone(), |by| format!("{by}/{id}"));
+        match self.known(&id) {
+            None => self.accept_command(reply, by, id, WaitState::Queued { action, expect }, payload.len()),
+            Some(memory) => {
+                self.repeat(reply, &id, memory);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is known of a command that comes again.
+    pub(super) fn known(&self, id: &str) -> Option<Memory> {
+        self.remembered.get(id).filter(|_| !planted::is(Bug::ApplyRepeatedCommand)).cloned()
+    }
+
     /// A command that is known: it is not applied again.
-    fn repeat(&mut self, reply: Option<&str>, id: &str, memory: Memory) {
+    pub(super) fn repeat(&mut self, reply: Option<&str>, id: &str, memory: Memory) {
         self.figures.count("repeated_commands");
         match memory {
             // It may have been answered just now, and not be durable yet.
-            Memory::Answered(answer) => self.finally(|core| core.answer::<CommandReply>(reply, &answer)),
+            Memory::Answered(answer) => self.finally(|core| core.answer_command(reply, answer)),
             // Who asks again doesn't wait for the first answer any more.
             Memory::Open => {
                 if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.id == id) {
@@ -86,7 +116,7 @@ impl Coordinator {
         }
     }
 
-    fn accept_command(
+    pub(super) fn accept_command(
         &mut self,
         reply: Option<&str>,
         by: Option<&str>,
@@ -107,9 +137,9 @@ impl Coordinator {
                 self.waiting.push(Waiting { reply, id, by, bytes, state });
             }
             None => {
-                let answer = Reply::Ok(Done { tick: self.tick, entities: Vec::new() });
+                let answer = Reply::Ok(Settled { tick: self.tick, ..Settled::default() });
                 self.remembered.answered(&id, &answer);
-                self.answer::<CommandReply>(reply, &answer);
+                self.answer_command(reply, answer);
             }
         }
         Ok(())
@@ -129,13 +159,10 @@ impl Coordinator {
 
     fn read_command(
         &self,
-        (domain, aggregate, action): (&str, &str, &str),
+        (_, aggregate, action): (&str, &str, &str),
         by: Option<&str>,
         payload: &[u8],
     ) -> Result<Command, Problem> {
-        if domain != DOMAIN {
-            return Err(Problem::new("bad_subject", format_args!("nobody handles commands of the domain `{domain}`")));
-        }
         let command: Command =
             strict::decode(payload, Command::LIMIT).map_err(|error| Problem::new("bad_request", error))?;
         if command.action.subject() != (aggregate, action) {
@@ -188,7 +215,7 @@ impl Coordinator {
     }
 
     fn done_in(&self, records: u64) -> WaitState {
-        WaitState::Applied { result: Ok(Done::default()), records }
+        WaitState::Applied { result: Ok(Settled::default()), records }
     }
 
     /// Pauses, goes on, and steps; the tick until which steps go.
@@ -231,11 +258,18 @@ impl Coordinator {
                 None => self.done_in(0),
             }
         } else {
-            WaitState::Applied { result: Ok(self.apply(action)?), records: 0 }
+            WaitState::Applied { result: Ok(self.apply(action)?.into()), records: 0 }
         };
         self.remembered.open(&id);
         self.waiting.push(Waiting { reply: None, id, by: None, bytes: 0, state });
         Ok(())
+    }
+
+    /// A record says that a system was given this command: its answer comes when that has run.
+    pub(super) fn wait_for_system(&mut self, id: String, bytes: usize, (command, number): (ComponentId, u64)) {
+        self.remembered.open(&id);
+        let state = WaitState::Asked { command, number };
+        self.waiting.push(Waiting { reply: None, id, by: None, bytes, state });
     }
 
     /// Remembers what a record says was refused.
@@ -262,7 +296,7 @@ impl Coordinator {
         if !(unrecorded || self.waiting.iter().any(queued)) || !self.stands_still() || self.log_lags() {
             return;
         }
-        self.apply_inputs();
+        self.apply_commands();
         self.hash = self.whole_hash();
         self.record_standing();
         self.finally(|core| {
@@ -271,8 +305,28 @@ impl Coordinator {
         });
     }
 
-    /// Applies the commands that wait for this tick, in the order in which they came.
+    /// Applies what waits for this tick, in the order in which it came.
     pub(super) fn apply_inputs(&mut self) {
+        self.apply_commands();
+        self.give_commands();
+    }
+
+    /// Gives systems the commands that wait for them.
+    fn give_commands(&mut self) {
+        for index in 0..self.waiting.len() {
+            let WaitState::Given { command, head, row } = &mut self.waiting[index].state else { continue };
+            let (command, head, row) = (*command, std::mem::take(head), std::mem::take(row));
+            let Some(name) = self.world.schema(command).map(|schema| schema.name.clone()) else { continue };
+            let number = self.give(command, &head, &row);
+            let Waiting { id, by, state, .. } = &mut self.waiting[index];
+            *state = WaitState::Asked { command, number };
+            audit_given(id, by.as_deref(), self.tick, &name);
+            self.inputs.push(Input::Given { id: id.clone(), by: by.clone(), command: name, row: row.into() });
+        }
+    }
+
+    /// Applies the engine's own commands that wait.
+    fn apply_commands(&mut self) {
         for index in 0..self.waiting.len() {
             if let WaitState::Queued { action, expect } = &self.waiting[index].state {
                 let Waiting { id, by, .. } = &self.waiting[index];
@@ -300,7 +354,7 @@ impl Coordinator {
                     }
                     Err(_) => {}
                 }
-                self.waiting[index].state = WaitState::Applied { result, records };
+                self.waiting[index].state = WaitState::Applied { result: result.map(Settled::from), records };
                 self.waiting[index].bytes = 0;
             }
         }
@@ -315,24 +369,57 @@ impl Coordinator {
         for waiting in std::mem::take(&mut self.waiting) {
             let answer = match waiting.state {
                 WaitState::Applied { result, records } if records <= self.records => match result {
-                    Ok(done) => Reply::Ok(Done { tick, ..done }),
+                    Ok(settled) => Reply::Ok(Settled { tick, ..settled }),
                     Err(problem) => {
                         self.figures.count(format!("refused.{}", problem.code));
                         Reply::Error(problem)
                     }
                 },
-                WaitState::Steps(until) if until <= tick || over => Reply::Ok(Done { tick, entities: Vec::new() }),
+                WaitState::Steps(until) if until <= tick || over => Reply::Ok(Settled { tick, ..Settled::default() }),
                 WaitState::Query(payload, since) => {
                     self.answer_query(waiting.reply.as_deref(), &payload, since);
                     continue;
                 }
+                // Nobody was given it: whoever leads this world on may be asked again.
+                WaitState::Given { .. } if over => {
+                    self.remembered.forget(&waiting.id);
+                    Reply::Error(self.over())
+                }
                 state => {
+                    if over && matches!(state, WaitState::Asked { .. }) {
+                        self.answer_command(waiting.reply.as_deref(), Reply::Error(self.over()));
+                    }
                     self.waiting.push(Waiting { state, ..waiting });
                     continue;
                 }
             };
             self.remembered.answered(&waiting.id, &answer);
-            self.answer::<CommandReply>(waiting.reply.as_deref(), &answer);
+            self.answer_command(waiting.reply.as_deref(), answer);
+        }
+    }
+
+    /// Why no system answers any more.
+    pub(super) fn over(&self) -> Problem {
+        if self.sim.stopping {
+            Problem::new("unavailable", "the coordinator is being ended: try again")
+        } else {
+            Problem::new("finished", "the world has had its last tick: no system runs any more")
+        }
+    }
+
+    /// Tells whoever gave a command what it came to: of one that a system answered, what that said and nothing else.
+    fn answer_command(&mut self, reply: Option<&str>, answer: Answer) {
+        match answer {
+            Reply::Ok(Settled { answer: Some(answer), .. }) => {
+                let Some(subject) = reply.map(str::to_owned) else { return };
+                let headers = Some(Headers::default().epoch(self.epoch).tick(self.current_tick()));
+                let payload = handled::wrapped(answer.as_ref()).into();
+                self.out.push_back(Output::Send { lane: 0, subject, token: None, headers, payload });
+            }
+            Reply::Ok(Settled { tick, entities, .. }) => {
+                self.answer::<CommandReply>(reply, &Reply::Ok(Done { tick, entities }));
+            }
+            Reply::Error(problem) => self.answer::<CommandReply>(reply, &Reply::Error(problem)),
         }
     }
 }

@@ -30,6 +30,9 @@ pub enum CoordinatorError {
     /// A setting out of its range.
     #[error("{0}")]
     Setting(String),
+    /// Commands of programs outside that can't be answered as systems declare.
+    #[error("{0}")]
+    Handlers(String),
     /// What was to be done before the first tick failed.
     #[error("before the first tick: {0}")]
     FirstTick(String),

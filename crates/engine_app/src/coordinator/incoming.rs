@@ -49,7 +49,7 @@ impl Coordinator {
             Some(Subject::WatchRequest { by }) => self.watch_request(now, reply, by, &payload),
             Some(Subject::WatchAck { by, id }) => self.watch_ack(now, by, id, &payload),
             Some(Subject::Command { domain, aggregate, action, by }) => {
-                self.command(reply, by, (domain, aggregate, action), &payload);
+                self.command(reply, by, (domain, aggregate, action), headers, &payload);
             }
             Some(Subject::Health { service: COORDINATOR } | Subject::Discovery { .. }) => {
                 self.status_request(now, reply);

@@ -52,6 +52,7 @@ mod edits;
 mod error;
 mod first_tick;
 mod fusion;
+mod handled;
 mod incoming;
 mod jobs;
 mod late;
@@ -110,6 +111,7 @@ use commands::Waiting;
 use durable::Durability;
 pub use error::CoordinatorError;
 pub use first_tick::{BeforeFirstTick, FirstTick};
+use handled::Handled;
 use jobs::OpenJob;
 use late_results::LateResults;
 pub use load::Load;
@@ -258,6 +260,8 @@ pub struct Coordinator {
     /// Tables and systems that the schedule was built for.
     scheduled_for: (usize, usize),
     events: EventQueues,
+    /// Commands that systems answer, by name.
+    handled: Vec<Handled>,
     members: Members,
     residents: Residents,
     mapped: Mapped,
@@ -353,6 +357,7 @@ impl Coordinator {
             schedule: Schedule::default(),
             scheduled_for: (usize::MAX, 0),
             events,
+            handled: Vec::new(),
             members: Members::default(),
             residents: Residents::default(),
             mapped: Mapped::default(),
@@ -390,6 +395,7 @@ impl Coordinator {
             first: None,
             wall_clock_ms: None,
         };
+        coordinator.find_handled()?;
         coordinator.reschedule()?;
         coordinator.hash = coordinator.whole_hash();
         coordinator.begin_announcing();

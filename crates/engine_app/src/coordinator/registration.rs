@@ -9,7 +9,7 @@ use engine_net::descriptor::SystemDescriptor;
 use engine_net::messages::Problem;
 use engine_net::messages::register::Register;
 
-use super::Coordinator;
+use super::{Coordinator, handled};
 use crate::record::Input;
 use crate::schedule::{Registered, Schedule};
 use crate::system_entry::SystemEntry;
@@ -65,6 +65,7 @@ impl Coordinator {
         }
         if !news.systems.is_empty() {
             self.check_order(&news.systems)?;
+            self.check_handlers(&news.systems, &own)?;
         }
         Ok(news)
     }
@@ -80,6 +81,13 @@ impl Coordinator {
                 Err(Problem::new("bad_system", text))
             }
         }
+    }
+
+    /// Whoever answers a command is the only one, and brings the types that belong to it.
+    fn check_handlers(&self, new: &[SystemDescriptor], own: &HashMap<ComponentId, &Schema>) -> Result<(), Problem> {
+        let all = self.systems.iter().map(SystemEntry::descriptor).chain(new);
+        let known = handled::find(all, |id| self.world.schema(id).or_else(|| own.get(&id).copied()));
+        known.map(drop).map_err(|error| Problem::new("bad_system", error))
     }
 
     fn check_order(&self, new: &[SystemDescriptor]) -> Result<(), Problem> {
@@ -122,7 +130,7 @@ impl Coordinator {
                 self.systems.partition_point(|other| other.registered.place.is_some() || other.name() < entry.name());
             self.systems.insert(place, entry);
         }
-        Ok(())
+        self.find_handled().map_err(|error| Problem::new("bad_system", error))
     }
 }
 

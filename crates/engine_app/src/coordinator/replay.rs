@@ -106,6 +106,10 @@ impl Coordinator {
                     self.inputs.push(input.clone());
                     self.repeat_input(id, action)
                 }
+                Input::Given { id, by, command, row } => {
+                    self.inputs.push(input.clone());
+                    self.repeat_given(&id, by, &command, row.as_ref())
+                }
             };
             applied.map_err(|problem| ReplayError::Refused { tick: record.tick, number, reason: problem.message })?;
         }

@@ -177,6 +177,7 @@ impl Coordinator {
         let received_bytes = parcel.bytes() as u64;
         let rows: u64 = plans.iter().flat_map(|plan| &plan.parts).map(|part| u64::from(part.rows)).sum();
         let checked = receive::check(&self.world, self.systems[system].descriptor(), &plans, parcel);
+        let checked = checked.and_then(|received| self.check_answers(system, &received.effects).map(|()| received));
         let (received, staged) = match checked.and_then(|received| self.stage(id, system, received)) {
             Ok(received) => received,
             Err(rejection) => {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use engine_component::{ComponentId, World, WorldHash};
 use engine_net::descriptor::SystemDescriptor;
-use engine_net::messages::command::CommandReply;
 use engine_net::strict;
 use engine_system::System;
 use serde::{Deserialize, Serialize};
 
 use super::commands::{WaitState, Waiting};
 use super::registration::MAX_SYSTEMS;
+use super::remembered::Answer;
 use super::run_time::{RunTime, RunTimeState};
 use super::{Coordinator, CoordinatorError};
 use crate::event_queue::{EventQueues, QueueState};
@@ -44,9 +44,12 @@ pub(super) struct State {
     systems: Vec<SystemState>,
     events: Vec<QueueState>,
     /// Answered commands, the oldest first.
-    remembered: Vec<(String, CommandReply)>,
+    remembered: Vec<(String, Answer)>,
     /// Steps that are not all done, by the tick of the last.
     stepping: Vec<(String, u64)>,
+    /// Commands that systems were given and did not look at yet: id, type, number and bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    asked: Vec<(String, ComponentId, u64, u64)>,
     /// Settings that took effect; none in format 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     run_time: Option<RunTimeState>,
@@ -109,6 +112,10 @@ impl Coordinator {
             WaitState::Steps(until) => Some((waiting.id.clone(), until)),
             _ => None,
         });
+        let asked = self.waiting.iter().filter_map(|waiting| match waiting.state {
+            WaitState::Asked { command, number } => Some((waiting.id.clone(), command, number, waiting.bytes as u64)),
+            _ => None,
+        });
         let run_time = self.run_time.state();
         Some(strict::encode(&State {
             format: if run_time.is_some() { FORMAT_SET } else { FORMAT },
@@ -124,6 +131,7 @@ impl Coordinator {
             events: self.events.state(),
             remembered: self.remembered.answers().map(|(id, answer)| (id.to_owned(), answer.clone())).collect(),
             stepping: stepping.collect(),
+            asked: asked.collect(),
             run_time,
         }))
     }
@@ -197,6 +205,7 @@ impl Coordinator {
         let world = &coordinator.world;
         coordinator.events = EventQueues::restored(state.events, |event| world.schema(event))
             .map_err(|error| RestoreError::Unreadable(error.to_string()))?;
+        coordinator.find_handled()?;
         coordinator.reschedule()?;
         for (id, answer) in state.remembered {
             coordinator.remembered.open(&id);
@@ -205,6 +214,9 @@ impl Coordinator {
         for (id, until) in state.stepping {
             coordinator.remembered.open(&id);
             coordinator.waiting.push(Waiting { reply: None, id, by: None, bytes: 0, state: WaitState::Steps(until) });
+        }
+        for (id, command, number, bytes) in state.asked {
+            coordinator.wait_for_system(id, usize::try_from(bytes).unwrap_or(usize::MAX), (command, number));
         }
         coordinator.tick = state.tick;
         coordinator.run_time = state.run_time.map(RunTime::restored).unwrap_or_default();

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::batches::BatchId;
 use super::early::row_order;
+use super::handled::{Answers, take_answers};
 use super::send_queue::SendQueue;
 use super::spawned::{Recorded, name_in_columns};
 use super::{Commit, Coordinator, CoordinatorError, KEPT_TICKS, Output, Running};
@@ -234,6 +235,7 @@ impl Coordinator {
         let Some(running) = &mut self.running else { return };
         self.world.advance_version();
         let mut spawned = false;
+        let mut answers = Answers::new();
         for (number, mut result) in running.run.take_results(node) {
             let spawns = result.spawns();
             spawned |= spawns > 0;
@@ -249,6 +251,9 @@ impl Coordinator {
             for (event, mut batch) in events {
                 if let Some(info) = self.world.registry().get(event).filter(|_| spawns > 0) {
                     batch.replace_entities(&info.schema.entity_offsets(), |entity| entity.resolved(first, spawns));
+                }
+                if take_answers(&self.handled, event, &batch, &mut answers) {
+                    continue;
                 }
                 running.emitted.push((event, batch.clone()));
                 self.events.append(event, batch);
@@ -266,6 +271,7 @@ impl Coordinator {
         running.events.remove(&node);
         self.batches_merged(&plan.jobs, spawned);
         self.record_merged(node);
+        self.settle_given(plan.system, answers);
         let entry = &mut self.systems[plan.system];
         for event in &entry.registered.descriptor.reads_events {
             self.events.advance(*event, &entry.registered.descriptor.name);

@@ -73,6 +73,33 @@ pub(crate) fn put(root: &mut Value, path: &str, value: Value) -> Result<(), ()> 
     }
 }
 
+/// One value, of fields: a JSON object, a table of TOML, or `FIELD=VALUE` for each.
+///
+/// # Errors
+/// When a text is none of these, or names a field twice.
+///
+/// ```
+/// use engine_app::tool::assign::fields;
+/// let value = serde_json::json!({"robot": 3, "to": {"x": 1.5}});
+/// assert_eq!(fields(&["robot=3".into(), "to.x=1.5".into()]).unwrap(), value);
+/// assert_eq!(fields(&["{robot = 3, to = {x = 1.5}}".into()]).unwrap(), value);
+/// assert!(fields(&["robot".into()]).is_err());
+/// ```
+pub fn fields(texts: &[String]) -> Result<Value, String> {
+    if let [text] = texts
+        && text.trim_start().starts_with('{')
+    {
+        let value = parse_value(text);
+        return if value.is_object() { Ok(value) } else { Err(format!("`{text}` is neither JSON nor TOML")) };
+    }
+    let mut all = Value::Object(serde_json::Map::new());
+    for text in texts {
+        let (field, value) = text.split_once('=').ok_or_else(|| format!("`{text}`: FIELD=VALUE is expected"))?;
+        put(&mut all, field, parse_value(value)).map_err(|()| format!("`{field}` is given twice"))?;
+    }
+    Ok(all)
+}
+
 /// The value of a text.
 #[must_use]
 pub fn parse_value(text: &str) -> Value {

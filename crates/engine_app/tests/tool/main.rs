@@ -9,6 +9,7 @@ mod dead_letters;
 mod doctor;
 mod entities;
 mod failing;
+mod handled;
 mod health;
 mod logs;
 mod otlp;

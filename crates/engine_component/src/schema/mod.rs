@@ -36,8 +36,9 @@ pub use plain::PlainField;
 pub use row::RowError;
 pub(crate) use text::put_value;
 
-use crate::ComponentId;
 use crate::data::{Data, StorageKind};
+use crate::msgpack::MsgError;
+use crate::{ComponentId, msgpack};
 
 /// Name, storage and fields of a component or an event.
 ///
@@ -96,6 +97,16 @@ pub struct Field {
     /// The name that the field had before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<String>,
+}
+
+/// The JSON of one MessagePack value that has no schema. What JSON has not becomes an object with one key that starts with
+/// `$`, as in documents: an entity is `{"$entity": 7}`.
+///
+/// # Errors
+/// When the bytes are not one well-formed value.
+pub fn json_of(bytes: &[u8]) -> Result<Value, MsgError> {
+    msgpack::check_whole(bytes, msgpack::MAX_DEPTH)?;
+    document::to_value(bytes)
 }
 
 /// The hash of a schema's canonical text.

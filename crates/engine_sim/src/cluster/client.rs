@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use engine_component::Entity;
+use engine_component::{Command as _, Data, Entity};
+use engine_net::envelope::{Envelope, SchemaRef};
 use engine_net::messages::Message as _;
 use engine_net::messages::Reply;
 use engine_net::messages::command::{Action, Command, CommandReply, DOMAIN};
@@ -15,13 +16,17 @@ use engine_system::EntityRng;
 use serde_json::json;
 
 use super::{Cluster, Event, MS};
+use crate::ledger::{self, Told, Wanted};
 use crate::network::{Message, Party};
+use crate::scenario::Order;
 
 /// What a process of a client wants.
 #[derive(Clone, Copy, Debug)]
 enum Wish {
     Spawn,
     Stamp,
+    /// The same by way of a system.
+    Order,
     Steer,
     Despawn,
     /// Gives it a story: what was refused before since it had none would be accepted now.
@@ -50,6 +55,7 @@ struct Open {
     id: String,
     subject: String,
     payload: Bytes,
+    envelope: Option<Envelope>,
     wish: Wish,
     tries: u32,
     /// So many answers are thrown away as if they were lost.
@@ -84,8 +90,9 @@ impl Client {
 
 fn wish(rng: &mut EntityRng) -> Wish {
     match rng.below(10) {
-        0..4 => Wish::Stamp,
-        4..7 => Wish::Steer,
+        0..3 => Wish::Stamp,
+        3..5 => Wish::Order,
+        5..7 => Wish::Steer,
         7 => Wish::Despawn,
         8 => [Wish::Spawn, Wish::Tell][rng.below(2) as usize],
         _ => Wish::Wrong(rng.below(4)),
@@ -157,14 +164,25 @@ impl Cluster {
         state.serial += 1;
         let number = (party as u32 * 10 + process as u32) * 1000 + state.serial;
         let id = format!("{party}-{process}-{}", state.serial);
-        let (wish, action) = action(wish, number, at, state.entity);
-        let command = Command::new(id.clone(), action.clone());
-        let payload = Bytes::from(strict::encode(&command));
-        let (aggregate, verb) = action.subject();
-        let subject = self.subjects.command(DOMAIN, aggregate, verb);
-        let open = Open { id: id.clone(), subject, payload, wish, tries: 0, repeats };
+        let (wish, wanted) = match (wish, state.entity) {
+            (Wish::Order, Some(entity)) => (wish, Wanted::Order { entity }),
+            _ => action(wish, number, at, state.entity),
+        };
+        let (subject, envelope, payload) = match &wanted {
+            Wanted::Order { entity } => {
+                let order = Order { mark: entity.to_bits(), number };
+                let subject = self.subjects.command(Order::DOMAIN, Order::AGGREGATE, Order::ACTION);
+                (subject, Some(envelope(number)), strict::encode(&order))
+            }
+            Wanted::Action(action) => {
+                let (aggregate, verb) = action.subject();
+                let command = Command::new(id.clone(), action.clone());
+                (self.subjects.command(DOMAIN, aggregate, verb), None, strict::encode(&command))
+            }
+        };
+        let open = Open { id: id.clone(), subject, payload: payload.into(), envelope, wish, tries: 0, repeats };
         self.client(party).processes[process].open = Some(open);
-        self.ledger.ask(&id, number, action);
+        self.ledger.ask(&id, number, wanted);
         true
     }
 
@@ -175,8 +193,8 @@ impl Cluster {
         open.tries += 1;
         let tries = open.tries;
         let reply = Some(format!("{}{process}.{serial}.{tries}", inbox(party)));
-        let (subject, payload) = (open.subject.clone(), open.payload.clone());
-        self.send(Message { from: party, lane: 0, subject, reply, token: None, payload, jet: None });
+        let (subject, payload, envelope) = (open.subject.clone(), open.payload.clone(), open.envelope.clone());
+        self.send(Message { from: party, lane: 0, subject, reply, token: None, payload, envelope, jet: None });
         let at = self.now + (30 + u64::from(self.rng.below(200))) * MS;
         self.at(at, Event::Act { party, process, serial, tries });
     }
@@ -189,8 +207,7 @@ impl Cluster {
         let numbers = message.subject.strip_prefix(&prefix).unwrap_or_default().split('.');
         let numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
         let [process, serial, _] = numbers[..] else { return Ok(()) };
-        let answer: CommandReply =
-            CommandReply::decode(&message.payload).map_err(|error| format!("an answer can't be read: {error}"))?;
+        let answer = told(&message.payload).map_err(|error| format!("an answer can't be read: {error}"))?;
         if matches!(&answer, Reply::Error(problem) if is_temporary(&problem.code)) {
             // It is given again after a while.
             return Ok(());
@@ -202,7 +219,7 @@ impl Cluster {
         if open.repeats > 0 {
             open.repeats -= 1;
         } else {
-            if let (Wish::Spawn, Reply::Ok(done)) = (open.wish, &answer) {
+            if let (Wish::Spawn, Reply::Ok(Told::Done(done))) = (open.wish, &answer) {
                 state.entity = done.entities.first().copied();
             }
             if let Wish::Despawn = open.wish {
@@ -224,7 +241,12 @@ impl Cluster {
 }
 
 /// The command of a wish; whoever has no entity gets one first.
-fn action(wish: Wish, number: u32, (x, y): (f32, f32), entity: Option<Entity>) -> (Wish, Action) {
+fn action(wish: Wish, number: u32, at: (f32, f32), entity: Option<Entity>) -> (Wish, Wanted) {
+    let (wish, action) = world_action(wish, number, at, entity);
+    (wish, Wanted::Action(action))
+}
+
+fn world_action(wish: Wish, number: u32, (x, y): (f32, f32), entity: Option<Entity>) -> (Wish, Action) {
     let place = || ("sim.Place".to_owned(), json!({ "at": { "x": x, "y": y } }));
     match (wish, entity) {
         (Wish::Stamp, Some(entity)) => {
@@ -256,9 +278,33 @@ fn action(wish: Wish, number: u32, (x, y): (f32, f32), entity: Option<Entity>) -
     }
 }
 
+/// An answer to a command of the engine's own, or of a system.
+pub(super) fn told(payload: &[u8]) -> Result<Reply<Told>, strict::DecodeError> {
+    let digest = strict::decode::<Reply<u32>>(payload, 1 << 20);
+    match digest {
+        Ok(Reply::Ok(digest)) => Ok(Reply::Ok(Told::Digest(digest))),
+        Ok(Reply::Error(problem)) => Ok(Reply::Error(problem)),
+        Err(_) => Ok(match CommandReply::decode(payload)? {
+            Reply::Ok(done) => Reply::Ok(Told::Done(done)),
+            Reply::Error(problem) => Reply::Error(problem),
+        }),
+    }
+}
+
+/// The envelope of an order: its id says which command of which client it is.
+fn envelope(number: u32) -> Envelope {
+    let envelope = Envelope::new("client", Order::NAME).with_id(ledger::order_id(number));
+    Envelope { time: None, schema: Some(SchemaRef::of::<Order>()), ..envelope }
+}
+
 /// Who is told this is to try again: nothing was decided.
-pub(super) fn is_temporary(code: &str) -> bool {
+fn is_temporary(code: &str) -> bool {
     matches!(code, "unavailable" | "overloaded")
+}
+
+/// Whether no record has to say so: nothing was done, and nothing will be while the coordinator is this one.
+pub(super) fn is_undecided(code: &str) -> bool {
+    is_temporary(code) || code == "finished"
 }
 
 /// The command that an answer on this subject is about, when it goes to a client.

@@ -14,6 +14,7 @@ use engine_app::log::recovery::Found;
 use engine_app::log::writer::{Limits, Writer};
 use engine_app::record::TickRecord;
 use engine_component::image::Snapshot;
+use engine_net::headers::Headers;
 use engine_system::planted::{self, Bug};
 
 use super::shortcuts::Counted;
@@ -189,9 +190,11 @@ impl Cluster {
             Event::Arrive { message: Message { jet: Some(jet), .. }, .. } => {
                 end = self.log_says(number, &mut process, jet);
             }
-            Event::Arrive { message: Message { subject, reply, payload, .. }, .. } => {
+            Event::Arrive { message: Message { subject, reply, payload, envelope, .. }, .. } => {
                 if let Some(reign) = process.reign_mut() {
-                    reign.coordinator.message(now, &subject, reply.as_deref(), payload);
+                    let headers =
+                        envelope.map_or_else(Headers::default, |envelope| Headers::default().envelope(envelope));
+                    reign.coordinator.message_with(now, &subject, reply.as_deref(), &headers, payload);
                 }
             }
             Event::NobodyThere { token, .. } => {
@@ -289,7 +292,16 @@ impl Cluster {
     pub(super) fn tell_log(&mut self, number: usize, jet: Jet) {
         let (from, reply) = (self.data(number) + 1, Some(self.log_inbox(number)));
         let payload = Bytes::new();
-        self.send(Message { from, lane: 0, subject: "$JS".into(), reply, token: None, payload, jet: Some(jet) });
+        self.send(Message {
+            from,
+            lane: 0,
+            subject: "$JS".into(),
+            reply,
+            token: None,
+            payload,
+            envelope: None,
+            jet: Some(jet),
+        });
     }
 
     /// Does all that follows from what happened, as the threads of a process would.

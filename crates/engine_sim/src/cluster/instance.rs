@@ -260,5 +260,5 @@ fn from_instance(
     reply: Option<String>,
     payload: impl Into<Bytes>,
 ) -> Message {
-    Message { from, lane, subject, reply, token: None, payload: payload.into(), jet: None }
+    Message { from, lane, subject, reply, token: None, payload: payload.into(), envelope: None, jet: None }
 }

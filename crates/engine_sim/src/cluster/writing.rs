@@ -5,7 +5,6 @@ use engine_app::coordinator::{Coordinator, Output};
 use engine_app::log::record::EpochBody;
 use engine_app::log::recovery::{Found, Wanted, recover};
 use engine_app::log::writer::{self, AppendError, Begin, State, Writer};
-use engine_net::messages::command::CommandReply;
 use engine_net::messages::commit::Commit;
 use engine_net::messages::{Message as _, Reply};
 
@@ -187,7 +186,7 @@ impl Cluster {
                     if let Err(problem) = checked {
                         self.blame(problem);
                     }
-                    self.send(Message { from, lane, subject, reply: None, token, payload, jet: None });
+                    self.send(Message { from, lane, subject, reply: None, token, payload, envelope: None, jet: None });
                 }
                 Output::Record { tick, record } => {
                     process.reign_mut()?.since += 1;
@@ -211,9 +210,9 @@ impl Cluster {
             return truth.check_commit(epoch, tick, hash);
         }
         if let Some(id) = client::command_of(subject, 1 + self.instances.len()..self.data(0)) {
-            return match CommandReply::decode(payload) {
+            return match client::told(payload) {
                 Ok(Reply::Ok(_)) => truth.check_answer(&id, true),
-                Ok(Reply::Error(problem)) if client::is_temporary(&problem.code) => Ok(()),
+                Ok(Reply::Error(problem)) if client::is_undecided(&problem.code) => Ok(()),
                 Ok(Reply::Error(_)) => truth.check_answer(&id, false),
                 Err(error) => Err(format!("an answer can't be read: {error}")),
             };

@@ -4,6 +4,7 @@
 //! A parameter type is written with elided lifetimes (`Query<&Position>`), and lives as long as the job.
 //! [`Param::Item`] is the same type with the lifetime of one job.
 
+mod command_handler;
 mod commands;
 mod events;
 mod query;
@@ -12,6 +13,7 @@ mod schemas;
 mod values;
 mod view;
 
+pub use command_handler::{CommandHandler, Given};
 pub use commands::{Commands, EntityCommands};
 pub use events::{EventReader, EventWriter};
 pub use resource::{Res, ResMut};
@@ -26,12 +28,12 @@ use crate::system::JobError;
 ///
 /// The function of a system may take [`Time`](crate::Time), [`Rng`](crate::Rng),
 /// [`Query`](engine_component::query::Query), [`View`], [`Res`], [`ResMut`], [`Commands`],
-/// [`EventReader`](crate::EventReader) and [`EventWriter`](crate::EventWriter).
+/// [`EventReader`](crate::EventReader), [`EventWriter`](crate::EventWriter) and [`CommandHandler`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a parameter of a system",
     label = "not a parameter of a system",
-    note = "parameters are `Query`, `View`, `Time`, `Rng`, `Commands`, `EventReader`, `EventWriter`, `Res` and `ResMut`, taken by value",
-    note = "the type in a `Query` or `View` derives `Component`, the type of an event derives `Event`"
+    note = "parameters are `Query`, `View`, `Time`, `Rng`, `Commands`, `EventReader`, `EventWriter`, `CommandHandler`, `Res` and `ResMut`, taken by value",
+    note = "the type in a `Query` or `View` derives `Component`, that of an event `Event`, that in a `CommandHandler` `Command`"
 )]
 pub trait Param {
     /// The parameter in one job.

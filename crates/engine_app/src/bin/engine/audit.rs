@@ -69,7 +69,9 @@ impl AuditCommand {
     fn is_wanted(&self, event: &What) -> bool {
         let Some(wanted) = &self.by else { return true };
         match event {
-            What::Given(Input::Command { by, .. } | Input::Refused { by, .. }) => by.as_ref() == Some(wanted),
+            What::Given(Input::Command { by, .. } | Input::Refused { by, .. } | Input::Given { by, .. }) => {
+                by.as_ref() == Some(wanted)
+            }
             _ => false,
         }
     }
@@ -81,6 +83,9 @@ fn in_words(when: When, event: &What) -> (String, String, String) {
     match event {
         What::Reign => ("-".into(), format!("epoch {} begins", when.epoch), String::new()),
         What::Given(Input::Command { id, by, action }) => (named(by), done(action), id.clone()),
+        What::Given(Input::Given { id, by, command, row }) => {
+            (named(by), format!("{command} ({} bytes)", row.as_ref().len()), id.clone())
+        }
         What::Given(Input::Refused { id, by, problem }) => {
             (named(by), format!("refused ({}): {}", problem.code, problem.message), id.clone())
         }
@@ -124,6 +129,9 @@ fn as_json(when: When, event: &What) -> Value {
         What::Reign => json!({ "what": "reign" }),
         What::Given(Input::Command { id, by, action }) => {
             json!({ "what": "command", "id": id, "by": by, "action": action })
+        }
+        What::Given(Input::Given { id, by, command, row }) => {
+            json!({ "what": "given", "id": id, "by": by, "command": command, "bytes": row.as_ref().len() })
         }
         What::Given(Input::Refused { id, by, problem }) => {
             json!({ "what": "refused", "id": id, "by": by, "code": problem.code, "message": problem.message })

@@ -10,6 +10,7 @@ use engine_app::tool::schemas::Schemas;
 use engine_net::Subjects;
 use engine_net::client::{self, Connection};
 use engine_net::config::ConnectionConfig;
+use engine_net::envelope::Envelope;
 use engine_net::headers::Headers;
 use engine_net::messages::command::{Action, Command, DOMAIN, Done, Expected};
 use engine_net::messages::query::{QueryPage, QueryRequest};
@@ -114,6 +115,10 @@ impl Link {
         if let Some(message) = message {
             request = request.headers((&Headers::of::<M>()).into()).payload(message.encode().into());
         }
+        self.send(subject, request).await
+    }
+
+    async fn send(&self, subject: String, request: Request) -> Result<bytes::Bytes, Silence> {
         let ours = [subject.as_str(), self.inbox.as_str()];
         tokio::select! {
             answer = self.connection.client.send_request(subject.clone(), request) => match answer {
@@ -234,6 +239,32 @@ impl Link {
             Err(silence @ Silence::Late) => {
                 let error = self.explain(&subject, silence).await;
                 Err(anyhow!("{error}; the command may still be applied"))
+            }
+            Err(silence) => Err(self.explain(&subject, silence).await),
+        }
+    }
+
+    /// Gives a command that a system or a service answers. The answer is MessagePack.
+    pub(crate) async fn give(
+        &self,
+        name: [&str; 3],
+        envelope: &Envelope,
+        payload: Vec<u8>,
+    ) -> anyhow::Result<bytes::Bytes> {
+        let [domain, aggregate, action] = name;
+        let subject = self.subjects.command(domain, aggregate, action);
+        let request = Request::new().timeout(Some(self.patience)).headers(envelope.headers()).payload(payload.into());
+        match self.send(subject.clone(), request).await {
+            Ok(answer) => Ok(answer),
+            Err(Silence::Nobody) => Err(anyhow!(
+                "nobody answers `{}` in world `{}`: start the system or the service that does, or name another world with \
+                 --world",
+                envelope.kind,
+                self.subjects.world()
+            )),
+            Err(silence @ Silence::Late) => {
+                let error = self.explain(&subject, silence).await;
+                Err(anyhow!("{error}; the command may still be done: ask again with --id {}", envelope.id))
             }
             Err(silence) => Err(self.explain(&subject, silence).await),
         }

@@ -8,6 +8,7 @@ mod config;
 mod coordinator;
 mod dlq;
 mod doctor;
+mod give;
 mod link;
 mod output;
 mod progress;
@@ -83,6 +84,9 @@ enum Command {
     Set(change::SetCommand),
     /// Remove entities
     Despawn(change::DespawnCommand),
+    /// Give a command that a system or a service answers
+    #[command(name = "command")]
+    Give(give::GiveCommand),
     /// Load entities from a file, or save them to one
     Scene(scene::SceneCommand),
     /// Stop the world before its next tick
@@ -203,6 +207,7 @@ fn run(cli: Cli, read: &Read) -> anyhow::Result<ExitCode> {
             Command::Spawn(command) => command.run().await,
             Command::Set(command) => command.run().await,
             Command::Despawn(command) => command.run().await,
+            Command::Give(command) => command.run().await,
             Command::Scene(command) => command.run().await,
             Command::Pause(command) => command.run().await,
             Command::Resume(command) => command.run().await,

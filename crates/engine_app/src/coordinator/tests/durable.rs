@@ -142,6 +142,7 @@ fn control_is_answered_when_its_record_is_durable() {
             Input::Arrived { .. } => "arrived".into(),
             Input::Refused { id, .. } => format!("refused {id}"),
             Input::Setting { setting, .. } => format!("set {}", setting.value()),
+            Input::Given { id, .. } => format!("given {id}"),
         });
         (record.tick, ids.collect::<Vec<_>>())
     };

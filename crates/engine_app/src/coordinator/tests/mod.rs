@@ -4,6 +4,7 @@
 mod deadlines;
 mod durable;
 mod fusion;
+mod handled;
 mod jobs;
 mod membership;
 mod outcomes;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine_component::query::Query;
 use engine_component::{Component, WorldHash};
+use engine_net::headers::Headers;
 use engine_net::messages::command::{Action, Command, CommandReply};
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::messages::{Message, Reply, register::RegisterReply};
@@ -318,8 +319,18 @@ impl Script {
 
     /// A request from outside; the answers that came at once.
     pub(super) fn request(&mut self, subject: &str, payload: impl Into<Bytes>) -> Vec<Bytes> {
-        self.coordinator.message(self.now, subject, Some("_INBOX.outside"), payload.into());
+        self.request_with(subject, &Headers::default(), payload)
+    }
+
+    /// The same with headers.
+    pub(super) fn request_with(&mut self, subject: &str, headers: &Headers, payload: impl Into<Bytes>) -> Vec<Bytes> {
+        self.coordinator.message_with(self.now, subject, Some("_INBOX.outside"), headers, payload.into());
         self.pump();
+        self.answers()
+    }
+
+    /// What requests from outside were answered meanwhile.
+    pub(super) fn answers(&mut self) -> Vec<Bytes> {
         let (answers, others) = self.told.drain(..).partition(|(subject, _)| subject == "_INBOX.outside");
         self.told = others;
         let answers: Vec<(String, Bytes)> = answers;
@@ -338,10 +349,7 @@ impl Script {
     pub(super) fn durable(&mut self, records: u64) -> Vec<Bytes> {
         self.coordinator.durable(self.now, records);
         self.pump();
-        let (answers, others) = self.told.drain(..).partition(|(subject, _)| subject == "_INBOX.outside");
-        self.told = others;
-        let answers: Vec<(String, Bytes)> = answers;
-        answers.into_iter().map(|(_, payload)| payload).collect()
+        self.answers()
     }
 
     pub(super) fn counter(&self, name: &str) -> u64 {

@@ -1,7 +1,5 @@
 //! The place of a message in a trace, as the W3C's recommendation writes it: passed on, never interpreted.
 
-use uuid::Uuid;
-
 /// Bytes of `traceparent`, at the most: those of the version that is known, and room for later ones.
 pub(super) const MAX_PARENT: usize = 128;
 /// Bytes of `tracestate`, at the most.
@@ -12,7 +10,7 @@ const LENGTH: usize = 55;
 /// `traceparent` and `tracestate`.
 ///
 /// ```
-/// use engine_service::envelope::Trace;
+/// use engine_net::envelope::Trace;
 ///
 /// let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// let child = Trace::read(parent, Some("vendor=1")).unwrap().child();
@@ -45,10 +43,11 @@ impl Trace {
     }
 
     /// A new place below this one.
+    #[cfg(feature = "client")]
     #[must_use]
     pub fn child(&self) -> Self {
         // The lower half of such an id is random but for two bits, and never 0 for those.
-        let span = Uuid::now_v7().as_u64_pair().1;
+        let span = uuid::Uuid::now_v7().as_u64_pair().1;
         Self { span, ..self.clone() }
     }
 
@@ -78,6 +77,7 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "client")]
 mod tests {
     use super::*;
 

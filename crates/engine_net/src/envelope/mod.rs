@@ -8,12 +8,14 @@ mod trace;
 
 use engine_component::Data;
 use engine_component::schema::SchemaHash;
-use engine_net::name;
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 pub use trace::Trace;
+
+use crate::{name, strict};
 
 /// Bytes of an id, at the most.
 pub const MAX_ID: usize = 128;
@@ -78,6 +80,26 @@ impl Content {
             "application/msgpack" | "application/x-msgpack" => Some(Self::MessagePack),
             "application/json" => Some(Self::Json),
             _ => None,
+        }
+    }
+}
+
+/// Bytes of a payload, at the most: below the limit that servers have by default, with room for headers.
+pub const MAX_PAYLOAD: usize = 960 * 1024;
+
+impl Content {
+    /// A payload as a value that describes itself, whatever type it is of.
+    ///
+    /// # Errors
+    /// When it is not well-formed, or too long.
+    pub fn value(self, bytes: &[u8]) -> Result<Value, String> {
+        match self {
+            Self::MessagePack => strict::decode(bytes, MAX_PAYLOAD).map_err(|error| error.to_string()),
+            // Its parser refuses what is nested deeper than 128 levels, and what follows the value.
+            Self::Json if bytes.len() <= MAX_PAYLOAD => {
+                serde_json::from_slice(bytes).map_err(|error| error.to_string())
+            }
+            Self::Json => Err(format!("{} bytes, where {MAX_PAYLOAD} are the most", bytes.len())),
         }
     }
 }
@@ -148,7 +170,7 @@ pub enum EnvelopeError {
 /// The envelope of a message.
 ///
 /// ```
-/// use engine_service::envelope::Envelope;
+/// use engine_net::envelope::Envelope;
 ///
 /// let order = Envelope::new("shop", "shop.Ordered");
 /// let paid = Envelope::new("bank", "bank.Paid").caused_by(&order);
@@ -182,6 +204,7 @@ pub struct Envelope {
 
 impl Envelope {
     /// A new message: a new id, now, the beginning of a chain.
+    #[cfg(feature = "client")]
     #[must_use]
     pub fn new(source: &str, kind: &str) -> Self {
         Self {
@@ -199,6 +222,7 @@ impl Envelope {
     }
 
     /// As a consequence of another message: in its chain, and a child in its trace.
+    #[cfg(feature = "client")]
     #[must_use]
     pub fn caused_by(mut self, cause: &Self) -> Self {
         self.causation = Some(cause.id.clone());
@@ -286,6 +310,7 @@ impl Envelope {
     }
 
     /// As headers of NATS.
+    #[cfg(feature = "client")]
     #[must_use]
     pub fn headers(&self) -> async_nats::HeaderMap {
         let mut map = async_nats::HeaderMap::new();
@@ -299,6 +324,7 @@ impl Envelope {
     ///
     /// # Errors
     /// As [`read`](Self::read).
+    #[cfg(feature = "client")]
     pub fn of_headers(headers: Option<&async_nats::HeaderMap>) -> Result<Self, EnvelopeError> {
         let lines = headers.into_iter().flat_map(async_nats::HeaderMap::iter);
         Self::read(lines.flat_map(|(name, values)| values.iter().map(move |value| (name.as_ref(), value.as_str()))))
@@ -306,7 +332,8 @@ impl Envelope {
 
     /// What the server is to know the message by in its window of duplicates. An id alone is nobody's: two that make
     /// messages may choose the same.
-    pub(crate) fn message_id(&self) -> String {
+    #[must_use]
+    pub fn message_id(&self) -> String {
         format!("{}/{}/{}", self.source, self.kind, self.id)
     }
 
@@ -319,6 +346,7 @@ impl Envelope {
 }
 
 /// A new id: UUIDs of version 7 sort by the time at which they were made.
+#[cfg(feature = "client")]
 #[must_use]
 pub fn new_id() -> String {
     Uuid::now_v7().hyphenated().to_string()
@@ -377,4 +405,5 @@ impl<'a> Found<'a> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "client")]
 mod tests;
