@@ -2,6 +2,7 @@
 //!
 //! Its systems must stand whatever comes: instances run them on values that were made up.
 
+use engine::component::Invalid;
 use engine::prelude::*;
 use engine_app::TimeMode;
 use serde::{Deserialize, Serialize};
@@ -86,8 +87,25 @@ pub struct Tale {
 #[event(name = "fuzz.Bell")]
 pub struct Bell;
 
+/// Somebody outside tells something of it.
+#[derive(Command, Clone, Debug, Serialize, Deserialize)]
+#[command(name = "fuzz.story.tell", document, answer = u32, validate = Tell::check)]
+pub struct Tell {
+    /// Of whom.
+    #[command(key)]
+    pub of: Entity,
+    /// What.
+    pub text: String,
+}
+
+impl Tell {
+    fn check(&self) -> Result<(), Invalid> {
+        if self.text.len() < 1000 { Ok(()) } else { Err(Invalid::new("nobody listens so long")) }
+    }
+}
+
 /// The systems, in their order.
-pub const SYSTEMS: [&str; 4] = ["walk", "strike", "suffer", "renew"];
+pub const SYSTEMS: [&str; 5] = ["walk", "strike", "suffer", "renew", "hear"];
 /// Rows of a shard.
 pub const ROWS: usize = 64;
 /// Entities at the start.
@@ -101,6 +119,7 @@ pub fn app() -> App {
         .add_system("strike", strike.every(2))
         .add_system("suffer", suffer.whole())
         .add_system("renew", renew)
+        .add_system("hear", hear)
         .on_start(|start| {
             start.world.insert_resource(Wind { by: 0.5, asked: 0 });
             for number in 0..ENTITIES {
@@ -172,5 +191,14 @@ fn renew(rng: Rng, worn: Query<(Entity, &Story), Changed<Story>>, tales: EventRe
         let fresh = commands.spawn((place, Link { to: entity, weight: 1, spare: [0; 2] }));
         let text = format!("after {}", tales.iter().count());
         commands.insert(fresh, (Drawn, Story { friend: Some(fresh), hits: vec![0], text }));
+    }
+}
+
+fn hear(told: CommandHandler<Tell>, mut stories: Query<(Entity, &mut Story)>) {
+    for (entity, story) in &mut stories {
+        for tell in told.iter().filter(|tell| tell.of == entity) {
+            story.text.clone_from(&tell.text);
+            told.answer(tell, tell.text.len() as u32);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine_app::coordinator::{Coordinator, Output};
 use engine_app::{App, Settings, TimeMode};
+use engine_net::headers::Headers;
 use engine_net::subject::{Sender, Subject};
 use engine_system::System;
 use engine_system::runner::{Answer, InstanceCore};
@@ -98,7 +99,12 @@ impl Cluster {
 
     /// Something arrives at the coordinator.
     pub fn say(&mut self, subject: &str, reply: Option<&str>, payload: Bytes) {
-        self.coordinator.message(self.now, subject, reply, payload);
+        self.say_with(subject, reply, &Headers::default(), payload);
+    }
+
+    /// The same with headers.
+    pub fn say_with(&mut self, subject: &str, reply: Option<&str>, headers: &Headers, payload: Bytes) {
+        self.coordinator.message_with(self.now, subject, reply, headers, payload);
         self.pump();
     }
 

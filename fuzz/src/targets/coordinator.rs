@@ -1,17 +1,21 @@
 //! All that a coordinator is sent: results above all, honest, damaged and made up, and every other message.
 
 use bytes::Bytes;
-use engine_component::{Data, Entity};
+use engine_component::{ComponentId, Data, Entity};
+use engine_net::envelope::{Content, Envelope};
+use engine_net::handled::{answer_schema, write_answer};
+use engine_net::headers::Headers;
+use engine_net::messages::Reply;
 use engine_net::messages::command::{Action, Command};
 use engine_net::messages::query::QueryRequest;
 use engine_net::messages::register::Leave;
 use engine_net::messages::schemas::SchemasRequest;
 use engine_net::messages::watch::{WatchAck, WatchOpen, WatchRequest};
 use engine_net::parcel::{ChunkSizes, ColumnData, EventManifest, JobEffects, OutColumn, ParcelWriter, ResultManifest};
-use engine_net::{ChunkKind, ChunkPrefix, strict};
+use engine_net::{ChunkKind, ChunkPrefix, name, strict};
 use serde_json::json;
 
-use crate::app::{Bell, Hit, Tale};
+use crate::app::{Bell, Hit, SYSTEMS, Tale, Tell};
 use crate::cluster::Cluster;
 use crate::script::{Script, Writer};
 use crate::{Seeds, bits};
@@ -33,7 +37,7 @@ pub(super) fn run(input: &[u8]) {
     assert!(failure.is_none(), "nothing that arrives stops the world: {failure:?}");
 }
 
-fn step(cluster: &mut Cluster, script: &mut Script<'_>, honest: &[(&str, Vec<u8>)]) {
+fn step(cluster: &mut Cluster, script: &mut Script<'_>, honest: &[(String, Vec<u8>)]) {
     match script.byte() % 10 {
         0 => cluster.step(),
         1 => cluster.pass(u64::from(script.byte())),
@@ -79,13 +83,31 @@ fn step(cluster: &mut Cluster, script: &mut Script<'_>, honest: &[(&str, Vec<u8>
 }
 
 fn say(cluster: &mut Cluster, subject: &str, payload: Bytes) {
-    let subject = format!("{}{subject}", cluster.coordinator.subjects().root());
-    cluster.say(&subject, Some("_INBOX.outside"), payload);
+    // What a system answers has an envelope; in which the payload is read either way.
+    let headers = match subject.strip_prefix("command.") {
+        Some(name) if name == Tell::NAME => Headers::default().envelope(envelope(&payload)),
+        _ => Headers::default(),
+    };
+    let subject = format!("{}.{subject}", cluster.coordinator.subjects().root());
+    cluster.say_with(&subject, Some("_INBOX.outside"), &headers, payload);
+    let (_, reason) = cluster.coordinator.refusals();
+    assert_ne!(reason, "unknown_subject", "{subject} is one that a coordinator reads");
+}
+
+fn envelope(payload: &[u8]) -> Envelope {
+    let content = if payload.first() == Some(&b'{') { Content::Json } else { Content::MessagePack };
+    let id = format!("00000000-0000-7000-8000-{:012x}", payload.len());
+    Envelope { content, ..Envelope::new("fuzz", Tell::NAME).with_id(id) }
 }
 
 fn pick(cluster: &mut Cluster, script: &mut Script<'_>) -> Option<(usize, Bytes)> {
     let count = cluster.held.len();
     (count > 0).then(|| cluster.held.remove(script.below(count)))
+}
+
+/// The type of answers to commands of programs outside.
+fn answers() -> ComponentId {
+    answer_schema(Tell::NAME).id()
 }
 
 /// A result that is well formed, of values that somebody made up.
@@ -95,7 +117,7 @@ fn forge(honest: &Bytes, script: &mut Script<'_>) -> Vec<Bytes> {
     let mut events = Vec::new();
     let mut records = Vec::new();
     for _ in 0..script.byte() % 4 {
-        let event = *script.choose(&[Hit::ID, Tale::ID, Bell::ID, engine_component::ComponentId::from_bits(9)]);
+        let event = *script.choose(&[Hit::ID, Tale::ID, Bell::ID, answers(), ComponentId::from_bits(9)]);
         let bytes = script.block();
         let count = match script.byte() {
             255 => u32::MAX,
@@ -131,12 +153,14 @@ fn forge(honest: &Bytes, script: &mut Script<'_>) -> Vec<Bytes> {
 }
 
 /// Subjects without their root, and what belongs there.
-fn honest_messages() -> Vec<(&'static str, Vec<u8>)> {
+fn honest_messages() -> Vec<(String, Vec<u8>)> {
+    let systems = name::systems(SYSTEMS).expect("names of systems");
+    let of_instance = |word: &str, instance: &str| format!("system.{word}.{systems}.{instance}");
     let entity = Entity::from_bits(3);
     let place = || [("fuzz.Place".to_owned(), json!({"at": {"x": 1.0, "y": 2.0}}))].into();
     let query = QueryRequest { with: vec!["fuzz.Place".into()], page_rows: 5, ..QueryRequest::default() };
     let command = |action: Action| strict::encode(&Command::new("one", action));
-    vec![
+    let others = [
         ("command.world.entity.spawn", command(Action::Spawn { entities: vec![place()] })),
         ("command.world.entity.set", command(Action::Set { entity, components: place() })),
         ("command.world.entity.insert", command(Action::Insert { entity, components: place() })),
@@ -145,6 +169,7 @@ fn honest_messages() -> Vec<(&'static str, Vec<u8>)> {
         ("command.world.sim.step", command(Action::Step { ticks: 1 })),
         ("command.world.sim.resume", command(Action::Resume {})),
         ("command.world.sim.speed", command(Action::Speed { factor: 2.0 })),
+        ("command.fuzz.story.tell", strict::encode(&Tell { of: Entity::from_bits(1), text: "so".into() })),
         ("query.request", strict::encode(&query)),
         ("query.schemas", strict::encode(&SchemasRequest::default())),
         (
@@ -152,11 +177,14 @@ fn honest_messages() -> Vec<(&'static str, Vec<u8>)> {
             strict::encode(&WatchRequest::Open(Box::new(WatchOpen { query, region: None, max_hz: 30.0 }))),
         ),
         ("watch.ack.1", strict::encode(&WatchAck { id: "1".into(), sequence: 1, resync: false })),
-        ("system.leave", strict::encode(&Leave { instance: "i1".into(), slot: 1, epoch: 7 })),
-        ("system.register", register()),
-        ("system.heartbeat", Vec::new()),
         ("health.coordinator", Vec::new()),
-    ]
+    ];
+    let of_instances = [
+        (of_instance("leave", "i1"), strict::encode(&Leave { instance: "i1".into(), slot: 1, epoch: 7 })),
+        (of_instance("register", "i5"), register()),
+        (of_instance("heartbeat", "i1"), Vec::new()),
+    ];
+    others.into_iter().map(|(subject, payload)| (subject.to_owned(), payload)).chain(of_instances).collect()
 }
 
 fn register() -> Vec<u8> {
@@ -188,5 +216,18 @@ pub(super) fn seeds() -> Seeds {
         asks = asks.byte(7).byte(number).byte(0);
     }
     let damaged = Writer::default().byte(0).byte(4).byte(0).byte(1).byte(0).short(40).byte(1).byte(2);
-    vec![("ticks", ticks.end()), ("forged", forged.end()), ("asks", step(asks).end()), ("damaged", damaged.end())]
+    // The answers of a system to what was told, and answers that somebody made up.
+    let honest = honest_messages();
+    let tell = honest.iter().position(|(subject, _)| subject.ends_with(Tell::NAME)).expect("it is one of them") as u8;
+    let row = write_answer(0, &Reply::Ok(7));
+    let answer = [(row.len() as u32).to_le_bytes().as_slice(), &row].concat();
+    let forge = Writer::default().byte(7).byte(tell).byte(0).byte(0).byte(6).byte(0).block([]).byte(1).byte(3);
+    let answered = step(forge.block(answer).byte(1).byte(0).byte(0));
+    vec![
+        ("ticks", ticks.end()),
+        ("forged", forged.end()),
+        ("asks", step(asks).end()),
+        ("answered", answered.end()),
+        ("damaged", damaged.end()),
+    ]
 }
