@@ -24,7 +24,7 @@ impl Acl {
     }
 
     /// The names of streams, as the programs make them.
-    fn names(&self) -> Names {
+    pub(super) fn names(&self) -> Names {
         Names::new(Subjects::new(&self.prefix, &self.world).expect("prefix and world were checked"))
     }
 
@@ -106,6 +106,9 @@ pub(super) fn service(acl: &Acl, Member { name, domain }: &Member) -> Grant {
     grant = acl.asks_of(grant, &events, ["STREAM.MSG.GET", "DIRECT.GET"]);
     grant = acl.asks_of(grant, &commands, ["STREAM.MSG.GET"]);
     grant = acl.makes(grant, &names.dead_letters());
+    let sinks = acl.streams.sinks.iter().filter(|sink| sink.domain == *domain);
+    // The names of a domain's events begin with it.
+    let grant = sinks.fold(grant, |grant, sink| grant.publish(&sink.root, [format!("{domain}.>").as_str()]));
     acl.buckets_of(domain).fold(grant, |grant, bucket| acl.writes_bucket(grant, bucket))
 }
 

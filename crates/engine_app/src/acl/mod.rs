@@ -20,7 +20,7 @@ mod server_conf;
 
 pub use grant::Grant;
 pub use nsc::script;
-pub use role::{Member, Role, RoleError};
+pub use role::{Member, Outlet, Role, RoleError};
 pub use server_conf::{Passwords, configuration};
 
 use engine_net::config::ConnectionConfig;
@@ -38,17 +38,19 @@ pub struct Acl {
     pub jetstream: String,
     /// Who takes part, in the order in which they were named.
     pub roles: Vec<Role>,
-    /// What there is of JetStream in the account of the world.
+    /// What domains have beside that.
     pub streams: Streams,
 }
 
-/// What there is of JetStream in the account of a world, beside the streams that follow from the roles.
+/// What domains have beside what follows from the roles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Streams {
     /// Domains whose events a coordinator keeps.
     pub kept_events: Vec<String>,
     /// Buckets of projections: services of the domain write one, clients of it read it.
     pub buckets: Vec<Member>,
+    /// Where services publish events for others.
+    pub sinks: Vec<Outlet>,
     /// Nobody may make any: all are there.
     pub are_made: bool,
 }
@@ -73,7 +75,7 @@ impl Acl {
     ///
     /// # Errors
     /// When two users would be the same, or have one variable for their passwords, a service would answer for a system,
-    /// or two domains would write one bucket.
+    /// two domains would write one bucket, or a sink would publish on subjects of the engine.
     pub fn new(config: &ConnectionConfig, roles: Vec<Role>, streams: Streams) -> Result<Self, RoleError> {
         let acl = Self {
             world: config.world.clone(),
@@ -106,6 +108,13 @@ impl Acl {
         });
         if let Some(name) = services.into_iter().find(|name| systems.contains(name)) {
             return Err(RoleError::Answers(name.to_owned()));
+        }
+        let is_taken = |outlet: &&Outlet| {
+            let subject = format!("{}.{}.x", outlet.root, outlet.domain);
+            !self.names().subjects().may_be_answered(&subject) || subject.starts_with("_INBOX.")
+        };
+        if let Some(outlet) = self.streams.sinks.iter().find(is_taken) {
+            return Err(RoleError::Sink(outlet.root.clone()));
         }
         let mut buckets: Vec<&str> = self.streams.buckets.iter().map(|bucket| bucket.name.as_str()).collect();
         buckets.sort_unstable();

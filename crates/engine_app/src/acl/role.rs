@@ -4,13 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use engine_net::descriptor::RESERVED;
+use engine_net::messages::command::DOMAIN;
 use engine_net::name::{self, NameError};
 
 use super::{Acl, Grant, User, domain};
 use crate::log::jet::Names;
-
-/// The domain of the engine's own commands.
-const WORLD: &str = "world";
 
 /// What somebody is to a world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +72,31 @@ pub enum RoleError {
     /// A bucket that two domains would write.
     #[error("the bucket `{0}` is named twice: give each domain buckets of its own")]
     Bucket(String),
+    /// A sink whose subjects are the engine's, the server's or somebody's inbox.
+    #[error("a sink can't publish below `{0}`: it is one of the engine's or of the server's own")]
+    Sink(String),
+}
+
+/// A subject below which services of a domain publish its events for others. Written `SUBJECT@DOMAIN`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outlet {
+    /// The subject.
+    pub root: String,
+    /// The domain.
+    pub domain: String,
+}
+
+impl FromStr for Outlet {
+    type Err = RoleError;
+
+    fn from_str(text: &str) -> Result<Self, RoleError> {
+        let Some((root, domain)) = text.split_once('@') else {
+            return Err(RoleError::Name(text.to_owned(), "say of which domain, as in `crm.events@shop`"));
+        };
+        name::dotted("subject", root)?;
+        name::token("domain", domain)?;
+        Ok(Self { root: root.to_owned(), domain: domain.to_owned() })
+    }
 }
 
 impl FromStr for Member {
@@ -85,7 +108,7 @@ impl FromStr for Member {
         };
         name::token("name", name)?;
         name::token("domain", domain)?;
-        if domain == WORLD {
+        if domain == DOMAIN {
             return Err(RoleError::Name(text.to_owned(), "the domain `world` is the engine's own"));
         }
         Ok(Self { name: name.to_owned(), domain: domain.to_owned() })

@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use engine_app::Stop;
 use engine_component::{Command, Event};
 use engine_net::client;
 use engine_net::config::ConnectionConfig;
-use engine_net::messages::Problem;
+use engine_net::headers::Headers;
+use engine_net::io::HeaderMap;
+use engine_net::messages::command::Action;
+use engine_net::messages::{Message as _, Problem};
 use engine_service::command::{Aggregate, Client, CommandHandler, Decision, Handler, Patience};
 use engine_service::dead::Collector;
 use engine_service::projection::{Projection, Runner, View};
@@ -17,12 +21,14 @@ use engine_service::publish::Publisher;
 use engine_service::query::{Answers, Question, ask};
 use engine_service::subscribe::{Durable, Live, Verdict};
 use engine_service::{Link, Presence, ReadError, Recorded, ServiceError};
+use engine_system::runner::{InstanceOptions, run_instance};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::house::{House, NOBODY_PUBLISHES, NOBODY_SUBSCRIBES, tries, with};
-use crate::world::{engine, text, until};
+use crate::world::{Process, app, engine, text, until};
 
-const ARGUMENTS: [&str; 17] = [
+const ARGUMENTS: [&str; 19] = [
     "coordinator",
     "standby",
     "system:drift",
@@ -37,6 +43,8 @@ const ARGUMENTS: [&str; 17] = [
     "balances@shop",
     "--bucket",
     "accounts@bank",
+    "--sink",
+    "crm.events@shop",
     "--keep-events",
     "arena",
     "--world=main",
@@ -304,6 +312,7 @@ fn the_server_refuses_what_is_another_domains() {
                 "$JS.API.CONSUMER.CREATE.ENGINE_COMMAND_main_shop.handler-player.engine.main.submit.shop.player.*",
                 "$JS.ACK.ENGINE_EVENT_main_shop.audit.1.1.1.1.1",
                 "$KV.balances.ada",
+                "crm.events.shop.Deposited",
                 "_INBOX.main.client.shop.till.x",
             ],
             &["engine.main.command.shop.*.*", "engine.main.query.ledger.*", "_INBOX.main.service.shop.ledger.>"],
@@ -313,6 +322,7 @@ fn the_server_refuses_what_is_another_domains() {
                 "engine.main.command.shop.player.deposit.ledger",
                 "engine.main.submit.shop.player.deposit",
                 "engine.main.health.ledger",
+                "crm.events.bank.Taken",
                 "engine.main.query.ledger.who",
                 "_INBOX.main.client.bank.mallory.x",
                 "_INBOX.main.service.bank.vault.x",
@@ -422,6 +432,67 @@ fn a_coordinator_keeps_the_events_of_the_domains_that_it_was_given() {
     assert_eq!(&found[..], b"7");
 }
 
+/// JetStream answers on whatever subject it is told, and what it answers is what somebody stored: so a service may have
+/// it say anything anywhere. Whoever hears it sees that it is out of a stream.
+#[test]
+fn a_message_out_of_a_stream_is_nobodys_command() {
+    let house = House::of(&[&ARGUMENTS[..], &["editor:alice"]].concat());
+    let runtime = runtime();
+    let connect = |user: &str| {
+        let config = house.config(user);
+        runtime.block_on(async move { client::connect(&config, "somebody").await.unwrap().client })
+    };
+    let pause = "engine.main.command.world.sim.pause.alice";
+    let payload = engine_net::messages::command::Command::new("forged", Action::Pause {}).encode();
+    let headers = HeaderMap::from(&Headers::of::<engine_net::messages::command::Command>());
+    let coordinator = ["coordinator", "--durability", "server", "--expect", "drift", "--rate", "200"];
+    let _coordinator = Process(house.start("main-coordinator", &coordinator));
+    let stop = Stop::default();
+    let options = InstanceOptions { stop: stop.flag(), ..InstanceOptions::default() };
+    let (config, systems) = (house.config("main-system-drift"), app().into_systems().unwrap());
+    let config = ConnectionConfig { wait_for_server: true, ..config };
+    let instance = std::thread::spawn(move || run_instance(&config, systems, options));
+    until("the world runs", || text(&house.run("main-editor-alice", &["status"]).stdout).contains("running"));
+    let state = || house.says("main-editor-alice", &["status"]);
+    let alice = connect("main-editor-alice");
+    // A service stores a command in its own stream, and asks for it there.
+    let (witness, service) = (connect("main-coordinator"), connect("main-service-shop-ledger"));
+    runtime.block_on(async {
+        let mut commands = witness.subscribe(pause).await.unwrap();
+        witness.flush().await.unwrap();
+        let link = Link::open(&house.config("main-service-shop-ledger"), "ledger").await.unwrap();
+        link.ensure_domain("shop").await.unwrap();
+        let forged = ("engine.main.event.shop.Forged", headers.clone(), payload.clone().into());
+        let stored = link.jet().publish_with_headers(forged.0, forged.1, forged.2).await.unwrap().await.unwrap();
+        let question = format!("{{\"seq\":{}}}", stored.sequence);
+        let asked = "$JS.API.DIRECT.GET.ENGINE_EVENT_main_shop";
+        service.publish_with_reply(asked, pause, question.into()).await.unwrap();
+        let heard =
+            tokio::time::timeout(Duration::from_secs(30), commands.next()).await.expect("it is answered").unwrap();
+        assert_eq!(
+            (heard.subject.as_str(), &heard.payload[..]),
+            (pause, &payload[..]),
+            "where its sender may not publish"
+        );
+    });
+    let figures = || {
+        let asked = alice.request("$SRV.STATS.engine-coordinator", "".into());
+        text(&runtime.block_on(asked).unwrap().payload)
+    };
+    until("it is refused", || figures().contains("out_of_a_stream"));
+    // What alice says is behind it.
+    house.says("main-editor-alice", &["spawn", "t.Position={\"at\":{\"x\":1,\"y\":2}}"]);
+    assert!(state().contains("running"), "{}", state());
+    // The same from herself counts.
+    runtime.block_on(async {
+        alice.publish_with_headers(pause, headers, payload.into()).await.unwrap();
+        alice.flush().await.unwrap();
+    });
+    until("the world is paused", || state().contains("paused"));
+    stop.flag().store(true, Ordering::Relaxed);
+    instance.join().unwrap().unwrap();
+}
+
 /// The account of a world has streams only where somebody needs them.
 #[test]
 fn jetstream_stays_where_it_is_needed() {
@@ -465,6 +536,10 @@ fn names_that_would_be_taken_for_another_are_refused() {
         (&["client:a@*"], "domain"),
         (&["client:a@b", "client:a@b"], "two of the roles"),
         (&["service:a@b", "--bucket", "x@b", "--bucket", "x@c"], "buckets of its own"),
+        (&["service:a@b", "--sink", "engine.main.coord@b"], "can't publish below"),
+        (&["service:a@main", "--sink", "engine@main"], "can't publish below"),
+        (&["service:a@b", "--sink", "_INBOX.main@b"], "can't publish below"),
+        (&["service:a@b", "--sink", "x.>@b"], "subject"),
     ] {
         let output = engine(&ConnectionConfig::default(), &[&["acl"], arguments].concat());
         let error = text(&output.stderr);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use engine_app::acl::{Acl, Member, Passwords, Role, Streams, configuration, script};
+use engine_app::acl::{Acl, Member, Outlet, Passwords, Role, Streams, configuration, script};
 use engine_net::config::{ConnectionArgs, Secret};
 
 use crate::output::print;
@@ -46,6 +46,9 @@ pub(crate) struct AclCommand {
     /// The bucket of a projection: services of its domain write it, clients read it
     #[arg(long, value_name = "NAME@DOMAIN")]
     bucket: Vec<Member>,
+    /// Let services of a domain publish its events below this subject, for others
+    #[arg(long, value_name = "SUBJECT@DOMAIN")]
+    sink: Vec<Outlet>,
     /// All streams and buckets of domains are there: nobody makes one
     #[arg(long)]
     streams_are_made: bool,
@@ -79,6 +82,7 @@ impl AclCommand {
         let streams = Streams {
             kept_events: self.keep_events.clone(),
             buckets: self.bucket.clone(),
+            sinks: self.sink.clone(),
             are_made: self.streams_are_made,
         };
         let acl = Acl::new(&self.connection.resolve()?, self.roles.clone(), streams)?;
