@@ -74,9 +74,10 @@ impl Acl {
     /// Of the world of a configuration.
     ///
     /// # Errors
-    /// When two users would be the same, or have one variable for their passwords, a service would answer for a system,
-    /// two domains would write one bucket, or a sink would publish on subjects of the engine.
+    /// When a name is none, two users would be the same or have one variable for their passwords, a service would answer
+    /// for a system, two domains would write one bucket, or a sink would publish on subjects of the engine.
     pub fn new(config: &ConnectionConfig, roles: Vec<Role>, streams: Streams) -> Result<Self, RoleError> {
+        config.subjects()?;
         let acl = Self {
             world: config.world.clone(),
             root: format!("{}.{}", config.prefix, config.world),

@@ -26,8 +26,8 @@ gateway:NAME (commands of players, none of the engine's own), metrics; and of pr
 letters, answers queries and for itself as NAME), client:NAME@DOMAIN (gives the domain's commands as NAME, hears its
 events, asks its services, reads its buckets). An operator decides about the dead letters of all domains named here.
 
-Whoever may make a stream may make it copy messages to where he may not publish. Where services are not trusted with
-that, start one that is first, and then take --streams-are-made: it changes nothing else.
+Services make the streams of their domain, and whoever makes a stream can have it copy messages to where he may not publish.
+Once the streams are there, --streams-are-made takes that away, and nothing else.
 
 Examples:
   engine acl coordinator system:steer editor:alice          on standard output, with passwords as $VARIABLES
