@@ -404,6 +404,11 @@ fn unix_ms() -> u64 {
 impl Link {
     fn handle(&mut self, coordinator: &mut Coordinator, now: u64, event: IoEvent) {
         match event {
+            IoEvent::Message(message) if message.is_out_of_a_stream() => {
+                let subject = message.subject.as_str();
+                tracing::debug!(subject, "a message out of a stream is nobody's, and is not taken");
+                self.services.note(coordinator.subjects().parse(subject), 0, Some("out_of_a_stream"));
+            }
             IoEvent::Message(message) => {
                 if !self.services.answer(&self.io, &message) {
                     self.message(coordinator, now, &message);

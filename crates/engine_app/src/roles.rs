@@ -25,7 +25,7 @@ use crate::waiting;
 
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = concat!("(engine ", env!("CARGO_PKG_VERSION"), ")"),
     arg_required_else_help = false,
     after_help = "Without a role everything runs in this process, without a broker."
 )]
@@ -229,10 +229,14 @@ fn done(result: Result) -> Result<bool> {
     result.map(|()| true)
 }
 
+/// The command line of an app, under its name: what it says of itself is not this crate's.
+fn command(app: &App) -> clap::Command {
+    let named = Cli::command().bin_name(app.name.clone()).display_name(app.name.clone());
+    app.options.iter().fold(named.about(app.about.clone()), with_option)
+}
+
 fn run(app: App) -> Result<bool> {
-    let command =
-        app.options.iter().fold(Cli::command().bin_name(app.name.clone()).about(app.about.clone()), with_option);
-    let matches = config::read(command, std::env::args_os())?.matches;
+    let matches = config::read(command(&app), std::env::args_os())?.matches;
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let options = app.option_values(&given_options(&app, &matches));
     match cli.role {
@@ -459,4 +463,15 @@ fn system(app: App, names: &[String], args: &SystemArgs) -> Result {
     let options = InstanceOptions { name, keep_bytes, wire_only, http, otlp, stop: stop.flag() };
     run_instance(&config, systems, options)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_says_its_own_name_and_the_engines_version() {
+        let said = command(&App::new("arena")).render_version();
+        assert_eq!(said, format!("arena (engine {})\n", env!("CARGO_PKG_VERSION")));
+    }
 }

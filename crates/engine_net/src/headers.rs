@@ -99,6 +99,16 @@ impl Headers {
     }
 }
 
+/// Whether the server took a message out of a stream and published it, for somebody who asked JetStream for it or has a
+/// stream that copies. It comes on whatever subject was named as that of the answer, and whoever named it needs no
+/// permission there: so its subject says nothing about who it is from. The server adds the header; nobody can leave it
+/// out.
+#[cfg(feature = "client")]
+#[must_use]
+pub fn is_out_of_a_stream(headers: Option<&crate::io::HeaderMap>) -> bool {
+    headers.is_some_and(|headers| headers.get(async_nats::header::NATS_STREAM).is_some())
+}
+
 #[cfg(feature = "client")]
 impl From<&Headers> for crate::io::HeaderMap {
     fn from(headers: &Headers) -> Self {

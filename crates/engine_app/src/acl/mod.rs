@@ -7,10 +7,12 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `role.rs` | roles, and what each may do |
+//! | `domain.rs` | what programs around the world may do in a domain |
 //! | `grant.rs` | lists of subjects |
 //! | `server_conf.rs` | accounts and users for the configuration of a nats-server |
 //! | `nsc.rs` | the same as commands of `nsc` |
 
+mod domain;
 mod grant;
 mod nsc;
 mod role;
@@ -18,7 +20,7 @@ mod server_conf;
 
 pub use grant::Grant;
 pub use nsc::script;
-pub use role::{Role, RoleError};
+pub use role::{Member, Outlet, Role, RoleError};
 pub use server_conf::{Passwords, configuration};
 
 use engine_net::config::ConnectionConfig;
@@ -36,6 +38,21 @@ pub struct Acl {
     pub jetstream: String,
     /// Who takes part, in the order in which they were named.
     pub roles: Vec<Role>,
+    /// What domains have beside that.
+    pub streams: Streams,
+}
+
+/// What domains have beside what follows from the roles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Streams {
+    /// Domains whose events a coordinator keeps.
+    pub kept_events: Vec<String>,
+    /// Buckets of projections: services of the domain write one, clients of it read it.
+    pub buckets: Vec<Member>,
+    /// Where services publish events for others.
+    pub sinks: Vec<Outlet>,
+    /// Nobody may make any: all are there.
+    pub are_made: bool,
 }
 
 /// Somebody whom the server lets in.
@@ -57,15 +74,19 @@ impl Acl {
     /// Of the world of a configuration.
     ///
     /// # Errors
-    /// When two users would be the same, or have one variable for their passwords.
-    pub fn new(config: &ConnectionConfig, roles: Vec<Role>) -> Result<Self, RoleError> {
+    /// When a name is none, two users would be the same or have one variable for their passwords, a service would answer
+    /// for a system, two domains would write one bucket, or a sink would publish on subjects of the engine.
+    pub fn new(config: &ConnectionConfig, roles: Vec<Role>, streams: Streams) -> Result<Self, RoleError> {
+        config.subjects()?;
         let acl = Self {
             world: config.world.clone(),
             root: format!("{}.{}", config.prefix, config.world),
             prefix: config.prefix.clone(),
             jetstream: config.jetstream(),
             roles,
+            streams,
         };
+        acl.check_names()?;
         let users = acl.users();
         let all = users.iter().flat_map(|user| [user].into_iter().chain(user.log.as_deref()));
         let mut names: Vec<String> = all.map(User::variable).collect();
@@ -74,6 +95,40 @@ impl Acl {
             Some(pair) => Err(RoleError::Twice(pair[0].clone())),
             None => Ok(acl),
         }
+    }
+
+    fn check_names(&self) -> Result<(), RoleError> {
+        let systems = self.roles.iter().filter_map(|role| match role {
+            Role::System(names) => Some(names.split('+')),
+            _ => None,
+        });
+        let systems: Vec<&str> = systems.flatten().collect();
+        let services = self.roles.iter().filter_map(|role| match role {
+            Role::Service(service) => Some(service.name.as_str()),
+            _ => None,
+        });
+        if let Some(name) = services.into_iter().find(|name| systems.contains(name)) {
+            return Err(RoleError::Answers(name.to_owned()));
+        }
+        let is_taken = |outlet: &&Outlet| {
+            let subject = format!("{}.{}.x", outlet.root, outlet.domain);
+            !self.names().subjects().may_be_answered(&subject) || subject.starts_with("_INBOX.")
+        };
+        if let Some(outlet) = self.streams.sinks.iter().find(is_taken) {
+            return Err(RoleError::Sink(outlet.root.clone()));
+        }
+        let mut buckets: Vec<&str> = self.streams.buckets.iter().map(|bucket| bucket.name.as_str()).collect();
+        buckets.sort_unstable();
+        match buckets.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(RoleError::Bucket(pair[0].to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the account of the world has JetStream: only where somebody needs it.
+    #[must_use]
+    pub fn has_streams(&self) -> bool {
+        !self.domains().is_empty()
     }
 
     /// All users, in the order of their roles.

@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use super::{Acl, User};
 
+/// What an account that may have streams is told.
+const JETSTREAM: &str = "--js-mem-storage -1 --js-disk-storage -1 --js-streams -1 --js-consumer -1";
+
 /// A script for `sh`: makes the accounts, their users, and a file of credentials for each.
 #[must_use]
 pub fn script(acl: &Acl) -> String {
@@ -16,9 +19,12 @@ pub fn script(acl: &Acl) -> String {
          umask 077\n\n\
          nsc add account --name {account}\n\
          nsc add account --name {log_account}\n\
-         nsc edit account --name {log_account} --js-mem-storage -1 --js-disk-storage -1 --js-streams -1 --js-consumer -1\n",
+         nsc edit account --name {log_account} {JETSTREAM}\n",
         acl.world
     );
+    if acl.has_streams() {
+        put(&mut text, format_args!("nsc edit account --name {account} {JETSTREAM}\n"));
+    }
     for user in acl.users() {
         put_user(&mut text, &account, &user);
         if let Some(log) = &user.log {

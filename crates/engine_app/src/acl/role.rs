@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use engine_net::descriptor::RESERVED;
+use engine_net::messages::command::DOMAIN;
 use engine_net::name::{self, NameError};
 
-use super::{Acl, Grant, User};
+use super::{Acl, Grant, User, domain};
 use crate::log::jet::Names;
 
 /// What somebody is to a world.
@@ -28,6 +29,19 @@ pub enum Role {
     Gateway(String),
     /// Asks who is there, and how they are.
     Metrics(String),
+    /// A program around the world that owns a domain: handles its commands, keeps its events, reads them.
+    Service(Member),
+    /// Gives commands of a domain, under this name, and sees what came of them.
+    Client(Member),
+}
+
+/// Somebody around a world: who, and in which domain. Written `NAME@DOMAIN`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// His name.
+    pub name: String,
+    /// The first token of the names of what he does, asks for or hears of.
+    pub domain: String,
 }
 
 /// Why roles are refused.
@@ -36,7 +50,7 @@ pub enum RoleError {
     /// A word that names no role.
     #[error(
         "there is no role `{0}`: use coordinator, standby, system:NAME (or system:A+B for a process with both), editor:NAME, \
-         editor-read-only:NAME, operator:NAME, gateway:NAME or metrics"
+         editor-read-only:NAME, operator:NAME, gateway:NAME, metrics, service:NAME@DOMAIN or client:NAME@DOMAIN"
     )]
     Unknown(String),
     /// The role needs a name, or has none.
@@ -50,6 +64,61 @@ pub enum RoleError {
         "two of the roles have the password `${0}`: give each a name that differs in more than case and punctuation"
     )]
     Twice(String),
+    /// A service that would answer for a system.
+    #[error(
+        "the service `{0}` is called as a system is, and would answer for it on `health.{0}`: give it another name"
+    )]
+    Answers(String),
+    /// A bucket that two domains would write.
+    #[error("the bucket `{0}` is named twice: give each domain buckets of its own")]
+    Bucket(String),
+    /// A sink whose subjects are the engine's, the server's or somebody's inbox.
+    #[error("a sink can't publish below `{0}`: it is one of the engine's or of the server's own")]
+    Sink(String),
+}
+
+/// A subject below which services of a domain publish its events for others. Written `SUBJECT@DOMAIN`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outlet {
+    /// The subject.
+    pub root: String,
+    /// The domain.
+    pub domain: String,
+}
+
+impl FromStr for Outlet {
+    type Err = RoleError;
+
+    fn from_str(text: &str) -> Result<Self, RoleError> {
+        let Some((root, domain)) = text.split_once('@') else {
+            return Err(RoleError::Name(text.to_owned(), "say of which domain, as in `crm.events@shop`"));
+        };
+        name::dotted("subject", root)?;
+        name::token("domain", domain)?;
+        Ok(Self { root: root.to_owned(), domain: domain.to_owned() })
+    }
+}
+
+impl FromStr for Member {
+    type Err = RoleError;
+
+    fn from_str(text: &str) -> Result<Self, RoleError> {
+        let Some((name, domain)) = text.split_once('@') else {
+            return Err(RoleError::Name(text.to_owned(), "say of which domain, as in `ledger@shop`"));
+        };
+        name::token("name", name)?;
+        name::token("domain", domain)?;
+        if domain == DOMAIN {
+            return Err(RoleError::Name(text.to_owned(), "the domain `world` is the engine's own"));
+        }
+        Ok(Self { name: name.to_owned(), domain: domain.to_owned() })
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.domain)
+    }
 }
 
 impl FromStr for Role {
@@ -82,6 +151,16 @@ impl FromStr for Role {
             "operator" => Ok(Self::Operator(checked(own_name("say whose, as in `operator:ann`")?)?)),
             "gateway" => Ok(Self::Gateway(checked(own_name("say which, as in `gateway:eu`")?)?)),
             "metrics" => Ok(Self::Metrics(checked(name.unwrap_or("metrics"))?)),
+            "service" => {
+                let service: Member =
+                    own_name("say which and of which domain, as in `service:ledger@shop`")?.parse()?;
+                // What answers as the engine's own parts do.
+                if RESERVED.contains(&service.name.as_str()) || service.name.starts_with("engine-") {
+                    return Err(RoleError::Name(text.to_owned(), "a service can't be called that"));
+                }
+                Ok(Self::Service(service))
+            }
+            "client" => Ok(Self::Client(own_name("say whose and of which domain, as in `client:till@shop`")?.parse()?)),
             _ => Err(RoleError::Unknown(text.to_owned())),
         }
     }
@@ -97,6 +176,7 @@ impl fmt::Display for Role {
             | Self::Operator(name)
             | Self::Gateway(name)
             | Self::Metrics(name) => write!(f, "{}:{name}", self.word()),
+            Self::Service(member) | Self::Client(member) => write!(f, "{}:{member}", self.word()),
         }
     }
 }
@@ -112,10 +192,21 @@ impl Role {
             Self::Operator(_) => "operator",
             Self::Gateway(_) => "gateway",
             Self::Metrics(_) => "metrics",
+            Self::Service(_) => "service",
+            Self::Client(_) => "client",
         }
     }
 
-    /// What tells it apart from others of its kind; `+` is no character of an inbox.
+    /// The domain of whoever is around the world.
+    pub(super) fn domain(&self) -> Option<&str> {
+        match self {
+            Self::Service(member) | Self::Client(member) => Some(&member.domain),
+            _ => None,
+        }
+    }
+
+    /// What tells it apart from others of its kind; `+` is no character of an inbox. A domain comes first, as a token of
+    /// its own: then all of its clients' inboxes are one wildcard.
     fn own_name(&self) -> String {
         match self {
             Self::Coordinator | Self::Standby => "one".to_owned(),
@@ -125,6 +216,9 @@ impl Role {
             | Self::Operator(name)
             | Self::Gateway(name)
             | Self::Metrics(name) => name.replace('+', "_"),
+            Self::Service(Member { name, domain }) | Self::Client(Member { name, domain }) => {
+                format!("{domain}.{name}")
+            }
         }
     }
 
@@ -133,12 +227,13 @@ impl Role {
         let inbox = format!("_INBOX.{world}.{word}.{own}");
         let name = match self {
             Self::Coordinator | Self::Standby => format!("{world}-{word}"),
-            _ => format!("{world}-{word}-{own}"),
+            _ => format!("{world}-{word}-{}", own.replace('.', "-")),
         };
         let identity = match self {
             Self::Editor(name) | Self::EditorReadOnly(name) | Self::Operator(name) | Self::Gateway(name) => {
                 Some(name.clone())
             }
+            Self::Client(client) => Some(client.name.clone()),
             _ => None,
         };
         let log = match self {
@@ -158,10 +253,8 @@ impl Role {
         match self {
             Self::Coordinator | Self::Standby => coordinator(acl),
             Self::System(systems) => system(acl, systems),
-            Self::Editor(name) | Self::Operator(name) => {
-                let commands = format!("command.world.*.*.{name}");
-                looks(acl, name).publish(root, [commands.as_str(), "snapshot.request"])
-            }
+            Self::Editor(name) => edits(acl, name),
+            Self::Operator(name) => domain::judges_dead_letters(edits(acl, name), acl),
             Self::EditorReadOnly(name) => looks(acl, name),
             Self::Gateway(name) => {
                 // What players may do to the world itself is for systems to say, which their commands are for.
@@ -169,9 +262,14 @@ impl Role {
                 looks(acl, name).publish(root, [commands.as_str()]).publish_never(root, ["command.world.>"])
             }
             Self::Metrics(_) => asks(acl).subscribe(root, ["discovery.announce"]),
+            Self::Service(member) => domain::service(acl, member),
+            Self::Client(member) => domain::client(acl, member),
         }
     }
 }
+
+/// Inboxes of those who ask how somebody is, and get an answer; nobody else has a reason to hear of it.
+pub(super) const ASKERS: [&str; 5] = ["editor.>", "editor-read-only.>", "operator.>", "gateway.>", "metrics.>"];
 
 fn coordinator(acl: &Acl) -> Grant {
     let told = ["coord.hello", "coord.tick", "coord.commit", "entity.create", "entity.destroy", "event.>"];
@@ -184,15 +282,17 @@ fn coordinator(acl: &Acl) -> Grant {
         "watch.request",
         "watch.request.*",
         "watch.ack.>",
-        "command.world.>",
+        // The world's own, and those that its systems take, of any domain.
+        "command.>",
         "health.coordinator",
         "discovery.coordinator",
     ];
-    Grant::default()
+    let grant = Grant::default()
         .publish(&acl.root, told.into_iter().chain(instances).chain(["watch.frame.>", "discovery.announce"]))
         .publish("_INBOX", [format!("{}.>", acl.world).as_str()])
         .subscribe(&acl.root, membership.into_iter().chain(requests))
-        .found_as("engine-coordinator")
+        .found_as("engine-coordinator");
+    domain::keeps_events(grant, acl)
 }
 
 fn system(acl: &Acl, systems: &str) -> Grant {
@@ -201,11 +301,7 @@ fn system(acl: &Acl, systems: &str) -> Grant {
     let own = own.map(|family| format!("{family}.{systems}.*"));
     let mut grant = Grant::default()
         .publish(root, own.iter().map(String::as_str).chain(["discovery.announce"]))
-        // Who asks how it is gets an answer; nobody else has a reason to hear of it.
-        .publish(
-            &format!("_INBOX.{}", acl.world),
-            ["editor.>", "editor-read-only.>", "operator.>", "gateway.>", "metrics.>"],
-        )
+        .publish(&format!("_INBOX.{}", acl.world), ASKERS)
         .subscribe(root, ["coord.hello", format!("system.rejected.{systems}.*").as_str()])
         .found_as("engine-instance");
     for system in systems.split('+') {
@@ -231,6 +327,12 @@ fn looks(acl: &Acl, name: &str) -> Grant {
     asks(acl)
         .publish(&acl.root, ["query.request", "query.schemas", "trace.request", request.as_str(), ack.as_str()])
         .subscribe(&acl.root, ["coord.*", "entity.*", "event.>", "discovery.announce", frame.as_str()])
+}
+
+/// Looks, and changes what it sees.
+fn edits(acl: &Acl, name: &str) -> Grant {
+    let commands = format!("command.world.*.*.{name}");
+    looks(acl, name).publish(&acl.root, [commands.as_str(), "snapshot.request"])
 }
 
 /// In the account of the log: makes the streams and writes them, deletes none.
@@ -277,9 +379,11 @@ mod tests {
     use engine_net::config::ConnectionConfig;
 
     use super::*;
+    use crate::acl::Streams;
 
     fn acl(roles: &[&str]) -> Acl {
-        Acl::new(&ConnectionConfig::default(), roles.iter().map(|role| role.parse().unwrap()).collect()).unwrap()
+        let roles = roles.iter().map(|role| role.parse().unwrap()).collect();
+        Acl::new(&ConnectionConfig::default(), roles, Streams::default()).unwrap()
     }
 
     #[test]
@@ -293,6 +397,8 @@ mod tests {
             "operator:ann",
             "gateway:eu",
             "metrics:m",
+            "service:ledger@shop",
+            "client:till@shop",
         ] {
             assert_eq!(role.parse::<Role>().unwrap().to_string(), role);
         }
@@ -309,6 +415,12 @@ mod tests {
             "editor:a b",
             "coordinator:x",
             "editor:",
+            "service:ledger",
+            "service:ledger@",
+            "service:@shop",
+            "service:ledger@shop.>",
+            "service:announce@shop",
+            "client:till@world",
         ] {
             assert!(bad.parse::<Role>().is_err(), "{bad}");
         }
@@ -316,16 +428,18 @@ mod tests {
 
     #[test]
     fn nobody_is_there_twice() {
-        let roles = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
-        let config = ConnectionConfig::default();
-        assert!(matches!(Acl::new(&config, roles(&["standby", "standby"])), Err(RoleError::Twice(_))));
-        assert!(matches!(Acl::new(&config, roles(&["system:a+b", "system:a_b"])), Err(RoleError::Twice(_))));
-        assert!(Acl::new(&config, roles(&["editor:a", "gateway:a"])).is_ok());
+        let new = |names: &[&str]| {
+            let roles = names.iter().map(|name| name.parse().unwrap()).collect();
+            Acl::new(&ConnectionConfig::default(), roles, Streams::default())
+        };
+        assert!(matches!(new(&["standby", "standby"]), Err(RoleError::Twice(_))));
+        assert!(matches!(new(&["system:a+b", "system:a_b"]), Err(RoleError::Twice(_))));
+        assert!(new(&["editor:a", "gateway:a"]).is_ok());
         // Their passwords would be one variable.
         for pair in
             [["editor:alice", "editor:Alice"], ["editor:a-b", "editor:a_b"], ["operator:ann", "operator:ann-log"]]
         {
-            assert!(matches!(Acl::new(&config, roles(&pair)), Err(RoleError::Twice(_))), "{pair:?}");
+            assert!(matches!(new(&pair), Err(RoleError::Twice(_))), "{pair:?}");
         }
     }
 
@@ -340,6 +454,8 @@ mod tests {
             "operator:o",
             "gateway:g",
             "metrics",
+            "service:s@d",
+            "client:c@d",
         ]);
         for user in acl.users() {
             let enters = ["coordinator", "standby", "operator-o"].iter().any(|who| user.name.ends_with(who));
@@ -352,11 +468,14 @@ mod tests {
                     "$SRV.",
                     "engine_",
                     "$JS.API.",
+                    "$JS.ACK.",
                     "$KV.ENGINE_SETTINGS_main.",
                     "$SYS.REQ.SERVER.PING.",
                 ];
                 assert!(roots.iter().any(|root| subject.starts_with(root)), "{}: {subject}", user.name);
-                assert!(!subject.contains("DELETE"), "{}: {subject}", user.name);
+                // A dead letter that is decided about is dropped; nothing else goes.
+                let drops = subject == "$JS.API.STREAM.MSG.DELETE.ENGINE_DLQ_main" && user.name == "main-operator-o";
+                assert!(drops || !subject.contains("DELETE"), "{}: {subject}", user.name);
             }
         }
     }

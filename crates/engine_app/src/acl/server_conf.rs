@@ -39,7 +39,11 @@ pub fn configuration(acl: &Acl, passwords: &Passwords) -> String {
         );
         text.push_str("# one of digits as a number.\n");
     }
-    put(&mut text, format_args!("accounts {{\n  {account:?} {{\n    users [\n"));
+    put(&mut text, format_args!("accounts {{\n  {account:?} {{\n"));
+    if acl.has_streams() {
+        text.push_str("    # The streams of domains; the log's are elsewhere.\n    jetstream: enabled\n");
+    }
+    text.push_str("    users [\n");
     for user in &users {
         put_user(&mut text, user, passwords);
     }

@@ -1,19 +1,14 @@
 //! `engine acl`: a server with the permissions that it made lets everybody do his work, and nothing else.
 
-use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use engine_app::Stop;
-use engine_net::client;
-use engine_net::config::{ConnectionConfig, Credentials, Secret};
-use engine_net::server::{PrivateCredentials, PrivateServer, ServerOptions};
+use engine_net::config::ConnectionConfig;
 use engine_system::runner::{InstanceOptions, run_instance};
 
-use crate::world::{Process, app, command, engine, refusal, text, until};
+use crate::house::{House, NOBODY_PUBLISHES, NOBODY_SUBSCRIBES, tries, with};
+use crate::world::{Process, app, engine, refusal, text, until};
 
 const ROLES: [&str; 10] = [
     "coordinator",
@@ -28,144 +23,9 @@ const ROLES: [&str; 10] = [
     "metrics",
 ];
 
-/// A server that knows these roles, and what each of them is told.
-struct House {
-    folder: tempfile::TempDir,
-    server: PrivateServer,
-}
-
-impl House {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().to_str().unwrap();
-        let made = engine(&ConnectionConfig::default(), &[&["acl"], &ROLES[..], &["--out", out]].concat());
-        assert!(made.status.success(), "{}", text(&made.stderr));
-        let extra = std::fs::read_to_string(folder.path().join("nats-accounts.conf")).unwrap();
-        let credentials = PrivateCredentials::Open;
-        let options = ServerOptions { jetstream: true, credentials, extra, ..ServerOptions::default() };
-        Self { server: PrivateServer::start(&options).unwrap(), folder }
-    }
-
-    /// What the environment file of a user says.
-    fn variables(&self, user: &str) -> Vec<(String, String)> {
-        let file = std::fs::read_to_string(self.folder.path().join(format!("{user}.env"))).unwrap();
-        let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
-        file.lines().map(pair).collect()
-    }
-
-    fn config(&self, user: &str) -> ConnectionConfig {
-        self.config_of(user, "NATS_")
-    }
-
-    /// Of the same in the account of the log.
-    fn log_config(&self, user: &str) -> ConnectionConfig {
-        self.config_of(user, "NATS_LOG_")
-    }
-
-    fn config_of(&self, user: &str, prefix: &str) -> ConnectionConfig {
-        let variables = self.variables(user);
-        let of = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        let name = |key: &str| format!("{prefix}{key}");
-        ConnectionConfig {
-            inbox_prefix: of(&name("INBOX")).unwrap(),
-            identity: of("ENGINE_IDENTITY"),
-            ..ConnectionConfig::new(
-                self.server.url(),
-                Credentials::UserPassword {
-                    user: of(&name("USER")).unwrap(),
-                    password: Secret::new(of(&name("PASSWORD")).unwrap()),
-                },
-            )
-        }
-    }
-
-    fn start(&self, user: &str, arguments: &[&str]) -> Child {
-        let mut command = command(&ConnectionConfig::default(), arguments);
-        command.env("NATS_URL", self.server.url()).envs(self.variables(user));
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn run(&self, user: &str, arguments: &[&str]) -> std::process::Output {
-        self.start(user, arguments).wait_with_output().unwrap()
-    }
-
-    fn says(&self, user: &str, arguments: &[&str]) -> String {
-        let output = self.run(user, arguments);
-        assert!(output.status.success(), "{user}: {arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-}
-
-/// Tries subjects as a user; those that the server refuses are exactly the forbidden ones.
-fn tries(config: &ConnectionConfig, allowed: [&[&str]; 2], forbidden: [&[&str]; 2]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let refused = Arc::new(Mutex::new(BTreeSet::new()));
-    let heard = refused.clone();
-    let expected: BTreeSet<String> = {
-        let verbs = ["Publish", "Subscription"].into_iter().zip(forbidden);
-        verbs.flat_map(|(verb, subjects)| subjects.iter().map(move |subject| format!("{verb} to {subject}"))).collect()
-    };
-    runtime.block_on(async {
-        let hear = move |event| {
-            if let async_nats::Event::ServerError(error) = event {
-                // `… Permissions Violation for Publish to "subject"`
-                let text = error.to_string();
-                let (_, what) = text.rsplit_once(" for ").unwrap_or(("", &text));
-                let what = what.split(" using queue").next().unwrap_or_default().replace('"', "");
-                heard.lock().unwrap().insert(what);
-            }
-        };
-        let client = client::connect_with(config, "somebody", hear).await.unwrap().client;
-        let mut open = Vec::new();
-        for [publish, subscribe] in [allowed, forbidden] {
-            for subject in subscribe {
-                open.push(client.subscribe((*subject).to_owned()).await.unwrap());
-            }
-            for subject in publish {
-                client.publish((*subject).to_owned(), "".into()).await.unwrap();
-            }
-        }
-        client.flush().await.unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while refused.lock().unwrap().len() < expected.len() {
-            assert!(Instant::now() < deadline, "not refused: {:?}", &expected - &refused.lock().unwrap());
-            tokio::task::yield_now().await;
-        }
-        // What came before the last refusal was heard before it.
-        assert_eq!(*refused.lock().unwrap(), expected);
-    });
-}
-
-/// Nobody in the house may do these, whoever he is.
-const NOBODY_PUBLISHES: [&str; 9] = [
-    "$JS.API.STREAM.DELETE.ENGINE_LOG_main",
-    "$JS.API.STREAM.LIST",
-    "$SYS.REQ.SERVER.PING",
-    "engine_log.main.tick",
-    "engine_key.main.1.0.0.manifest",
-    "engine_lease.main",
-    "engine.other.coord.hello",
-    "engine.other.command.world.entity.spawn",
-    "_INBOX.other.coordinator.one.x",
-];
-const NOBODY_SUBSCRIBES: [&str; 8] = [
-    ">",
-    "engine.>",
-    "engine.main.>",
-    "engine.other.coord.tick",
-    "_INBOX.>",
-    "_INBOX.main.>",
-    "$SYS.>",
-    "engine_log.>",
-];
-
-fn with<'s>(own: &[&'s str], all: &[&'s str]) -> Vec<&'s str> {
-    own.iter().chain(all).copied().collect()
-}
-
 #[test]
 fn the_server_refuses_what_is_not_the_roles() {
-    let house = House::new();
+    let house = House::of(&ROLES);
     let may = |user: &str, allowed: [&[&str]; 2], forbidden: [&[&str]; 2]| {
         let publish = with(forbidden[0], &NOBODY_PUBLISHES);
         let subscribe = with(forbidden[1], &NOBODY_SUBSCRIBES);
@@ -176,7 +36,7 @@ fn the_server_refuses_what_is_not_the_roles() {
             user,
             [
                 &["engine.main.coord.hello", "engine.main.system.schedule.drift.i", "_INBOX.main.editor.alice.x"],
-                &["engine.main.component.changed.7.*.*", "engine.main.command.world.>", "engine.main.watch.ack.>"],
+                &["engine.main.component.changed.7.*.*", "engine.main.command.>", "engine.main.watch.ack.>"],
             ],
             [
                 &[
@@ -341,7 +201,7 @@ fn the_server_refuses_what_is_not_the_roles() {
 
 #[test]
 fn a_coordinator_deletes_no_stream_and_reads_no_other_worlds_log() {
-    let house = House::new();
+    let house = House::of(&ROLES);
     tries(
         &house.log_config("main-coordinator"),
         [&["$JS.API.STREAM.INFO.ENGINE_LOG_main", "engine_lease.main"], &["_INBOX.main.log.coordinator.one.>"]],
@@ -388,7 +248,7 @@ fn a_coordinator_deletes_no_stream_and_reads_no_other_worlds_log() {
 /// A whole world, each part of it with the rights of its role.
 #[test]
 fn a_world_runs_with_these_permissions() {
-    let house = House::new();
+    let house = House::of(&ROLES);
     let coordinator = ["coordinator", "--durability", "server", "--expect", "drift", "--rate", "200"];
     let _coordinator = Process(house.start("main-coordinator", &coordinator));
     let stop = Stop::default();

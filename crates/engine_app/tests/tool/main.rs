@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 mod acl;
+mod acl_domain;
 mod config;
 mod coordinator;
 mod dead_letters;
@@ -11,6 +12,7 @@ mod entities;
 mod failing;
 mod handled;
 mod health;
+mod house;
 mod logs;
 mod otlp;
 mod past;

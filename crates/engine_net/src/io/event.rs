@@ -99,6 +99,14 @@ pub struct IoMessage {
     _held: Held,
 }
 
+impl IoMessage {
+    /// Whether the server took it out of a stream: see [`is_out_of_a_stream`](crate::headers::is_out_of_a_stream).
+    #[must_use]
+    pub fn is_out_of_a_stream(&self) -> bool {
+        crate::headers::is_out_of_a_stream(self.headers.as_ref())
+    }
+}
+
 /// A message to be published.
 #[derive(Clone, Debug)]
 pub struct Outgoing {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use async_nats::Message;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use engine_net::headers;
 use engine_net::messages::Problem;
 use futures_util::StreamExt;
 use futures_util::stream::select_all;
@@ -51,6 +52,11 @@ async fn requests<A: Aggregate>(link: &Link, work: &Arc<Work<A>>) -> Result<(), 
     let mut tasks = JoinSet::new();
     while let Some(message) = messages.next().await {
         while tasks.try_join_next().is_some() {}
+        // Its subject does not say who gave it.
+        if headers::is_out_of_a_stream(message.headers.as_ref()) {
+            tracing::debug!(subject = %message.subject, "a message out of a stream is no command");
+            continue;
+        }
         let Ok(permit) = room.clone().try_acquire_owned() else {
             let reason = format!("{most} commands are being handled");
             answer(link, &message, &Err(Problem::new(code::OVERLOADED, reason))).await;

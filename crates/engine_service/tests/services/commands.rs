@@ -5,6 +5,7 @@ use engine_net::strict;
 use engine_service::ServiceError;
 use engine_service::command::{Client, Patience, code};
 use engine_service::envelope::{Content, Envelope};
+use futures_util::StreamExt;
 
 use crate::chest::{Count, Fill, chest};
 use crate::place::{Deposit, bank, link, run, server, stored, until, with_server};
@@ -25,6 +26,26 @@ fn a_repeated_id_gets_the_same_answer_and_has_no_second_effect() {
         assert_eq!(client.command_as(&envelope, &Deposit::of("ada", 5)).await.unwrap(), 5, "read from the history");
         assert_eq!(client.command(&Deposit::of("ada", 1)).await.unwrap(), 13);
         assert_eq!(stored(&link).await, 3);
+    });
+}
+
+/// JetStream answers where it is told to, with what somebody stored: by permissions of the domain's own stream.
+#[test]
+fn a_message_out_of_a_stream_is_no_command() {
+    with_server(|config| async move {
+        let link = link(&config, "t").await;
+        let _bank = bank(&link);
+        let client = Client::new(&link);
+        assert_eq!(client.command(&Deposit::of("ada", 4)).await.unwrap(), 4);
+        let (headers, payload) = (client.envelope::<Deposit>().headers(), strict::encode(&Deposit::of("ada", 9)));
+        let stored = link.jet().publish_with_headers(link.names().event("bank.Forged"), headers, payload.into()).await;
+        let question = format!("{{\"seq\":{}}}", stored.unwrap().await.unwrap().sequence);
+        let command = link.names().subjects().command("bank", "account", "deposit");
+        let mut commands = link.client().subscribe(command.clone()).await.unwrap();
+        let asked = format!("$JS.API.DIRECT.GET.{}", link.names().events("bank"));
+        link.client().publish_with_reply(asked, command, question.into()).await.unwrap();
+        commands.next().await.expect("it comes to where commands are given");
+        assert_eq!(client.command(&Deposit::of("ada", 1)).await.unwrap(), 5);
     });
 }
 

@@ -488,6 +488,12 @@ impl Runner {
     }
 
     fn message(&mut self, now: u64, message: &IoMessage) {
+        if message.is_out_of_a_stream() {
+            return tracing::debug!(
+                subject = message.subject.as_str(),
+                "a message out of a stream is nobody's, and is not taken"
+            );
+        }
         if self.responder.answer(&self.handle, message, || self.endpoints()) {
             return;
         }

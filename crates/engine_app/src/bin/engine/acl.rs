@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use engine_app::acl::{Acl, Passwords, Role, configuration, script};
+use engine_app::acl::{Acl, Member, Outlet, Passwords, Role, Streams, configuration, script};
 use engine_net::config::{ConnectionArgs, Secret};
 
 use crate::output::print;
@@ -21,17 +21,37 @@ coordinators can enter. docs/security.md says what is kept from whom.
 
 Roles: coordinator, standby, system:NAME (system:A+B for a process that runs both), editor:NAME (looks and commands),
 editor-read-only:NAME, operator:NAME (an editor who reads the log and sets what may be set while the world runs),
-gateway:NAME (commands of players, none of the engine's own), metrics.
+gateway:NAME (commands of players, none of the engine's own), metrics; and of programs around the world
+(docs/services.md): service:NAME@DOMAIN (handles the domain's commands, keeps and reads its events, collects its dead
+letters, answers queries and for itself as NAME), client:NAME@DOMAIN (gives the domain's commands as NAME, hears its
+events, asks its services, reads its buckets). An operator decides about the dead letters of all domains named here.
+
+Services make the streams of their domain, and whoever makes a stream can have it copy messages to where he may not publish.
+Once the streams are there, --streams-are-made takes that away, and nothing else.
 
 Examples:
   engine acl coordinator system:steer editor:alice          on standard output, with passwords as $VARIABLES
   engine acl coordinator standby system:steer metrics --out /etc/engine
                                                             with passwords: nats-accounts.conf, and an .env for each user
+  engine acl coordinator system:steer service:ledger@shop client:till@shop operator:ann --bucket balances@shop
+  engine acl coordinator system:strike service:ledger@arena --keep-events arena
   engine acl --format nsc --world arena coordinator system:steer | sh")]
 pub(crate) struct AclCommand {
     /// Who takes part in the world: ROLE or ROLE:NAME
     #[arg(value_name = "ROLE", required = true)]
     roles: Vec<Role>,
+    /// Let the coordinator keep the events of its systems in the stream of this domain
+    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
+    keep_events: Vec<String>,
+    /// The bucket of a projection: services of its domain write it, clients read it
+    #[arg(long, value_name = "NAME@DOMAIN")]
+    bucket: Vec<Member>,
+    /// Let services of a domain publish its events below this subject, for others
+    #[arg(long, value_name = "SUBJECT@DOMAIN")]
+    sink: Vec<Outlet>,
+    /// All streams and buckets of domains are there: nobody makes one
+    #[arg(long)]
+    streams_are_made: bool,
     /// For the server's configuration, or for `nsc`
     #[arg(long, value_enum, default_value_t = Format::NatsConf)]
     format: Format,
@@ -53,9 +73,19 @@ enum Format {
     Nsc,
 }
 
+fn domain(text: &str) -> Result<String, engine_net::name::NameError> {
+    engine_net::name::token("domain", text).map(|()| text.to_owned())
+}
+
 impl AclCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let acl = Acl::new(&self.connection.resolve()?, self.roles.clone())?;
+        let streams = Streams {
+            kept_events: self.keep_events.clone(),
+            buckets: self.bucket.clone(),
+            sinks: self.sink.clone(),
+            are_made: self.streams_are_made,
+        };
+        let acl = Acl::new(&self.connection.resolve()?, self.roles.clone(), streams)?;
         match (&self.out, self.format) {
             (None, Format::NatsConf) => print(&configuration(&acl, &Passwords::Variables)),
             (None, Format::Nsc) => print(&script(&acl)),
