@@ -30,6 +30,7 @@
 //! | `remembered.rs` | commands that may be repeated |
 //! | `queries.rs`, `status.rs` | what may be asked |
 //! | `durable.rs` | what is held back until it is durable |
+//! | `kept_events.rs` | events that are kept, and counted until they are |
 //! | `replay.rs` | the records of ticks, and ticks of records |
 //! | `outcomes.rs` | what systems did that are not deterministic |
 //! | `state.rs` | a coordinator as it can be stored, and made of what was stored |
@@ -54,6 +55,7 @@ mod first_tick;
 mod fusion;
 mod incoming;
 mod jobs;
+mod kept_events;
 mod late;
 mod late_results;
 mod load;
@@ -96,6 +98,7 @@ use engine_net::subject::Subjects;
 use engine_system::{JobError, System};
 
 use crate::event_queue::EventQueues;
+use crate::kept::KeptTick;
 use crate::local::{LocalJob, LocalResult};
 use crate::members::Members;
 use crate::merge::JobResult;
@@ -111,6 +114,7 @@ use durable::Durability;
 pub use error::CoordinatorError;
 pub use first_tick::{BeforeFirstTick, FirstTick};
 use jobs::OpenJob;
+use kept_events::Kept;
 use late_results::LateResults;
 pub use load::Load;
 pub use mapped::HostMemory;
@@ -156,6 +160,9 @@ pub enum Output {
         /// The record as MessagePack.
         record: Bytes,
     },
+    /// Events to be kept, behind all before them; only of a coordinator that was told to
+    /// [keep them](Coordinator::keep_events).
+    Keep(KeptTick),
 }
 
 /// Pause, steps and speed.
@@ -170,6 +177,8 @@ struct Sim {
 /// A tick that is going on.
 struct Running {
     tick: u64,
+    /// Of the record: of an earlier reign, when the tick is repeated.
+    epoch: u64,
     started: u64,
     run: TickRun<JobResult>,
     /// Commands of merged jobs by job number: applied when the tick ends.
@@ -286,6 +295,7 @@ pub struct Coordinator {
     /// Records that were made.
     records: u64,
     durability: Option<Durability>,
+    kept: Kept,
     remembered: Remembered,
     watches: Watches,
     snapshots: Snapshots,
@@ -374,6 +384,7 @@ impl Coordinator {
             recovering: false,
             records: 0,
             durability: None,
+            kept: Kept::default(),
             remembered: Remembered::default(),
             watches: Watches::default(),
             snapshots: Snapshots::default(),

@@ -5,6 +5,7 @@ mod deadlines;
 mod durable;
 mod fusion;
 mod jobs;
+mod kept_events;
 mod membership;
 mod outcomes;
 mod outside;
