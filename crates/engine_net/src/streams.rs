@@ -48,12 +48,18 @@ pub fn events_name(world: &str, domain: &str) -> String {
     format!("ENGINE_EVENT_{world}_{domain}")
 }
 
+/// The subjects of a domain's events, as a pattern.
+#[must_use]
+pub fn event_pattern(subjects: &Subjects, domain: &str) -> String {
+    format!("{}.event.{domain}.>", subjects.root())
+}
+
 /// The subjects whose messages the stream of a domain's events holds: events, outcomes of commands, and dead letters
 /// that are tried again.
 #[must_use]
 pub fn event_subjects(subjects: &Subjects, domain: &str) -> Vec<String> {
     let root = subjects.root();
-    vec![format!("{root}.event.{domain}.>"), format!("{root}.outcome.{domain}.*.*"), format!("{root}.again.{domain}.*")]
+    vec![event_pattern(subjects, domain), format!("{root}.outcome.{domain}.*.*"), format!("{root}.again.{domain}.*")]
 }
 
 /// The stream of a domain's events. Events stay: what is full refuses, and never drops what was acknowledged. That

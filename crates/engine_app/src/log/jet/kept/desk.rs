@@ -206,7 +206,7 @@ impl Desk {
             #[serde(default)]
             subjects: Option<BTreeMap<String, u64>>,
         }
-        let question = json!({ "subjects_filter": self.subjects.event(&format!("{domain}.>")) });
+        let question = json!({ "subjects_filter": streams::event_pattern(&self.subjects, domain) });
         let what = format!("see which events the stream {stream} has");
         let answer: Answer = self.api.call(&what, &format!("STREAM.INFO.{stream}"), &question).await?;
         Ok(answer.state.subjects.unwrap_or_default().into_keys().collect())
