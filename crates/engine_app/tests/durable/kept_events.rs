@@ -19,6 +19,8 @@ use serde_json::json;
 use crate::place::{Leader, Place};
 
 const STREAM: &str = "ENGINE_EVENT_main_told";
+/// What somebody else publishes.
+const FOREIGN: &[u8] = b"foreign";
 const KEEPS: [&str; 4] = ["--keep-events", "told", "--expect", "tell"];
 const SLOW: [&str; 4] = ["--rate", "200", "--time", "dilate"];
 
@@ -42,7 +44,7 @@ fn tell(time: Time, mut counts: EventWriter<Count>, mut said: EventWriter<Said>)
     for number in 0..=time.tick % 3 {
         counts.send(Count { tick: time.tick, number });
     }
-    if time.tick % 2 == 0 {
+    if time.tick.is_multiple_of(2) {
         said.send(Said { tick: time.tick, text: "x".repeat(100) });
     }
 }
@@ -83,6 +85,9 @@ fn stored(place: &Place) -> Vec<Recorded> {
         let mut all = Vec::new();
         for sequence in 1..=last {
             let message = stream.get_raw_message(sequence).await.unwrap();
+            if message.payload == *FOREIGN {
+                continue;
+            }
             let of = Recorded::of_message(Some(&message.headers), &message.payload, &Arc::new(Upcasters::default()));
             all.extend(of.unwrap());
         }
@@ -98,7 +103,7 @@ fn check(place: &Place, last: u64) {
     let wanted: Vec<Count> = wanted.collect();
     assert_eq!(first_difference(&counts, &wanted), None);
     let said: Vec<u64> = all.iter().filter_map(|one| one.read::<Said>().ok()).map(|said| said.tick).collect();
-    let wanted: Vec<u64> = (1..=last).filter(|tick| tick % 2 == 0).collect();
+    let wanted: Vec<u64> = (1..=last).filter(|tick| tick.is_multiple_of(2)).collect();
     assert_eq!(first_difference(&said, &wanted), None);
     let mut ids: Vec<&str> = all.iter().map(|one| one.envelope.id.as_str()).collect();
     ids.sort_unstable();
@@ -166,6 +171,26 @@ fn who_was_deposed_stores_nothing_any_more() {
         std::mem::swap(&mut leads, &mut stands_by);
     }
     drop((leads, stands_by));
+    finish_and_check(&place, reached + 100);
+}
+
+#[test]
+fn others_that_publish_under_the_name_of_a_worlds_event_do_no_harm() {
+    let place = Place::new();
+    let _teller = Teller::start(&place);
+    let mut reached = 0;
+    for _ in 0..3 {
+        let mut leader = lead(&place, &SLOW);
+        for _ in 0..5 {
+            reached = leader.wait_for_tick(reached + 10).0;
+            place.raw(async |client| {
+                client.publish("engine.main.event.told.Count", FOREIGN.into()).await.unwrap();
+            });
+        }
+        drop(leader);
+        // Now it is the newest one, whatever was on its way.
+        place.raw(async |client| client.publish("engine.main.event.told.Count", FOREIGN.into()).await.unwrap());
+    }
     finish_and_check(&place, reached + 100);
 }
 

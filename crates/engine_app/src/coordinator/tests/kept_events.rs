@@ -28,7 +28,7 @@ struct Other {
 }
 
 fn tell(time: Time, mut counts: EventWriter<Count>, mut others: EventWriter<Other>) {
-    if time.tick % 4 != 0 {
+    if !time.tick.is_multiple_of(4) {
         counts.send(Count { tick: time.tick });
     }
     others.send(Other { tick: time.tick });
