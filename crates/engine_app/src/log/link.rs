@@ -11,7 +11,7 @@ use engine_net::io::IoHandle;
 use engine_net::messages::snapshot::Snapshot as Stored;
 
 use super::args::WhenStuck;
-use super::jet::{EventKeeper, KeptNews, SettingsWatch};
+use super::jet::{EventKeeper, KeptError, KeptNews, SettingsWatch};
 use super::keeper::{Keeper, LogEvent};
 use super::keyframe::Keyframe;
 use super::pace::Pace;
@@ -244,14 +244,14 @@ impl<'a> LogLink<'a> {
         if self.phase == Phase::Replays {
             self.replay_next(coordinator, now)?;
         }
-        self.look_at_events(coordinator, now);
+        self.look_at_events(coordinator, now)?;
         self.look_at_settings(coordinator, now);
         Ok(())
     }
 
     /// Takes what became of events.
-    fn look_at_events(&mut self, coordinator: &mut Coordinator, now: u64) {
-        let Some(events) = self.events else { return };
+    fn look_at_events(&mut self, coordinator: &mut Coordinator, now: u64) -> Result<(), RunError> {
+        let Some(events) = self.events else { return Ok(()) };
         while let Some(news) = events.next(coordinator.epoch()) {
             match news {
                 KeptNews::Stored { tick } => coordinator.events_kept(now, tick),
@@ -269,6 +269,8 @@ impl<'a> LogLink<'a> {
         if self.events_stop_it(coordinator) != self.told_of_events {
             self.tell_trouble(coordinator);
         }
+        // Else the world would wait for nobody.
+        if events.has_ended() { Err(RunError::Log(KeptError::Closed.to_string())) } else { Ok(()) }
     }
 
     /// A recovery begins at a keyframe, and what happened before it does not happen again: so none is written before

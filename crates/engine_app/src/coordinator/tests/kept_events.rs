@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use engine_component::Event;
-use engine_net::strict;
 use engine_system::{EventWriter, Time};
 
 use super::script::settings;
@@ -45,6 +44,7 @@ fn world(epoch: u64) -> Coordinator {
 
 #[derive(Default)]
 struct Seen {
+    now: u64,
     kept: Vec<KeptTick>,
     records: Vec<Bytes>,
     events: Vec<String>,
@@ -52,12 +52,12 @@ struct Seen {
 
 /// Lets it run until it waits, or so many ticks are committed.
 fn run(coordinator: &mut Coordinator, ticks: u64, seen: &mut Seen) {
-    let (mut now, mut idle) = (1, 0);
+    let mut idle = 0;
     while coordinator.committed().0 < ticks && idle < 3 {
         let before = coordinator.committed().0;
-        now += 1;
-        coordinator.clock(now);
-        take(coordinator, now, seen);
+        seen.now += 1;
+        coordinator.clock(seen.now);
+        take(coordinator, seen.now, seen);
         idle = if coordinator.committed().0 == before { idle + 1 } else { 0 };
     }
 }
@@ -110,7 +110,6 @@ fn a_tick_that_is_repeated_has_the_same_messages() {
     }
     assert_eq!(again.kept, seen.kept, "also the epoch, which is the record's");
     assert!(again.events.is_empty() && again.records.is_empty());
-    assert!(strict::encode(&later.status(1)).len() > 1);
     later.end_recovery(1);
     run(&mut later, 7, &mut again);
     later.durable(1, 1);

@@ -180,6 +180,12 @@ impl EventKeeper {
         self.news.try_iter().find(|(of, _)| *of == reign).map(|(_, news)| news)
     }
 
+    /// Whether the thread is gone, for which there is no reason but a defect.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     fn order(&self, order: Order) {
         // A thread that has ended has said why.
         let _ = self.orders.as_ref().map(|orders| orders.send(order));
