@@ -141,7 +141,7 @@ fn look_at(
         .flat_map(|record| record.inputs.iter().map(move |input| (record.tick, input)))
         .filter_map(|(tick, input)| match input {
             Input::Command { id, .. } => Some((&id[..], tick)),
-            Input::Arrived { .. } | Input::Refused { .. } | Input::Setting { .. } => None,
+            Input::Arrived { .. } | Input::Refused { .. } | Input::Setting { .. } | Input::Given { .. } => None,
         })
         .collect();
     let is_there = |id: &str, tick: u64| commands.get(id) == Some(&tick);

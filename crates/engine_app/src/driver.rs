@@ -264,6 +264,11 @@ fn run_with(
                         log.append(tick, record);
                     }
                 }
+                Output::Keep(tick) => {
+                    if let Some(log) = &mut log {
+                        log.keep(tick);
+                    }
+                }
                 Output::Run(job) => {
                     local += 1;
                     pool.start(job);
@@ -351,7 +356,8 @@ fn run_with(
     }
     coordinator.share_memory(None);
     let kept = coordinator.durability().map_or(coordinator.committed().0, |(tick, _)| tick);
-    let is_settled = coordinator.is_settled();
+    let is_durable = coordinator.is_durable();
+    let unkept = coordinator.unkept_since();
     let trouble = coordinator.durability().and_then(|(_, trouble)| trouble).unwrap_or("the log is slow").to_owned();
     if let Some(log) = &mut log {
         log.hand_over(PATIENCE);
@@ -361,7 +367,14 @@ fn run_with(
         let _ = link.io.handle().fence_blocking(Lane(0), PATIENCE);
         let _ = link.io.close(PATIENCE);
     }
-    if !is_settled {
+    if let Some(tick) = unkept.filter(|_| is_durable) {
+        let text = format!(
+            "stopped before the streams had acknowledged the events of tick {tick} and later ones: they are in the \
+             log, and are kept when the world is led again"
+        );
+        return Err(RunError::Log(text));
+    }
+    if !is_durable {
         let text =
             format!("stopped before it had acknowledged what is behind tick {kept}: that may be lost ({trouble})");
         return Err(RunError::Log(text));

@@ -14,6 +14,7 @@ pub mod event_queue;
 mod figures;
 pub mod health;
 mod host_memory;
+pub mod kept;
 pub mod local;
 pub mod log;
 pub mod logging;

@@ -15,7 +15,7 @@ use crate::coordinator::{BeforeFirstTick, Coordinator};
 use crate::driver::{self, RunError, Stop};
 use crate::log::args::WhenStuck;
 use crate::log::chain::Position;
-use crate::log::jet::{Mode, Streams};
+use crate::log::jet::{EventKeeper, Mode, Streams};
 use crate::log::keeper::{Keeper, LogEvent};
 use crate::log::link::{KeyframePolicy, LogLink, STUCK, Waker};
 use crate::log::record::EpochBody;
@@ -54,6 +54,8 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
     let (args, log) = (run.args, &run.args.log);
     let streams = Arc::new(Streams::open(run.config, &run.config.world, mode, log.jet())?);
     let waker = Waker::default();
+    let wake = waker.clone();
+    let events = log.kept().map(|kept| EventKeeper::start(run.config, kept, move || wake.wake())).transpose()?;
     let (name, seed) = (own_name(), RandomState::new().hash_one(1));
     let wake = waker.clone();
     let keeper = Keeper::start(streams.clone(), log.keeper(name, seed), move || wake.wake())?;
@@ -66,7 +68,7 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
             return Ok(None);
         }
         has_led = true;
-        let ready = reign_over(run, &keeper, &streams, wanted).inspect_err(|_| give_back(&keeper))?;
+        let ready = reign_over(run, &keeper, &streams, events.as_ref(), wanted).inspect_err(|_| give_back(&keeper))?;
         let Some(mut ready) = ready else {
             if run.stop.is_asked() {
                 give_back(&keeper);
@@ -80,13 +82,17 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
             coordinator.before_first_tick(before);
         }
         coordinator.keep_log(log.log_lag);
+        if let Some(events) = &events {
+            coordinator.keep_events(events.domains());
+            events.begin(coordinator.epoch(), keeper.leads_for_others());
+        }
         coordinator.begin_recovery();
         run.telemetry.watch(coordinator);
         let policy = KeyframePolicy::for_log(log.jet().log_bytes, log.keyframes);
         let mut link =
             LogLink::new(&keeper, waker.clone(), policy, ready.records, ready.needs_keyframe).when_stuck(log.log_stuck);
         let wake = waker.clone();
-        link = link.with_settings(streams.watch_settings(move || wake.wake())?);
+        link = link.with_settings(streams.watch_settings(move || wake.wake())?).with_events(events.as_ref());
         let ended = driver::run_logged(coordinator, run.config, &mut link, !args.exit, run.stop, |commit, core| {
             if !core.is_recovering() {
                 args.report(commit);
@@ -115,8 +121,17 @@ pub(crate) fn run(run: &Run<'_>, mode: Mode, before: Option<BeforeFirstTick>) ->
 
 /// Recovers the world and begins a reign over it. None: somebody else wrote meanwhile, or the process is asked to
 /// stop.
-fn reign_over(run: &Run<'_>, keeper: &Keeper, streams: &Streams, wanted: Wanted) -> Result<Option<Ready>> {
+fn reign_over(
+    run: &Run<'_>,
+    keeper: &Keeper,
+    streams: &Streams,
+    events: Option<&EventKeeper>,
+    wanted: Wanted,
+) -> Result<Option<Ready>> {
     let found = recover(streams, wanted, tell())?;
+    if let (Found::Nothing { .. }, Some(events)) = (&found, events) {
+        events.check_new()?;
+    }
     let Some(position) = begin(run, keeper, &found)? else { return Ok(None) };
     if let (Wanted::At(_), Found::World(world)) = (wanted, &found) {
         // The mark is of what was given up, and so are they.

@@ -235,6 +235,12 @@ fn world(registry: &mut Registry, status: &Status) {
         let trouble = f64::from(u8::from(log.trouble.is_some()));
         gauge(registry, "log_trouble", "1 while the log can't be written", trouble);
     }
+    if let Some(kept) = &status.kept {
+        gauge(registry, "kept_events_waiting", "Events that are to be kept, and are not yet", kept.events as f64);
+        gauge(registry, "kept_ticks_waiting", "Ticks whose events are not kept yet", kept.ticks as f64);
+        let trouble = f64::from(u8::from(kept.trouble.is_some()));
+        gauge(registry, "kept_events_trouble", "1 while events can't be kept", trouble);
+    }
 }
 
 pub(crate) type Labels = Vec<(&'static str, String)>;

@@ -77,7 +77,7 @@ impl World {
                     self.coordinator.local_done(self.now, number, job.run());
                     continue;
                 }
-                Output::Record { .. } => continue,
+                Output::Record { .. } | Output::Keep(_) => continue,
             };
             if subject.contains(".watch.frame.") {
                 self.frames.push(strict::decode(&payload, WatchFrame::LIMIT).unwrap());

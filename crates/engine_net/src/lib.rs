@@ -43,6 +43,8 @@ pub mod server;
 pub mod service;
 #[cfg(feature = "client")]
 pub mod shm;
+#[cfg(feature = "client")]
+pub mod streams;
 
 pub use prefix::{ChunkKind, ChunkPrefix};
 pub use subject::{Subject, Subjects};

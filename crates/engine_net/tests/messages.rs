@@ -210,6 +210,7 @@ fn status_travels() {
         log: Some(LogStatus { tick: 1, trouble: Some("the stream is full".to_owned()) }),
         settings: Vec::new(),
         refused_settings: Vec::new(),
+        kept: None,
     }));
 }
 

@@ -4,6 +4,7 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use engine_net::client::ConnectError;
 use engine_net::messages::Problem;
 use engine_net::name::NameError;
+use engine_net::streams::StreamError;
 
 use crate::content::ContentError;
 use crate::envelope::EnvelopeError;
@@ -34,20 +35,9 @@ pub enum ServiceError {
         /// Whether the same may succeed later.
         passes: bool,
     },
-    /// A stream is not what the promises rest on.
-    #[error(
-        "the stream {stream} has {setting} = {found}, and {wanted} is needed; it was made by somebody else: change it by `nats stream edit`, or use another world's name"
-    )]
-    Setting {
-        /// Which stream.
-        stream: String,
-        /// Which of its settings.
-        setting: &'static str,
-        /// What it has to be.
-        wanted: String,
-        /// What it is.
-        found: String,
-    },
+    /// A stream is not there, or not what the promises rest on.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// A command was refused.
     #[error("{}: {} ({})", .what, .problem.message, .problem.code)]
     Refused {
@@ -105,7 +95,7 @@ impl ServiceError {
         match self {
             Self::Connect(error) => error.may_pass(),
             Self::Server { passes, .. } => *passes,
-            Self::NoAnswer { .. } => true,
+            Self::NoAnswer { .. } | Self::Stream(StreamError::Server { .. }) => true,
             _ => false,
         }
     }

@@ -12,6 +12,7 @@
 
 use engine_net::Subjects;
 use engine_net::name::{self, NameError};
+use engine_net::streams;
 
 use crate::ServiceError;
 
@@ -45,7 +46,7 @@ impl Names {
     /// The stream of a domain's events.
     #[must_use]
     pub fn events(&self, domain: &str) -> String {
-        self.stream("EVENT", domain)
+        streams::events_name(self.subjects.world(), domain)
     }
 
     /// The stream of a domain's submitted commands.

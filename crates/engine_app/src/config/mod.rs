@@ -262,6 +262,10 @@ mod tests {
         assert_eq!((args.world.expect.len(), args.world.ticks, read.origins.len()), (0, None, 0));
         let (args, _) = read_of("[coordinator]\nexpect = 'a, b,'\n", &[], &[]).unwrap();
         assert_eq!(args.world.expect, ["a", "b"]);
+        let (args, _) = read_of("[coordinator]\nkeep_events = ['arena', 'shop']\n", &[], &[]).unwrap();
+        assert_eq!(args.log.keep_events, ["arena", "shop"]);
+        let (args, _) = read_of("", &[("ENGINE_KEEP_EVENTS", "arena")], &["--keep-events", "shop,bank"]).unwrap();
+        assert_eq!(args.log.keep_events, ["shop", "bank"]);
         let arguments: Vec<OsString> = ["app", "system", "--", "steer"].map(OsString::from).into();
         assert_eq!(with(&arguments, &["--x=1".to_owned()]), ["app", "system", "--x=1", "--", "steer"]);
     }

@@ -113,6 +113,7 @@ mod tests {
             json!({ "description": "Ticks a second", "type": "number", "default": 60 })
         );
         assert_eq!(of("coordinator", "expect")["items"]["type"], "string");
+        assert_eq!(of("coordinator", "keep_events")["type"], json!(["string", "array"]));
         assert_eq!(of("coordinator", "paused")["type"], "boolean");
         assert!(of("coordinator", "nats_url").is_null() && of("coordinator", "help").is_null());
         assert_eq!(schema["properties"]["nats"]["additionalProperties"], false);

@@ -31,6 +31,7 @@ impl Coordinator {
 
     /// Tells the outside what the tick brought.
     pub(super) fn announce(&mut self, running: &mut Running) {
+        self.hand_out_kept(running);
         if !self.has_audience() || self.recovering {
             return self.begin_announcing();
         }

@@ -90,9 +90,15 @@ impl Coordinator {
         }
     }
 
-    /// Whether everything that was committed is durable.
+    /// Whether everything that was committed is durable, and what is to be kept of it is.
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        self.is_durable() && self.unkept_since().is_none()
+    }
+
+    /// Whether everything that was committed is durable.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
         self.durability.as_ref().is_none_or(|log| log.durable == self.records && log.held.is_empty())
     }
 
@@ -109,7 +115,8 @@ impl Coordinator {
 
     /// Whether too much is on its way for another record.
     pub(super) fn log_lags(&self) -> bool {
-        self.durability.as_ref().is_some_and(|log| log.holds || self.records - log.durable >= log.lag)
+        self.keeps_too_much()
+            || self.durability.as_ref().is_some_and(|log| log.holds || self.records - log.durable >= log.lag)
     }
 
     /// Shows something of the world: what is sent for it waits until the world as it is now is durable.
@@ -124,6 +131,7 @@ impl Coordinator {
         for output in self.out.drain(from..) {
             let bytes = match &output {
                 Output::Send { subject, payload, .. } => subject.len() + payload.len(),
+                Output::Keep(tick) => tick.bytes(),
                 Output::Run(_) | Output::Record { .. } => 0,
             };
             log.held_bytes += bytes;

@@ -30,6 +30,7 @@
 //! | `remembered.rs` | commands that may be repeated |
 //! | `queries.rs`, `status.rs` | what may be asked |
 //! | `durable.rs` | what is held back until it is durable |
+//! | `kept_events.rs` | events that are kept, and counted until they are |
 //! | `replay.rs` | the records of ticks, and ticks of records |
 //! | `outcomes.rs` | what systems did that are not deterministic |
 //! | `state.rs` | a coordinator as it can be stored, and made of what was stored |
@@ -55,6 +56,7 @@ mod fusion;
 mod handled;
 mod incoming;
 mod jobs;
+mod kept_events;
 mod late;
 mod late_results;
 mod load;
@@ -97,6 +99,7 @@ use engine_net::subject::Subjects;
 use engine_system::{JobError, System};
 
 use crate::event_queue::EventQueues;
+use crate::kept::KeptTick;
 use crate::local::{LocalJob, LocalResult};
 use crate::members::Members;
 use crate::merge::JobResult;
@@ -113,6 +116,7 @@ pub use error::CoordinatorError;
 pub use first_tick::{BeforeFirstTick, FirstTick};
 use handled::Handled;
 use jobs::OpenJob;
+use kept_events::Kept;
 use late_results::LateResults;
 pub use load::Load;
 pub use mapped::HostMemory;
@@ -158,6 +162,9 @@ pub enum Output {
         /// The record as MessagePack.
         record: Bytes,
     },
+    /// Events to be kept, behind all before them; only of a coordinator that was told to
+    /// [keep them](Coordinator::keep_events).
+    Keep(KeptTick),
 }
 
 /// Pause, steps and speed.
@@ -172,6 +179,8 @@ struct Sim {
 /// A tick that is going on.
 struct Running {
     tick: u64,
+    /// Of the record: of an earlier reign, when the tick is repeated.
+    epoch: u64,
     started: u64,
     run: TickRun<JobResult>,
     /// Commands of merged jobs by job number: applied when the tick ends.
@@ -290,6 +299,7 @@ pub struct Coordinator {
     /// Records that were made.
     records: u64,
     durability: Option<Durability>,
+    kept: Kept,
     remembered: Remembered,
     watches: Watches,
     snapshots: Snapshots,
@@ -379,6 +389,7 @@ impl Coordinator {
             recovering: false,
             records: 0,
             durability: None,
+            kept: Kept::default(),
             remembered: Remembered::default(),
             watches: Watches::default(),
             snapshots: Snapshots::default(),

@@ -9,6 +9,8 @@ use crate::record::{Input, KeptShard, Outcome, ReplayError, TickRecord};
 
 /// A tick that is repeated: what the record says of it.
 pub(super) struct Replayed {
+    /// The reign that recorded it.
+    pub(super) epoch: u64,
     hash: WorldHash,
     kept: Vec<KeptShard>,
     pub(super) outcomes: Vec<Outcome>,
@@ -120,8 +122,8 @@ impl Coordinator {
             self.announce_entities();
             self.compare(record.hash);
         } else {
-            let TickRecord { hash, kept, outcomes, .. } = record.clone();
-            self.replayed = Some(Replayed { hash, kept, outcomes });
+            let TickRecord { epoch, hash, kept, outcomes, .. } = record.clone();
+            self.replayed = Some(Replayed { epoch, hash, kept, outcomes });
         }
         Ok(())
     }

@@ -27,10 +27,10 @@ impl Coordinator {
         let state = match self.waits_for() {
             _ if self.is_finished() => SimState::Stopping,
             Some(what) => SimState::Waiting { what },
-            None if self.recovering => SimState::Waiting { what: "the recovery of the world from its log".into() },
             None if trouble.is_some() => {
                 SimState::Waiting { what: format!("the log: {}", trouble.unwrap_or_default()) }
             }
+            None if self.recovering => SimState::Waiting { what: "the recovery of the world from its log".into() },
             None if self.sim.paused => SimState::Paused,
             None => SimState::Running,
         };
@@ -65,6 +65,7 @@ impl Coordinator {
                 .map(|pair| (pair.first.clone(), pair.second.clone()))
                 .collect(),
             log: self.durability().map(|(tick, trouble)| LogStatus { tick, trouble: trouble.map(str::to_owned) }),
+            kept: self.kept_status(),
             settings,
             refused_settings,
         }

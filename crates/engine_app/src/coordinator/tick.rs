@@ -142,6 +142,7 @@ impl Coordinator {
         }
         self.running = Some(Running {
             tick,
+            epoch: self.replayed.as_ref().map_or(self.epoch, |replayed| replayed.epoch),
             started: now,
             run: TickRun::new(plan, |node| orders[node]),
             commands: BTreeMap::new(),

@@ -152,6 +152,7 @@ pub(super) mod tests {
             log: None,
             settings: Vec::new(),
             refused_settings: Vec::new(),
+            kept: None,
         };
         Board {
             app: "arena".into(),

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use engine_net::name::token;
 
-use super::jet::{JetSettings, Mode};
+use super::jet::{JetSettings, KeptSettings, Mode};
 use super::keeper::KeeperSettings;
 use super::lease::LeaseSettings;
 
@@ -52,7 +53,7 @@ pub struct LogArgs {
     /// What becomes of a world whose log stands still (no server, no room): `wait` for it, or `stop` after 30 s
     #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = when_stuck)]
     pub log_stuck: WhenStuck,
-    /// Copies of the log in a cluster of servers
+    /// Copies of the log in a cluster of servers, and of the streams of events that are kept
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub log_replicas: u8,
     /// Room for the log on the server, in MiB
@@ -61,9 +62,20 @@ pub struct LogArgs {
     /// Room for keyframes on the server, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
     pub keyframe_mib: u64,
+    /// Keep the events of this domain in the stream ENGINE_EVENT_<world>_<domain>, each exactly once; may be given
+    /// several times. The domain of `arena.Died` is `arena`
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',', value_parser = domain)]
+    pub keep_events: Vec<String>,
+    /// Room for each stream of events on the server, in MiB, where this coordinator makes it
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub event_mib: u64,
     /// Give up what is behind this tick, since it is damaged, and go on from there; to be given once
     #[arg(long, value_name = "TICK")]
     pub recover_at: Option<u64>,
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    token("domain of events", text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// What becomes of a world whose log stands still.
@@ -95,7 +107,27 @@ impl LogArgs {
         if self.recover_at.is_some() {
             bail!("--recover-at needs a log: give --durability server (or disk), as when the world was started");
         }
+        if let Some(domain) = self.keep_events.first() {
+            bail!(
+                "--keep-events {domain} needs a log, from which events are made again that a killed coordinator had \
+                 not stored yet: give --durability server (or disk)"
+            );
+        }
         Ok(())
+    }
+
+    /// How events are kept, if some are.
+    pub(crate) fn kept(&self) -> Option<KeptSettings> {
+        let mut domains = self.keep_events.clone();
+        domains.sort();
+        domains.dedup();
+        let settings = KeptSettings {
+            domains,
+            max_bytes: i64::try_from(self.event_mib << 20).unwrap_or(i64::MAX),
+            replicas: usize::from(self.log_replicas),
+            answer_timeout: JetSettings::default().answer_timeout,
+        };
+        (!settings.domains.is_empty()).then_some(settings)
     }
 
     pub(crate) fn jet(&self) -> JetSettings {

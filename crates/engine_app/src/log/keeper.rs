@@ -83,8 +83,17 @@ pub enum LogEvent {
 pub(super) enum Order {
     Begin(Box<(Begin, Limits, Option<Position>)>),
     Append { tick: u64, record: Bytes },
-    Store(Box<(Keyframe, Pace)>),
+    Store(Box<ToStore>),
+    Allow { tick: u64 },
     Release,
+}
+
+/// A keyframe that is to be stored.
+pub(super) struct ToStore {
+    keyframe: Keyframe,
+    pace: Pace,
+    /// Until it is [allowed](Keeper::allow).
+    waits: bool,
 }
 
 /// Until when this process may act as the leader, for any thread. Nanoseconds since the keeper was started.
@@ -92,6 +101,12 @@ pub(super) enum Order {
 struct Reign {
     since: Instant,
     until: AtomicU64,
+}
+
+impl Reign {
+    fn is_ours(&self) -> bool {
+        (self.since.elapsed().as_nanos() as u64) < self.until.load(Ordering::Acquire)
+    }
 }
 
 /// The keeper, from the thread of the coordinator.
@@ -141,7 +156,7 @@ impl Keeper {
     /// process stood still, somebody else may lead.
     #[must_use]
     pub fn leads(&self) -> bool {
-        (self.reign.since.elapsed().as_nanos() as u64) < self.reign.until.load(Ordering::Acquire)
+        self.reign.is_ours()
     }
 
     /// Begins a reign behind what was recovered: [`LogEvent::Began`] or [`LogEvent::Deposed`]. `base` is where the
@@ -157,7 +172,23 @@ impl Keeper {
 
     /// Stores a keyframe of the world behind the record that was appended last, when that is durable.
     pub fn store(&self, keyframe: Keyframe, pace: Pace) {
-        self.order(Order::Store(Box::new((keyframe, pace))));
+        self.order(Order::Store(Box::new(ToStore { keyframe, pace, waits: false })));
+    }
+
+    /// As [`Self::store`], but it is not written before it is [allowed](Self::allow).
+    pub fn store_later(&self, keyframe: Keyframe, pace: Pace) {
+        self.order(Order::Store(Box::new(ToStore { keyframe, pace, waits: true })));
+    }
+
+    /// A keyframe of a tick up to this one may be written.
+    pub fn allow(&self, tick: u64) {
+        self.order(Order::Allow { tick });
+    }
+
+    /// Says whether this process may act as the leader right now, for another thread.
+    pub fn leads_for_others(&self) -> impl Fn() -> bool + Send + 'static {
+        let reign = self.reign.clone();
+        move || reign.is_ours()
     }
 
     /// Gives the lease back, so that another coordinator leads at once: [`LogEvent::Released`].
@@ -211,7 +242,7 @@ struct Life {
 /// What is done in the order in which it was ordered: a keyframe is of the world behind the records before it.
 enum Waiting {
     Record { tick: u64, record: Bytes },
-    Keyframe(Box<(Keyframe, Pace)>),
+    Keyframe(Box<ToStore>),
 }
 
 /// The longest time without a look at the clock.
@@ -273,6 +304,7 @@ impl Life {
             Order::Append { .. } | Order::Store(_) if self.appender.is_none() => {}
             Order::Append { tick, record } => self.waiting.push_back(Waiting::Record { tick, record }),
             Order::Store(waiting) => self.waiting.push_back(Waiting::Keyframe(waiting)),
+            Order::Allow { tick } => self.store.allow(tick),
             Order::Release => {
                 self.appender = None;
                 self.waiting.clear();
@@ -329,8 +361,7 @@ impl Life {
             }
             match self.waiting.pop_front() {
                 Some(Waiting::Keyframe(waiting)) => {
-                    let (keyframe, pace) = *waiting;
-                    self.store.wait(keyframe, pace, appender.end());
+                    self.store.wait(*waiting, appender.end());
                 }
                 Some(Waiting::Record { tick, record }) => {
                     if let Err(what) = appender.append(tick, record, now) {

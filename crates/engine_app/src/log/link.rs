@@ -11,12 +11,13 @@ use engine_net::io::IoHandle;
 use engine_net::messages::snapshot::Snapshot as Stored;
 
 use super::args::WhenStuck;
-use super::jet::SettingsWatch;
+use super::jet::{EventKeeper, KeptError, KeptNews, SettingsWatch};
 use super::keeper::{Keeper, LogEvent};
 use super::keyframe::Keyframe;
 use super::pace::Pace;
 use crate::coordinator::{Commit, Coordinator};
 use crate::driver::RunError;
+use crate::kept::KeptTick;
 use crate::record::TickRecord;
 
 /// When keyframes are made. Nothing in the world depends on it.
@@ -145,6 +146,14 @@ pub struct LogLink<'a> {
     /// Since when the log stands still, and why.
     stuck: Option<(Instant, String)>,
     settings: Option<SettingsWatch>,
+    /// Who keeps events, if some are kept.
+    events: Option<&'a EventKeeper>,
+    /// The tick of a keyframe that waits for them.
+    waits_for_events: Option<u64>,
+    /// Why events are not kept.
+    unkept: Option<String>,
+    /// The world waits for that, and the status says so.
+    told_of_events: bool,
     /// What the process was told to log.
     log_level: Option<String>,
 }
@@ -186,6 +195,10 @@ impl<'a> LogLink<'a> {
             trouble: None,
             stuck: None,
             settings: None,
+            events: None,
+            waits_for_events: None,
+            unkept: None,
+            told_of_events: false,
             log_level: None,
         }
     }
@@ -201,6 +214,13 @@ impl<'a> LogLink<'a> {
     #[must_use]
     pub fn with_settings(mut self, settings: SettingsWatch) -> Self {
         self.settings = Some(settings);
+        self
+    }
+
+    /// Events are kept by this one, which knows of the reign.
+    #[must_use]
+    pub(crate) fn with_events(mut self, events: Option<&'a EventKeeper>) -> Self {
+        self.events = events;
         self
     }
 
@@ -224,8 +244,55 @@ impl<'a> LogLink<'a> {
         if self.phase == Phase::Replays {
             self.replay_next(coordinator, now)?;
         }
+        self.look_at_events(coordinator, now)?;
         self.look_at_settings(coordinator, now);
         Ok(())
+    }
+
+    /// Takes what became of events.
+    fn look_at_events(&mut self, coordinator: &mut Coordinator, now: u64) -> Result<(), RunError> {
+        let Some(events) = self.events else { return Ok(()) };
+        while let Some(news) = events.next(coordinator.epoch()) {
+            match news {
+                KeptNews::Stored { tick } => coordinator.events_kept(now, tick),
+                KeptNews::Trouble(trouble) => {
+                    match &trouble {
+                        Some(why) => tracing::error!(why, "events are not kept; they wait"),
+                        None => tracing::warn!("events are kept again"),
+                    }
+                    self.unkept.clone_from(&trouble);
+                    coordinator.events_trouble(trouble);
+                }
+            }
+        }
+        self.allow_keyframe(coordinator);
+        if self.events_stop_it(coordinator) != self.told_of_events {
+            self.tell_trouble(coordinator);
+        }
+        // Else the world would wait for nobody.
+        if events.has_ended() { Err(RunError::Log(KeptError::Closed.to_string())) } else { Ok(()) }
+    }
+
+    /// A recovery begins at a keyframe, and what happened before it does not happen again: so none is written before
+    /// the events of all its ticks are kept. The copy of the world is there already; only its writing waits.
+    fn allow_keyframe(&mut self, coordinator: &Coordinator) {
+        let kept = |tick: &mut u64| coordinator.unkept_since().is_none_or(|oldest| oldest > *tick);
+        if let Some(tick) = self.waits_for_events.take_if(kept) {
+            self.keeper.allow(tick);
+        }
+    }
+
+    /// Whether the world waits until events are kept: for their sake, or for that of a keyframe.
+    fn events_stop_it(&self, coordinator: &Coordinator) -> bool {
+        let keyframe = self.waits_for_events.is_some() && (self.holds || self.phase == Phase::Begins);
+        self.unkept.is_some() && (coordinator.keeps_too_much() || keyframe)
+    }
+
+    /// Hands over events to be kept.
+    pub(crate) fn keep(&self, tick: KeptTick) {
+        if let Some(events) = self.events {
+            events.keep(tick);
+        }
     }
 
     /// Hands over what was set, and has the process log as it was told: by the bucket, or by the records of before.
@@ -288,7 +355,7 @@ impl<'a> LogLink<'a> {
     }
 
     fn replay_next(&mut self, coordinator: &mut Coordinator, now: u64) -> Result<(), RunError> {
-        while coordinator.may_replay() {
+        while coordinator.may_replay() && !coordinator.keeps_too_much() {
             let Some(record) = self.replay.pop_front() else {
                 self.replayed(coordinator, now);
                 return Ok(());
@@ -350,7 +417,9 @@ impl<'a> LogLink<'a> {
             }
             None => Snapshot::capture(world),
         };
-        self.keeper.store(Keyframe { state, snapshot, hash }, pace);
+        self.keeper.store_later(Keyframe { state, snapshot, hash }, pace);
+        self.waits_for_events = Some(tick);
+        self.allow_keyframe(coordinator);
         self.before = self.unkeyed();
         self.since = Since::default();
     }
@@ -374,7 +443,10 @@ impl<'a> LogLink<'a> {
         let keyless = self.keyless.as_ref().filter(|_| self.holds);
         let keyless =
             keyless.map(|why| format!("no keyframe can be stored ({why}); raise --keyframe-mib if it is full"));
-        let trouble = self.trouble.clone().or(keyless);
+        self.told_of_events = self.events_stop_it(coordinator);
+        let unkept = self.unkept.clone().filter(|_| self.told_of_events);
+        let unkept = unkept.map(|why| format!("events that are to be kept wait: {why}"));
+        let trouble = self.trouble.clone().or(keyless).or(unkept);
         // Another reason is no end of it.
         let since = self.stuck.take().map_or_else(Instant::now, |(since, _)| since);
         self.stuck = trouble.clone().map(|why| (since, why));
@@ -407,6 +479,9 @@ impl Drop for LogLink<'_> {
     fn drop(&mut self) {
         if let Some(storing) = &self.storing {
             storing.pace.hurry();
+        }
+        if let Some(events) = self.events {
+            events.end();
         }
         self.waker.set(None);
     }

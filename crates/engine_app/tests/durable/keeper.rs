@@ -90,6 +90,40 @@ fn a_keyframe_is_of_the_world_behind_all_records_before_it() {
     assert_eq!(world.records.len(), 10);
 }
 
+/// Events of its ticks have to be kept first.
+#[test]
+fn a_keyframe_that_waits_is_written_when_it_is_allowed() {
+    let place = Place::new();
+    let streams = Arc::new(place.streams(1024));
+    let keeper = start(&streams);
+    // Of an earlier reign: it allows nothing in this one.
+    keeper.allow(7);
+    keeper.begin(begin(Position::GENESIS), Limits::default(), None);
+    until(&keeper, |event| matches!(event, LogEvent::Began { .. }).then_some(()));
+    keeper.append(1, record(1));
+    keeper.store_later(keyframe(), Pace::fastest());
+    keeper.append(2, record(2));
+    until(&keeper, |event| match event {
+        LogEvent::Stored { .. } => panic!("nobody has allowed it"),
+        LogEvent::Durable { records } => (records == 2).then_some(()),
+        _ => None,
+    });
+    keeper.allow(0);
+    keeper.append(3, record(3));
+    until(&keeper, |event| match event {
+        LogEvent::Stored { .. } => panic!("it is of a later tick"),
+        LogEvent::Durable { records } => (records == 3).then_some(()),
+        _ => None,
+    });
+    assert!(streams.list_keyframes().unwrap().is_empty());
+    keeper.allow(1);
+    let stored = until(&keeper, |event| match event {
+        LogEvent::Stored { tick, result, .. } => Some((tick, result.is_ok())),
+        _ => None,
+    });
+    assert_eq!(stored, (1, true));
+}
+
 #[test]
 fn who_does_not_lead_begins_no_reign() {
     let place = Place::new();

@@ -6,6 +6,7 @@ mod attack;
 mod damage;
 mod faults;
 mod keeper;
+mod kept_events;
 mod leaders;
 mod opening;
 mod place;

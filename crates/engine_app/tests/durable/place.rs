@@ -182,6 +182,12 @@ impl Leader {
         (self.process.wait().unwrap().code(), error)
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn ends_well(self) {
+        let (code, error) = self.end();
+        assert_eq!(code, Some(0), "{error}");
+    }
+
     /// Asks it to end, and waits for that.
     pub(crate) fn finish(self) {
         self.signal(libc::SIGTERM);

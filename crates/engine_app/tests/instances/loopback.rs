@@ -124,7 +124,7 @@ impl Loopback {
                 return self.coordinator.local_done(self.now, number, job.run());
             }
             Output::Send { subject, token, payload, .. } => (subject, token, payload),
-            Output::Record { .. } => return,
+            Output::Record { .. } | Output::Keep(_) => return,
         };
         if let Some(name) = subject.strip_prefix("reply.") {
             if let Some(instance) = self.instances.get_mut(name)

@@ -147,6 +147,7 @@ fn running() -> Status {
         log: None,
         settings: Vec::new(),
         refused_settings: Vec::new(),
+        kept: None,
     }
 }
 

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::value::Blob;
 use super::{kib, message};
 
+/// Events of one message, at the most: each costs its reader an envelope, and tags cost the message nothing.
+pub const MAX_EVENTS: u32 = 64 * 1024;
+
 /// Events of one type of one tick, in the order in which systems see them. Many are sent in several
 /// messages, by `first`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

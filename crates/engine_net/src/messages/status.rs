@@ -60,6 +60,9 @@ pub struct Status {
     /// The world's log; none of a world that ends with its coordinator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStatus>,
+    /// The events that are kept; none of a world that keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptStatus>,
     /// Run-time settings that took effect, the last of each key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<SettingStatus>,
@@ -98,6 +101,20 @@ pub struct LogStatus {
     /// The newest durable tick.
     pub tick: u64,
     /// Why nothing more becomes durable, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// How far the events are that are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptStatus {
+    /// The domains whose events are.
+    pub domains: Vec<String>,
+    /// Events that are not in their stream yet.
+    pub events: u64,
+    /// Ticks that they are of.
+    pub ticks: u64,
+    /// Why they wait, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }

@@ -6,15 +6,12 @@ use bytes::Bytes;
 use engine_component::schema::{Fit, fit};
 use engine_component::{Event, Schema, Storage, StorageKind};
 use engine_net::messages::Message as _;
-use engine_net::messages::event::Events;
+use engine_net::messages::event::{Events, MAX_EVENTS};
 
 use super::{Data, Place, ReadError, Recorded};
 use crate::content::{ContentError, known};
 use crate::envelope::{Content, Envelope, SchemaRef};
 use crate::upcast::Upcasters;
-
-/// Events of one message, at the most: each costs an envelope.
-const MAX_EVENTS: u32 = 64 * 1024;
 
 /// The events of a message `events.1`. Their ids follow from the tick, so that the same event always has the same one.
 pub(super) fn events(

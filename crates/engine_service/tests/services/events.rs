@@ -6,6 +6,7 @@ use std::time::Duration;
 use engine_component::{Data, Entity, Event};
 use engine_net::messages::Message as _;
 use engine_net::messages::event::Events;
+use engine_net::streams::StreamError;
 use engine_service::envelope::Content;
 use engine_service::publish::Publisher;
 use engine_service::subscribe::{Durable, Live, StartAt, Verdict};
@@ -226,7 +227,7 @@ fn a_stream_of_somebody_else_is_refused_with_the_reason() {
         };
         link.jet().create_stream(theirs).await.unwrap();
         let error = link.ensure_domain("bank").await.unwrap_err();
-        assert!(matches!(error, ServiceError::Setting { .. }), "{error}");
+        assert!(matches!(error, ServiceError::Stream(StreamError::Setting { .. })), "{error}");
     });
 }
 

@@ -192,6 +192,7 @@ impl Cluster {
                     process.reign_mut()?.since += 1;
                     process.waiting.push_back((tick, record));
                 }
+                Output::Keep(_) => self.blame("events to be kept, where none are".into()),
                 Output::Run(_) => self.blame("a job for this process, where all run elsewhere".into()),
             }
             if self.now < self.climate.until && self.rng.chance(self.climate.midway) {

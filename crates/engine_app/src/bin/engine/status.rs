@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 use engine_app::tool::table::Table;
-use engine_net::messages::status::{SimState, Status};
+use engine_net::messages::status::{KeptStatus, SimState, Status};
 
 use crate::link::Link;
 use crate::output::{print, print_json};
@@ -70,7 +70,8 @@ fn text(status: &Status) -> String {
         let trouble = log.trouble.as_ref().map_or_else(String::new, |why| format!("; it stands still: {why}"));
         ("log", format!("durable up to tick {}{trouble}", log.tick))
     });
-    for (name, fact) in facts.into_iter().chain(log) {
+    let kept = status.kept.as_ref().map(|kept| ("kept", kept_events(kept)));
+    for (name, fact) in facts.into_iter().chain(log).chain(kept) {
         writeln!(text, "{name:<10} {fact}").expect("a string takes everything");
     }
     text.push('\n');
@@ -93,6 +94,17 @@ fn text(status: &Status) -> String {
         text.push_str(&table.take());
     }
     text
+}
+
+fn kept_events(kept: &KeptStatus) -> String {
+    let waiting = if kept.events == 0 {
+        "none waits".into()
+    } else {
+        let ticks = output::count(kept.ticks as usize, "tick", "ticks");
+        format!("{} of {ticks} to be stored", output::count(kept.events as usize, "event waits", "events wait"))
+    };
+    let trouble = kept.trouble.as_ref().map_or_else(String::new, |why| format!("; {why}"));
+    format!("events of {}; {waiting}{trouble}", kept.domains.join(", "))
 }
 
 fn systems(status: &Status) -> String {

@@ -6,6 +6,7 @@ mod durable;
 mod fusion;
 mod handled;
 mod jobs;
+mod kept_events;
 mod membership;
 mod outcomes;
 mod outside;

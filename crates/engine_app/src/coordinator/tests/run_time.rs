@@ -80,7 +80,7 @@ impl Here {
                     self.records.push(TickRecord::from_bytes(&record).unwrap());
                     self.coordinator.durable(self.now, self.records.len() as u64);
                 }
-                Output::Send { .. } => {}
+                Output::Send { .. } | Output::Keep(_) => {}
             }
             self.coordinator.clock(self.now);
         }

@@ -17,6 +17,7 @@ use engine_system::runner::{Answer, InstanceCore};
 use engine_system::{IntoSystem, System};
 
 use crate::coordinator::{Coordinator, Output};
+use crate::kept::KeptTick;
 use crate::{App, Settings, TimeMode};
 
 #[derive(Component, Clone, Copy)]
@@ -104,6 +105,8 @@ pub(super) struct Script {
     pub(super) refused: Vec<String>,
     /// Records for the log.
     pub(super) records: Vec<Bytes>,
+    /// Events that were handed out to be kept.
+    pub(super) kept: Vec<KeptTick>,
     hands: BTreeMap<String, Hand>,
     processes: u64,
 }
@@ -118,6 +121,7 @@ impl Script {
             rejected: Vec::new(),
             refused: Vec::new(),
             records: Vec::new(),
+            kept: Vec::new(),
             hands: BTreeMap::new(),
             processes: 0,
         }
@@ -398,6 +402,7 @@ impl Script {
                 match output {
                     Output::Send { subject, payload, token, .. } => nobody.extend(self.carry(&subject, payload, token)),
                     Output::Record { record, .. } => self.records.push(record),
+                    Output::Keep(tick) => self.kept.push(tick),
                     Output::Run(_) => panic!("a job for this process"),
                 }
             }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crossbeam_channel::{bounded, unbounded};
 use engine_component::image::Snapshot;
 
-use super::LogEvent;
+use super::{LogEvent, ToStore};
 use crate::log::chain::Position;
 use crate::log::jet::{JetError, KeyframeId, Streams, Token};
 use crate::log::keyframe::Keyframe;
@@ -29,18 +29,21 @@ struct Writing {
 pub(super) struct Store {
     keep: usize,
     /// The world behind the last record, which is not durable yet.
-    waiting: Option<(Keyframe, Pace, Position)>,
+    waiting: Option<(ToStore, Position)>,
     writing: Option<Writing>,
     /// Where the complete ones of this reign are, and the one that it began with, the oldest first.
     complete: VecDeque<Position>,
     epoch: u64,
     /// What was removed when the log was full is before this.
     room_before: u64,
+    /// Keyframes up to this tick need not wait for anybody's word.
+    allowed: u64,
 }
 
 impl Store {
     pub(super) fn new(keep: usize) -> Self {
-        Self { keep: keep.max(1), waiting: None, writing: None, complete: VecDeque::new(), epoch: 0, room_before: 0 }
+        let (waiting, writing, complete) = (None, None, VecDeque::new());
+        Self { keep: keep.max(1), waiting, writing, complete, epoch: 0, room_before: 0, allowed: 0 }
     }
 
     pub(super) fn begin(&mut self, base: Option<Position>) {
@@ -49,8 +52,13 @@ impl Store {
     }
 
     /// Takes a keyframe of the world behind the record that ends there.
-    pub(super) fn wait(&mut self, keyframe: Keyframe, pace: Pace, place: Position) {
-        self.waiting = Some((keyframe, pace, place));
+    pub(super) fn wait(&mut self, keyframe: ToStore, place: Position) {
+        self.waiting = Some((keyframe, place));
+    }
+
+    /// What a keyframe of this tick has waited for is done.
+    pub(super) fn allow(&mut self, tick: u64) {
+        self.allowed = self.allowed.max(tick);
     }
 
     /// The log is full: what is before the newest keyframe has to go, since nothing else may. Older keyframes have
@@ -67,12 +75,13 @@ impl Store {
     /// Begins to write what may be written.
     pub(super) fn pump(&mut self, durable: Position, epoch: u64, streams: &Streams) -> Option<LogEvent> {
         self.epoch = epoch;
-        let (.., place) = self.waiting.as_ref()?;
+        let (next, place) = self.waiting.as_ref()?;
         let place = *place;
-        if self.writing.is_some() || durable.index < place.index {
+        let waits = next.waits && place.tick > self.allowed;
+        if self.writing.is_some() || durable.index < place.index || waits {
             return None;
         }
-        let (keyframe, pace, _) = self.waiting.take()?;
+        let (ToStore { keyframe, pace, .. }, _) = self.waiting.take()?;
         match self.write(keyframe, pace, place, epoch, streams) {
             Ok(()) => None,
             Err(reason) => {
