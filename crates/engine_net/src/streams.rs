@@ -139,6 +139,14 @@ fn check(wanted: &Config, found: &Config) -> Result<(), StreamError> {
     let no = "false".to_owned();
     // A longer memory of ids keeps the promise too.
     let window = wanted.duplicate_window.min(found.duplicate_window);
+    // Whoever made it could have it copy what is not of the domain, or show elsewhere what is.
+    let copies = [
+        ("republish", found.republish.is_some()),
+        ("subject_transform", found.subject_transform.is_some()),
+        ("sources", found.sources.as_ref().is_some_and(|sources| !sources.is_empty())),
+        ("mirror", found.mirror.is_some()),
+    ];
+    let copies = copies.map(|(setting, is_set)| (setting, no.clone(), is_set.to_string()));
     let settings: [(&'static str, String, String); 13] = [
         ("subjects", sorted(&wanted.subjects), sorted(&found.subjects)),
         ("retention", format!("{:?}", wanted.retention), format!("{:?}", found.retention)),
@@ -152,9 +160,9 @@ fn check(wanted: &Config, found: &Config) -> Result<(), StreamError> {
         ("duplicate_window", format!("{:?}", wanted.duplicate_window), format!("{window:?}")),
         ("no_ack", no.clone(), found.no_ack.to_string()),
         ("allow_rollup_hdrs", no.clone(), found.allow_rollup.to_string()),
-        ("sealed", no, found.sealed.to_string()),
+        ("sealed", no.clone(), found.sealed.to_string()),
     ];
-    match settings.into_iter().find(|(_, wanted, found)| wanted != found) {
+    match settings.into_iter().chain(copies).find(|(_, wanted, found)| wanted != found) {
         None => Ok(()),
         Some((setting, wanted_value, value)) => {
             Err(StreamError::Setting { stream: wanted.name.clone(), setting, wanted: wanted_value, found: value })

@@ -399,8 +399,8 @@ fn an_operator_decides_about_dead_letters_and_touches_no_other_stream() {
 fn a_coordinator_keeps_the_events_of_the_domains_that_it_was_given() {
     let house = House::of(&ARGUMENTS);
     for user in ["main-coordinator", "main-standby"] {
-        let calls =
-            ["STREAM.INFO.", "STREAM.CREATE.", "DIRECT.GET."].map(|verb| format!("$JS.API.{verb}ENGINE_EVENT_main_"));
+        let calls = ["STREAM.INFO.", "STREAM.CREATE.", "STREAM.MSG.GET."]
+            .map(|verb| format!("$JS.API.{verb}ENGINE_EVENT_main_"));
         let of = |domain: &str| calls.iter().map(|call| format!("{call}{domain}")).collect::<Vec<_>>();
         let (arena, shop) = (of("arena"), of("shop"));
         let (arena, shop): (Vec<_>, Vec<_>) =
@@ -410,9 +410,10 @@ fn a_coordinator_keeps_the_events_of_the_domains_that_it_was_given() {
             "$JS.API.STREAM.PURGE.ENGINE_EVENT_main_arena",
             "$JS.API.STREAM.UPDATE.ENGINE_EVENT_main_arena",
             "$JS.API.CONSUMER.CREATE.ENGINE_EVENT_main_arena",
+            "$JS.API.DIRECT.GET.ENGINE_EVENT_main_arena",
             "$JS.API.STREAM.CREATE.ENGINE_LOG_main",
         ];
-        let allowed = with(&arena, &["engine.main.event.arena.Hit"]);
+        let allowed = with(&arena, &["$JS.API.INFO", "engine.main.event.arena.Hit"]);
         tries(&house.config(user), [&allowed, &["engine.main.command.arena.>"]], [&with(&shop, &never), &[]]);
     }
     // It makes the stream, is told that an event is there, and finds the last one.
@@ -427,7 +428,7 @@ fn a_coordinator_keeps_the_events_of_the_domains_that_it_was_given() {
         };
         let stream = jet.create_stream(config).await.unwrap();
         jet.publish("engine.main.event.arena.Hit", "7".into()).await.unwrap().await.unwrap();
-        stream.direct_get_last_for_subject("engine.main.event.arena.Hit").await.unwrap().payload
+        stream.get_last_raw_message_by_subject("engine.main.event.arena.Hit").await.unwrap().payload
     });
     assert_eq!(&found[..], b"7");
 }

@@ -4,6 +4,7 @@
 
 mod acl;
 mod acl_domain;
+mod acl_kept;
 mod config;
 mod coordinator;
 mod dead_letters;
