@@ -3,6 +3,8 @@
 //! A program gives a command, a system answers it, and the answer arrives when the tick that it was part of is durable:
 //! whatever dies meanwhile, each order counts once. `tests/exactly_once.rs` kills everything.
 
+use std::collections::BTreeMap;
+
 use engine::component::Invalid;
 use engine::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -105,11 +107,15 @@ pub fn app() -> App {
 /// Takes orders. Each shard gets all of them, and answers those to its own robots; one to a robot that nobody has is
 /// answered by nobody, and refused.
 fn obey(orders: CommandHandler<Go>, mut robots: Query<(&mut Robot, &Place, &mut Goal)>) {
-    if orders.is_empty() {
+    let mut of_robot = BTreeMap::<u32, Vec<_>>::new();
+    for order in &orders {
+        of_robot.entry(order.robot).or_default().push(order);
+    }
+    if of_robot.is_empty() {
         return;
     }
     for (robot, place, goal) in &mut robots {
-        for order in orders.iter().filter(|order| order.robot == robot.number) {
+        for order in of_robot.get(&robot.number).into_iter().flatten() {
             robot.orders += 1;
             goal.at = order.to;
             orders.answer(order, Going { orders: robot.orders, distance: place.at.distance(order.to) });

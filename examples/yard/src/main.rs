@@ -1,7 +1,9 @@
 //! The yard, runnable in every topology; see `arena` for what the arguments mean.
 //!
 //! ```sh
-//! yard dev &                                          # prints the address of its server
+//! nats-server --jetstream &
+//! yard coordinator --durability server &
+//! yard system obey drive &
 //! engine command yard.robot.go robot=3 to.x=4 to.y=2
 //! ```
 

@@ -62,7 +62,7 @@ pub struct LogArgs {
     /// Room for keyframes on the server, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..))]
     pub keyframe_mib: u64,
-    /// Keep the events of this domain in the stream ENGINE_EVENT_<world>_<domain>, each exactly once; may be given
+    /// Keep the events of this domain in the stream ENGINE_EVENT_WORLD_DOMAIN, each exactly once; may be given
     /// several times. The domain of `arena.Died` is `arena`
     #[arg(long, value_name = "DOMAIN", value_delimiter = ',', value_parser = domain)]
     pub keep_events: Vec<String>,
