@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::envelope::MAX_PAYLOAD;
 use crate::messages::command::DOMAIN;
 use crate::messages::{Problem, Reply};
-use crate::strict;
+use crate::{name, strict};
 
 /// Words that programs know refusals by.
 pub mod code {
@@ -27,6 +27,28 @@ pub mod code {
     pub const INTERNAL: &str = "internal";
     /// The handler ran, and nothing of it answered.
     pub const UNANSWERED: &str = "unanswered";
+    /// The handler did not run on all of its rows, and nothing of it answered.
+    pub const NOT_RUN: &str = "not_run";
+    /// Refused, with a word that is none.
+    pub const REFUSED: &str = "refused";
+}
+
+/// Bytes of the word of a refusal, at the most: letters, digits, `_` and `-`.
+pub const MAX_CODE: usize = 64;
+/// Bytes of its text, at the most: what is behind them is cut off.
+pub const MAX_TEXT: usize = 256;
+
+/// A refusal that may be sent, kept and counted: its word is one, and its text is short.
+#[must_use]
+pub fn refusal(code: &str, reason: impl std::fmt::Display) -> Problem {
+    let code = if is_code(code) { code } else { code::REFUSED };
+    let mut problem = Problem::new(code, reason);
+    problem.message.truncate(problem.message.floor_char_boundary(MAX_TEXT));
+    problem
+}
+
+fn is_code(code: &str) -> bool {
+    code.len() <= MAX_CODE && name::is_token(code)
 }
 
 /// What is known of a command beside what it says.
@@ -93,8 +115,9 @@ struct Row<'a, T> {
 pub fn write_answer<T: Serialize>(to: u32, answer: &Reply<T>) -> Vec<u8> {
     let (ok, error) = match answer {
         Reply::Ok(ok) => (Some(ok), None),
-        Reply::Error(problem) => (None, Some(problem)),
+        Reply::Error(problem) => (None, Some(refusal(&problem.code, &problem.message))),
     };
+    let error = error.as_ref();
     let reason = match rmp_serde::to_vec_named(&Row { to, ok, error }) {
         Ok(row) if row.len() > MAX_PAYLOAD => format!("{} bytes, where {MAX_PAYLOAD} are the most", row.len()),
         Ok(row) => match msgpack::check_whole(&row, msgpack::MAX_DEPTH) {
@@ -103,7 +126,7 @@ pub fn write_answer<T: Serialize>(to: u32, answer: &Reply<T>) -> Vec<u8> {
         },
         Err(error) => error.to_string(),
     };
-    let problem = Problem::new(code::INTERNAL, format_args!("the handler's answer can't be sent: {reason}"));
+    let problem = refusal(code::INTERNAL, format_args!("the handler's answer can't be sent: {reason}"));
     strict::encode(&Row::<()> { to, ok: None, error: Some(&problem) })
 }
 
@@ -129,7 +152,12 @@ impl<'a> Answer<'a> {
             (Some(ok), None) if ok.len() <= MAX_PAYLOAD => Ok(ok),
             (Some(_), None) => return Err("an answer that is too long"),
             (None, Some(problem)) => {
-                Err(strict::decode(problem, MAX_PAYLOAD).map_err(|_| "a refusal has a code and a message")?)
+                let problem: Problem =
+                    strict::decode(problem, 1024).map_err(|_| "a refusal has a code and a short message")?;
+                if !is_code(&problem.code) || problem.message.len() > MAX_TEXT {
+                    return Err("the code of a refusal is a word, and its message is short");
+                }
+                Err(problem)
             }
             _ => return Err("an answer is either `ok` or `error`"),
         };
@@ -174,6 +202,14 @@ mod tests {
     }
 
     #[test]
+    fn refusals_are_short_and_have_words() {
+        let long = Problem::new("no word", "é".repeat(MAX_TEXT));
+        let row = write_answer::<()>(1, &Reply::Error(long));
+        let problem = Answer::read(&row).unwrap().result.unwrap_err();
+        assert_eq!((problem.code.as_str(), problem.message), ("refused", "é".repeat(MAX_TEXT / 2)));
+    }
+
+    #[test]
     fn what_nobody_could_read_is_a_refusal() {
         let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
         for answer in [deep, serde_json::json!("x".repeat(MAX_PAYLOAD))] {
@@ -192,6 +228,9 @@ mod tests {
             serde_json::json!({"to": "1", "ok": 1}),
             serde_json::json!({"to": 1, "ok": 1, "error": {"code": "a", "message": "b"}}),
             serde_json::json!({"to": 1, "error": 5}),
+            serde_json::json!({"to": 1, "error": {"code": "not a word", "message": "b"}}),
+            serde_json::json!({"to": 1, "error": {"code": "a".repeat(MAX_CODE + 1), "message": "b"}}),
+            serde_json::json!({"to": 1, "error": {"code": "a", "message": "b".repeat(MAX_TEXT + 1)}}),
             serde_json::json!([1, 2]),
         ] {
             assert!(Answer::read(&row(bad.clone())).is_err(), "{bad}");

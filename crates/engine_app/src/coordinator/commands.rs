@@ -343,6 +343,7 @@ impl Coordinator {
                 match &result {
                     Ok(_) => tracing::debug!(tick, command = id, "a command is applied"),
                     Err(problem) => {
+                        self.figures.count(format!("refused.{}", problem.code));
                         tracing::info!(tick, command = id, code = %problem.code, why = problem.message, "a command is refused");
                     }
                 }
@@ -366,14 +367,11 @@ impl Coordinator {
     /// Answers commands that are part of the committed tick.
     pub(super) fn answer_waiting(&mut self) {
         let (tick, over) = (self.tick, self.is_finished());
-        for waiting in std::mem::take(&mut self.waiting) {
+        for mut waiting in std::mem::take(&mut self.waiting) {
             let answer = match waiting.state {
                 WaitState::Applied { result, records } if records <= self.records => match result {
                     Ok(settled) => Reply::Ok(Settled { tick, ..settled }),
-                    Err(problem) => {
-                        self.figures.count(format!("refused.{}", problem.code));
-                        Reply::Error(problem)
-                    }
+                    Err(problem) => Reply::Error(problem),
                 },
                 WaitState::Steps(until) if until <= tick || over => Reply::Ok(Settled { tick, ..Settled::default() }),
                 WaitState::Query(payload, since) => {
@@ -387,7 +385,7 @@ impl Coordinator {
                 }
                 state => {
                     if over && matches!(state, WaitState::Asked { .. }) {
-                        self.answer_command(waiting.reply.as_deref(), Reply::Error(self.over()));
+                        self.answer_command(waiting.reply.take().as_deref(), Reply::Error(self.over()));
                     }
                     self.waiting.push(Waiting { state, ..waiting });
                     continue;
@@ -396,6 +394,7 @@ impl Coordinator {
             self.remembered.answered(&waiting.id, &answer);
             self.answer_command(waiting.reply.as_deref(), answer);
         }
+        self.remembered.tidy();
     }
 
     /// Why no system answers any more.

@@ -18,7 +18,7 @@ use engine_net::strict;
 use engine_system::EventBatch;
 
 use super::commands::WaitState;
-use super::remembered::Settled;
+use super::remembered::{Memory, Settled};
 use super::{Coordinator, CoordinatorError};
 use crate::receive::{Effects, Rejection};
 use crate::system_entry::SystemEntry;
@@ -58,10 +58,8 @@ pub(super) fn find<'a>(
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     for system in systems {
-        let touched = system.reads_events.iter().chain(&system.writes_events);
-        let of_another = |handled: &&Handled| handled.system != system.name;
-        let mut stolen = touched.filter_map(|event| all.iter().find(|handled| handled.owns(*event)).filter(of_another));
-        if let Some(handled) = stolen.next() {
+        let stolen = |handled: &&Handled| handled.system != system.name && handled.is_named_by(system);
+        if let Some(handled) = all.iter().find(stolen) {
             let (name, owner, thief) = (&handled.name, &handled.system, &system.name);
             return Err(format!("system `{thief}` reads or writes what belongs to `{name}`, which `{owner}` answers"));
         }
@@ -85,7 +83,9 @@ fn one<'a>(
     }
     let (head, answer) = (handled::head_schema(name), handled::answer_schema(name));
     for belongs in [&head, &answer] {
-        if schema(belongs.id()) != Some(belongs) {
+        // What programs outside may do with it is for each build to say.
+        let known = schema(belongs.id()).map(|known| Schema { access: belongs.access, ..known.clone() });
+        if known.as_ref() != Some(belongs) {
             return Err(format!("system `{owner}` answers `{name}`, and `{}` is not what belongs to it", belongs.name));
         }
     }
@@ -93,12 +93,15 @@ fn one<'a>(
     if !reads || !system.writes_events.contains(&answer.id()) {
         return Err(format!("system `{owner}` answers `{name}` and does not declare to read it and to write answers"));
     }
+    if system.writes_events.iter().any(|event| [command, head.id()].contains(event)) {
+        return Err(format!("system `{owner}` answers `{name}` and writes such commands itself"));
+    }
     Ok(Handled { name: name.clone(), command, head: head.id(), answer: answer.id(), system: owner.clone() })
 }
 
 impl Handled {
-    fn owns(&self, event: ComponentId) -> bool {
-        [self.command, self.head, self.answer].contains(&event)
+    fn is_named_by(&self, system: &SystemDescriptor) -> bool {
+        [self.command, self.head, self.answer].into_iter().any(|id| system.names(id))
     }
 }
 
@@ -139,12 +142,14 @@ impl Coordinator {
             Some(by) => format!("{by}/{name}/{}", head.id),
             None => format!("{name}/{}", head.id),
         };
-        if let Some(memory) = self.known(&id) {
-            self.repeat(reply, &id, memory);
-            return Ok(());
-        }
-        if self.is_finished() && !self.recovering {
-            return Err(self.over());
+        let is_over = self.is_finished() && !self.recovering;
+        match self.known(&id) {
+            Some(memory) if !(is_over && matches!(memory, Memory::Open)) => {
+                self.repeat(reply, &id, memory);
+                return Ok(());
+            }
+            _ if is_over => return Err(self.over()),
+            _ => {}
         }
         let bytes = payload.len().max(row.len());
         self.accept_command(reply, by, id, WaitState::Given { command: handled.command, head, row }, bytes)
@@ -203,26 +208,36 @@ impl Coordinator {
     }
 
     /// A system has run: the commands that it was given are answered by it, or by nobody.
-    pub(super) fn settle_given(&mut self, system: usize, mut answers: Answers) {
+    pub(super) fn settle_given(&mut self, system: usize, mut answers: Answers, has_run: bool) {
         let descriptor = self.systems[system].descriptor();
         if descriptor.handles.is_empty() {
             return;
         }
         let first = |command: &ComponentId| (*command, self.events.cursor(*command, &descriptor.name));
         let given: BTreeMap<ComponentId, u64> = descriptor.handles.iter().map(first).collect();
+        let (mut by_system, mut unanswered) = (0, 0);
         let records = if self.keeps_log() && self.replayed.is_none() { self.records + 1 } else { 0 };
         for waiting in &mut self.waiting {
             let WaitState::Asked { command, number } = waiting.state else { continue };
             let Some(first) = given.get(&command) else { continue };
             let place = number.checked_sub(*first).and_then(|place| u32::try_from(place).ok());
             let result = match place.and_then(|place| answers.remove(&(command, place))) {
-                Some(answer) => answer.map(Settled::answered),
+                Some(answer) => {
+                    by_system += u64::from(answer.is_err());
+                    answer.map(Settled::answered)
+                }
                 None => {
-                    let text = format!("system `{}` ran, and nothing of it answered", descriptor.name);
-                    Err(Problem::new(code::UNANSWERED, text))
+                    unanswered += 1;
+                    Err(unanswered_by(&descriptor.name, has_run))
                 }
             };
             (waiting.state, waiting.bytes) = (WaitState::Applied { result, records }, 0);
+        }
+        // Not by the words of systems, which may be any number.
+        for (name, count) in [("refused.by_system", by_system), ("refused.unanswered", unanswered)] {
+            if count > 0 {
+                *self.figures.counters.entry(name.to_owned()).or_default() += count;
+            }
         }
     }
 
@@ -260,6 +275,16 @@ pub(super) fn take_answers(all: &[Handled], event: ComponentId, batch: &EventBat
         answers.entry((handled.command, to)).or_insert_with(|| result.map(<[u8]>::to_vec));
     }
     true
+}
+
+/// What whoever gave a command is told that a system left alone.
+fn unanswered_by(system: &str, has_run: bool) -> Problem {
+    if has_run {
+        Problem::new(code::UNANSWERED, format_args!("system `{system}` ran, and nothing of it answered"))
+    } else {
+        let text = format_args!("system `{system}` did not run on all of its rows, and nothing of it answered");
+        Problem::new(code::NOT_RUN, text)
+    }
 }
 
 /// A payload as a value of the world's schema.

@@ -65,6 +65,8 @@ impl Coordinator {
         }
         if !news.systems.is_empty() {
             self.check_order(&news.systems)?;
+        }
+        if !(news.systems.is_empty() && news.schemas.is_empty()) {
             self.check_handlers(&news.systems, &own)?;
         }
         Ok(news)

@@ -116,7 +116,13 @@ impl Remembered {
     pub(super) fn forget(&mut self, id: &str) {
         if let Some(Memory::Open) = self.known.get(id) {
             self.known.remove(id);
-            self.order.retain(|known| known != id);
+        }
+    }
+
+    /// Forgets their places too, of all that came to nothing.
+    pub(super) fn tidy(&mut self) {
+        if self.order.len() != self.known.len() {
+            self.order.retain(|id| self.known.contains_key(id));
         }
     }
 

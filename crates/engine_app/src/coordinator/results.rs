@@ -5,7 +5,7 @@ use bytes::Bytes;
 use engine_net::headers::Headers;
 use engine_net::messages::rejected::{RejectReason, Rejected};
 use engine_net::parcel::control::{self, Failed, Missing};
-use engine_net::parcel::{Assembler, Jobs, Limits, Parcel, Progress};
+use engine_net::parcel::{Assembler, Jobs, Limits, Parcel, Progress, Refusal};
 use engine_net::subject::Sender;
 use engine_net::{ChunkKind, ChunkPrefix};
 use engine_system::planted::{self, Bug};
@@ -134,7 +134,17 @@ impl Coordinator {
             none => none.insert(Assembler::new(prefix, limits)?),
         };
         let bytes = payload.len() as u64;
-        let progress = assembler.push(payload).inspect_err(|_| open.result = None)?;
+        let progress = match assembler.push(payload) {
+            Ok(progress) => progress,
+            Err(refusal) => {
+                open.result = None;
+                // Whoever is asked for it again would send the same.
+                if matches!(refusal, Refusal::TooLarge { .. }) {
+                    self.fail_attempt(now, id);
+                }
+                return Err(refusal.into());
+            }
+        };
         running.bytes += bytes;
         if progress == Progress::Duplicate {
             self.figures.count("duplicates");

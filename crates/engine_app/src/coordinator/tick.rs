@@ -236,8 +236,9 @@ impl Coordinator {
         let Some(running) = &mut self.running else { return };
         self.world.advance_version();
         let mut spawned = false;
-        let mut answers = Answers::new();
+        let (mut answers, mut has_run) = (Answers::new(), true);
         for (number, mut result) in running.run.take_results(node) {
+            has_run &= !matches!(result, JobResult::Held);
             let spawns = result.spawns();
             spawned |= spawns > 0;
             let (commands, events) = result.take_effects();
@@ -272,7 +273,7 @@ impl Coordinator {
         running.events.remove(&node);
         self.batches_merged(&plan.jobs, spawned);
         self.record_merged(node);
-        self.settle_given(plan.system, answers);
+        self.settle_given(plan.system, answers, has_run);
         let entry = &mut self.systems[plan.system];
         for event in &entry.registered.descriptor.reads_events {
             self.events.advance(*event, &entry.registered.descriptor.name);

@@ -252,6 +252,7 @@ impl<'a> LogLink<'a> {
     /// Takes what became of events.
     fn look_at_events(&mut self, coordinator: &mut Coordinator, now: u64) -> Result<(), RunError> {
         let Some(events) = self.events else { return Ok(()) };
+        let mut other_reason = false;
         while let Some(news) = events.next(coordinator.epoch()) {
             match news {
                 KeptNews::Stored { tick } => coordinator.events_kept(now, tick),
@@ -260,13 +261,14 @@ impl<'a> LogLink<'a> {
                         Some(why) => tracing::error!(why, "events are not kept; they wait"),
                         None => tracing::warn!("events are kept again"),
                     }
+                    other_reason |= self.told_of_events && self.unkept != trouble;
                     self.unkept.clone_from(&trouble);
                     coordinator.events_trouble(trouble);
                 }
             }
         }
         self.allow_keyframe(coordinator);
-        if self.events_stop_it(coordinator) != self.told_of_events {
+        if other_reason || self.events_stop_it(coordinator) != self.told_of_events {
             self.tell_trouble(coordinator);
         }
         // Else the world would wait for nobody.

@@ -194,6 +194,21 @@ fn others_that_publish_under_the_name_of_a_worlds_event_do_no_harm() {
     finish_and_check(&place, reached + 100);
 }
 
+#[test]
+fn what_is_stored_is_found_behind_any_number_of_others() {
+    let place = Place::new();
+    let _teller = Teller::start(&place);
+    let reached = lead(&place, &[]).wait_for_tick(20).0;
+    place.raw(async |client| {
+        for _ in 0..11_000 {
+            client.publish("engine.main.event.told.Other", FOREIGN.into()).await.unwrap();
+        }
+        client.publish("engine.main.event.told.Count", FOREIGN.into()).await.unwrap();
+        client.flush().await.unwrap();
+    });
+    finish_and_check(&place, reached + 20);
+}
+
 /// Sets the room of the stream, whatever it holds.
 fn limit(place: &Place, max_bytes: i64) {
     place.raw(async |client| {

@@ -51,15 +51,14 @@ fn who_is_no_probe_is_unhealthy_and_who_is_silent_is_so_in_time() {
     let address = silent.local_addr().unwrap().to_string();
     let error = refusal(&health(None, &[&address, "--timeout", "1"]));
     assert!(error.contains("no answer within 1s"), "{error}");
-    let talks = std::thread::spawn(move || {
-        // The one that gave up is still in line.
-        for stream in silent.incoming().take(2) {
+    // As long as the test lasts: a port that is free again may be anybody's.
+    std::thread::spawn(move || {
+        for stream in silent.incoming() {
             let _ = stream.and_then(|mut stream| stream.write_all(b"INFO {\"server\":\"nats\"}\r\n"));
         }
     });
     let error = refusal(&health(None, &[&address]));
     assert!(error.contains("what answers there is no probe") || error.contains("reset"), "{error}");
-    talks.join().unwrap();
     let error = refusal(&health(None, &["somewhere"]));
     assert!(error.contains("`somewhere` is no address: give HOST:PORT"), "{error}");
     let error = refusal(&health(Some("127.0.0.1:0"), &[]));

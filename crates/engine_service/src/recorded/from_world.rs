@@ -28,7 +28,7 @@ pub(super) fn events(
     let rows = rows(&events).ok_or_else(|| malformed("the records are not as many as it says".into()))?;
     let schema = Arc::new(events.schema);
     let reference = SchemaRef { name: schema.name.clone(), version: schema.version, hash: schema.hash() };
-    let of = |(row, number): (Bytes, u32)| {
+    let of = |(row, number): (Bytes, u64)| {
         schema.check_row(&row).map_err(ContentError::from)?;
         let envelope = Envelope {
             id: format!("{}.{}.{}.{number}", events.epoch, events.tick, schema.name),
@@ -44,7 +44,7 @@ pub(super) fn events(
         };
         Ok(Recorded { envelope, place, data: Data::Row(schema.clone(), row), upcasters: upcasters.clone() })
     };
-    rows.into_iter().zip(events.first..).map(of).collect()
+    rows.into_iter().zip(u64::from(events.first)..).map(of).collect()
 }
 
 /// The bytes of each; `None` when they are not exactly so many.

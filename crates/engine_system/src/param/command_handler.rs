@@ -66,6 +66,9 @@ pub struct CommandHandler<'w, C: Command> {
     answers: RefCell<Answers<'w>>,
 }
 
+/// Commands of one tick of which their senders are told why they can't be read, or mean nothing, at the most.
+const MAX_UNREAD: usize = 64;
+
 /// A command, and who gave it.
 #[derive(Debug)]
 pub struct Given<C> {
@@ -116,10 +119,16 @@ impl<'w, C: Command> CommandHandler<'w, C> {
         let mut answers = Answers { batch: answers, schema: handled::answer_schema(C::NAME) };
         let mut given = Vec::new();
         let rows = if commands.holds::<C>() { commands } else { EventSlice::default() }.rows();
+        let mut unread = 0;
         for (number, (row, head)) in (0..).zip(rows.zip(heads.rows())) {
             match read::<C>(row) {
                 Ok(command) => given.push(Given { number, head: read_head(head), command }),
-                Err(problem) => answers.put(number, &Reply::<()>::Error(problem)),
+                // Every shard says the same: so not without end. Whoever is not told why is told that nobody answered.
+                Err(problem) if unread < MAX_UNREAD => {
+                    unread += 1;
+                    answers.put(number, &Reply::<()>::Error(problem));
+                }
+                Err(_) => {}
             }
         }
         Self { given, answers: RefCell::new(answers) }
@@ -147,9 +156,10 @@ impl<'w, C: Command> CommandHandler<'w, C> {
         self.answers.borrow_mut().put(to.number, &Reply::Ok(answer));
     }
 
-    /// Refuses a command: with a word for programs, and the reason for people.
+    /// Refuses a command: with a word for programs (letters, digits, `_` and `-`, 64 bytes at the most), and the reason
+    /// for people, of which 256 bytes are kept.
     pub fn refuse(&self, to: &Given<C>, code: &str, reason: impl std::fmt::Display) {
-        self.answers.borrow_mut().put(to.number, &Reply::<()>::Error(Problem::new(code, reason)));
+        self.answers.borrow_mut().put(to.number, &Reply::<()>::Error(handled::refusal(code, reason)));
     }
 }
 
@@ -163,9 +173,9 @@ impl<'h, C: Command> IntoIterator for &'h CommandHandler<'_, C> {
 }
 
 fn read<C: Command>(row: &[u8]) -> Result<C, Problem> {
-    let unreadable = |error: DecodeError| Problem::new(code::BAD_REQUEST, error);
+    let unreadable = |error: DecodeError| handled::refusal(code::BAD_REQUEST, error);
     let command: C = C::Storage::decode(row).map_err(unreadable)?;
-    command.validate().map_err(|invalid| Problem::new(code::INVALID, invalid))?;
+    command.validate().map_err(|invalid| handled::refusal(code::INVALID, invalid))?;
     Ok(command)
 }
 

@@ -23,7 +23,7 @@ use crate::log::jet::error::{JetError, code};
 /// Types whose messages are on their way at the same time.
 const AT_ONCE: usize = 16;
 /// Messages of others on the subject of a world's events, behind its newest one, that are looked through.
-const LOOK_BACK: u64 = 10_000;
+const LOOK_BACK: u32 = 10_000;
 /// The pause before the first further try; it doubles five times.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -117,14 +117,15 @@ impl Desk {
         Ok(Known { place: Some(Place { epoch: envelope.epoch, tick: envelope.tick, end }), sequence })
     }
 
-    async fn publish(&self, envelope: &Envelope<'_>, part: &Part, behind: u64) -> Result<u64, JetError> {
+    async fn publish(&self, envelope: &Envelope<'_>, part: &Part, behind: u64) -> Result<u64, Refused> {
         let Envelope { of_type, headers, epoch, tick } = envelope;
         let mut headers = headers.clone();
         headers.insert(NATS_MESSAGE_ID, message_id(*epoch, *tick, &of_type.name, part.first));
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, behind.to_string());
         let what = format!("keep `{}` of tick {tick}", of_type.name);
         let ack: Ack = self.api.ask(&what, &of_type.subject, Some(headers), part.payload.clone()).await?;
-        Ok(ack.sequence)
+        // What has this id may be anybody's, on any subject: what is stored of this type is read.
+        if ack.duplicate { Err(Refused::Duplicate) } else { Ok(ack.sequence) }
     }
 
     fn stream_of(&self, event: &str) -> String {
@@ -140,15 +141,40 @@ impl Desk {
         if let Some(place) = place_in(&newest) {
             return Ok(Known { place: Some(place), sequence });
         }
-        // Somebody else has published under the name of a world's event.
-        for earlier in (sequence.saturating_sub(LOOK_BACK).max(1)..sequence).rev() {
-            let message = self.api.get(stream, &json!({ "seq": earlier })).await?;
-            let place = message.filter(|message| message.subject.as_str() == subject).as_ref().and_then(place_in);
+        // Somebody else has published under the name of a world's event. What is before that on the subject is looked at
+        // in pieces of the stream, each twice as long as the one behind it.
+        let (mut behind, mut step, mut looked) = (sequence, 1_u64, 0);
+        while behind > 1 {
+            let from = behind.saturating_sub(step).max(1);
+            let place = self.newest_within(stream, subject, from..behind, &mut looked).await?;
             if place.is_some() {
                 return Ok(Known { place, sequence });
             }
+            (behind, step) = (from, step.saturating_mul(2));
         }
-        if sequence <= LOOK_BACK { Ok(Known { place: None, sequence }) } else { Err(Refused::Buried) }
+        Ok(Known { place: None, sequence })
+    }
+
+    /// The newest of the world's own messages on a subject, among those with these sequences.
+    async fn newest_within(
+        &self,
+        stream: &str,
+        subject: &str,
+        within: std::ops::Range<u64>,
+        looked: &mut u32,
+    ) -> Result<Option<Place>, Refused> {
+        let (mut place, mut at) = (None, within.start);
+        while at < within.end {
+            let next = self.api.get(stream, &json!({ "seq": at, "next_by_subj": subject })).await?;
+            let Some(message) = next.filter(|message| message.sequence < within.end) else { break };
+            if *looked == LOOK_BACK {
+                return Err(Refused::Buried);
+            }
+            *looked += 1;
+            place = place_in(&message).or(place);
+            at = message.sequence + 1;
+        }
+        Ok(place)
     }
 
     fn words(&self, event: &str, error: &Refused) -> String {
@@ -164,8 +190,13 @@ impl Desk {
                 )
             }
             Refused::Buried => format!(
-                "the newest {LOOK_BACK} messages of {stream} tell nothing of which `{event}` are kept: somebody else \
-                 publishes under that name; end that, and delete the stream or its newest messages"
+                "the newest {LOOK_BACK} messages on the subject of `{event}` in {stream} are not the world's: somebody else \
+                 publishes under that name; end that, and keep the events under another name, or delete the stream and \
+                 what is kept in it"
+            ),
+            Refused::Duplicate => format!(
+                "the stream {stream} has a message with the id of `{event}`, which is not that event: it is tried again \
+                 until the stream has forgotten the id"
             ),
             Refused::Jet(error @ JetError::Server { description, .. }) if error.is_full() => format!(
                 "the stream {stream} has no room ({description}): raise its max_bytes (`nats stream edit {stream} \
@@ -187,9 +218,13 @@ impl Desk {
             let subjects = self.subjects_in(&stream, domain).await.map_err(|error| unknown(error.to_string()))?;
             for subject in subjects {
                 let event = subject.rsplit_once(".event.").map_or(subject.as_str(), |(_, event)| event).to_owned();
-                let known = self.read(&stream, &subject).await.map_err(|error| unknown(self.words(&event, &error)))?;
-                if let Some(place) = known.place {
-                    return Err(KeptError::OfAnother { stream, event, tick: place.tick });
+                match self.read(&stream, &subject).await {
+                    Ok(Known { place: Some(place), .. }) => {
+                        return Err(KeptError::OfAnother { stream, event, tick: place.tick });
+                    }
+                    // Events of a service, most likely.
+                    Ok(_) | Err(Refused::Buried) => {}
+                    Err(error) => return Err(unknown(self.words(&event, &error))),
                 }
             }
         }
@@ -226,12 +261,18 @@ enum Refused {
     Foreign(Option<Place>),
     #[error("what is stored is not found among what others have published")]
     Buried,
+    #[error("there is a message with this id")]
+    Duplicate,
 }
 
 impl Refused {
     /// The newest message on the subject is not the one that was expected.
     fn is_of_another_write(&self) -> bool {
         const WRONG: [u64; 2] = [code::WRONG_LAST, code::WRONG_LAST_CONSTANT];
-        matches!(self, Self::Jet(JetError::Server { code, .. }) if WRONG.contains(code))
+        match self {
+            Self::Jet(JetError::Server { code, .. }) => WRONG.contains(code),
+            Self::Duplicate => true,
+            _ => false,
+        }
     }
 }
