@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_nats::jetstream;
 use engine_app::App;
@@ -144,6 +145,7 @@ fn what_is_kept_is_stored_once_though_servers_are_killed() {
     let _teller = Teller::start(&place);
     let mut leader = lead(&place, &SLOW);
     let mut reached = leader.wait_for_tick(50).0;
+    know_ids_for(&place, FORGETS);
     for _ in 0..3 {
         place.server.kill();
         place.server.restart().unwrap();
@@ -152,6 +154,7 @@ fn what_is_kept_is_stored_once_though_servers_are_killed() {
     place.server.kill();
     drop(leader);
     place.server.restart().unwrap();
+    know_ids_for(&place, REMEMBERS);
     finish_and_check(&place, reached + 100);
 }
 
@@ -163,6 +166,7 @@ fn who_was_deposed_stores_nothing_any_more() {
     let mut reached = leads.wait_for_tick(50).0;
     let mut stands_by = lead(&place, &[&SLOW[..], &["--standby"]].concat());
     stands_by.wait_for("standing by");
+    know_ids_for(&place, FORGETS);
     for _ in 0..3 {
         leads.signal(libc::SIGSTOP);
         reached = stands_by.wait_for_tick(reached + 60).0;
@@ -171,6 +175,7 @@ fn who_was_deposed_stores_nothing_any_more() {
         std::mem::swap(&mut leads, &mut stands_by);
     }
     drop((leads, stands_by));
+    know_ids_for(&place, REMEMBERS);
     finish_and_check(&place, reached + 100);
 }
 
@@ -207,6 +212,21 @@ fn what_is_stored_is_found_behind_any_number_of_others() {
         client.flush().await.unwrap();
     });
     finish_and_check(&place, reached + 20);
+}
+
+/// The server hardly knows what it stored: so it is not by its ids alone that a message counts once.
+const FORGETS: Duration = Duration::from_millis(100);
+/// What a coordinator asks of a stream when it starts.
+const REMEMBERS: Duration = Duration::from_secs(120);
+
+/// For so long the stream knows the ids of what it stored.
+fn know_ids_for(place: &Place, window: Duration) {
+    place.raw(async |client| {
+        let jet = jetstream::new(client);
+        let mut config = jet.get_stream(STREAM).await.unwrap().cached_info().config.clone();
+        config.duplicate_window = window;
+        jet.update_stream(config).await.unwrap();
+    });
 }
 
 /// Sets the room of the stream, whatever it holds.

@@ -12,17 +12,15 @@ use engine_net::envelope::{Content, Envelope, SchemaRef};
 use engine_net::handled::{answer_schema, head_schema, write_answer};
 use engine_net::headers::Headers;
 use engine_net::messages::command::Action;
-use engine_net::messages::register::Register;
 use engine_net::messages::rejected::RejectReason;
 use engine_net::messages::{Problem, Reply};
 use engine_net::strict;
-use engine_net::subject::Sender;
 use engine_system::{CommandHandler, Commands, EventBatch, EventReader, EventWriter, IntoSystem, System};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::replay::run;
-use super::script::{ROWS, Script, settings};
+use super::script::{ROWS, Script, settings, stranger};
 use crate::App;
 use crate::coordinator::Coordinator;
 use crate::coordinator::handled::find;
@@ -429,19 +427,8 @@ fn who_may_see_what_belongs_to_a_command_is_for_each_build_to_say() {
     let mut script = script(1);
     script.coordinator.keep_log(100);
     let private = engine_component::Schema { access: Access::Private, ..head_schema(Pay::NAME) };
-    let subject = script.coordinator.subjects().register(Sender { systems: "+", instance: "stranger" });
-    let register = Register {
-        instance: "stranger".into(),
-        nonce: 1 << 40,
-        protocol: engine_net::PROTOCOL,
-        engine: String::new(),
-        host: String::new(),
-        pid: 1,
-        systems: Vec::new(),
-        schemas: vec![private],
-        max_payload: 1 << 20,
-        keep_bytes: 1 << 20,
-    };
+    let (sender, register) = stranger(vec![private]);
+    let subject = script.coordinator.subjects().register(sender);
     script.request(&subject, strict::encode(&register));
     script.pay(1, 1, 1);
     script.tick();
@@ -459,7 +446,6 @@ fn who_may_see_what_belongs_to_a_command_is_for_each_build_to_say() {
     }
 }
 
-/// The systems of a tick that looks at heads as if they were components.
 #[test]
 fn a_query_for_what_belongs_to_a_command_is_refused() {
     let pay = pay.into_system("pay").unwrap();

@@ -4,13 +4,11 @@ use engine_component::{Component, Data, Entity};
 use engine_net::descriptor::DeadlinePolicy;
 use engine_net::messages::Message as _;
 use engine_net::messages::command::{Action, Command, CommandReply};
-use engine_net::messages::register::Register;
 use engine_net::messages::value::Components;
 use engine_net::strict;
-use engine_net::subject::Sender;
 use engine_system::IntoSystem;
 
-use super::script::{Script, app, drift, settings};
+use super::script::{Script, app, drift, settings, stranger};
 use crate::coordinator::{Coordinator, Output};
 use crate::record::{Input, ReplayError, TickRecord};
 
@@ -53,20 +51,8 @@ fn recorded() -> Vec<TickRecord> {
     for tick in 1..=5_u64 {
         if tick == 2 {
             // Before the first command that names it.
-            let subject = script.coordinator.subjects().register(Sender { systems: "+", instance: "stranger" });
-            let schemas = vec![Guest::schema()];
-            let register = Register {
-                instance: "stranger".into(),
-                nonce: 1 << 40,
-                protocol: engine_net::PROTOCOL,
-                engine: String::new(),
-                host: String::new(),
-                pid: 1,
-                systems: Vec::new(),
-                schemas,
-                max_payload: 1 << 20,
-                keep_bytes: 1 << 20,
-            };
+            let (sender, register) = stranger(vec![Guest::schema()]);
+            let subject = script.coordinator.subjects().register(sender);
             script.request(&subject, strict::encode(&register));
             let guest = ("test.Guest".to_owned(), serde_json::json!({ "host": 3 }));
             script.act("guest", Action::Insert { entity: Entity::from_bits(4), components: [guest].into() });

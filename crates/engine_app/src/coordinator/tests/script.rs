@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine_component::query::Query;
-use engine_component::{Component, WorldHash};
+use engine_component::{Component, Schema, WorldHash};
 use engine_net::headers::Headers;
 use engine_net::messages::command::{Action, Command, CommandReply};
+use engine_net::messages::register::{Register, RegisterReply};
 use engine_net::messages::rejected::{RejectReason, Rejected};
-use engine_net::messages::{Message, Reply, register::RegisterReply};
+use engine_net::messages::{Message, Reply};
 use engine_net::parcel::control;
 use engine_net::subject::{Sender, Subject};
 use engine_net::{ChunkKind, ChunkPrefix, strict};
@@ -91,6 +92,23 @@ struct Hand {
     ears: Ears,
     /// Results that it has and did not send yet.
     held: Vec<(ChunkPrefix, Bytes)>,
+}
+
+/// A process without systems that registers, with these types.
+pub(super) fn stranger(schemas: Vec<Schema>) -> (Sender<'static>, Register) {
+    let register = Register {
+        instance: "stranger".into(),
+        nonce: 1 << 40,
+        protocol: engine_net::PROTOCOL,
+        engine: String::new(),
+        host: String::new(),
+        pid: 1,
+        systems: Vec::new(),
+        schemas,
+        max_payload: 1 << 20,
+        keep_bytes: 1 << 20,
+    };
+    (Sender { systems: "+", instance: "stranger" }, register)
 }
 
 pub(super) struct Script {
