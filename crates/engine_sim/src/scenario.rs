@@ -162,7 +162,7 @@ fn walk(time: Time, mut walkers: Query<(&mut Place, &Motion)>) {
 /// What it makes of a place depends on what `walk` has made of it.
 fn settle(mut walkers: Query<(&mut Place, &mut Motion)>) {
     for (place, motion) in &mut walkers {
-        if place.at.length() > 9.0 {
+        if place.at.length() > 6.5 {
             (place.at, motion.by) = (place.at * 0.5, motion.by * -1.0);
         }
     }
